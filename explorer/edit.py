@@ -1,0 +1,209 @@
+"""What a user asks for, as plain frozen data: `Edit` is the request, the cache key, the JSON and the share link.
+
+Knows no torch, no generator and no interface: whether a direction exists is for the engine to say.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+
+VERSION = 1
+DirectionId = str | int  # a domain's name, or the number of a basis column
+Layers = tuple[int, int]  # rows [start, stop) of ws
+MAX_SEED = 2**32 - 1
+
+
+class EditError(ValueError):
+    """An edit that cannot be: the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A code in W `(w_dim,)` or W+ `(num_ws, w_dim)`: hashable float32 bytes, so that an `Edit` can hold a photo."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if len(self.shape) not in (1, 2) or any(n < 1 for n in self.shape):
+            raise EditError(f"a latent is (w_dim,) or (num_ws, w_dim), got shape {self.shape}")
+        if len(self.data) != 4 * math.prod(self.shape):
+            raise EditError(f"a latent of shape {self.shape} needs {4 * math.prod(self.shape)} bytes, got {len(self.data)}")
+        if not np.isfinite(self.numpy()).all():
+            raise EditError("a latent must be finite, this one has NaN or infinite values")
+
+    @classmethod
+    def of(cls, array: Any) -> Latent:
+        """From anything numpy reads, `(w_dim,)` or `(num_ws, w_dim)`."""
+        values = np.ascontiguousarray(array, dtype="<f4")
+        return cls(values.shape, values.tobytes())
+
+    def numpy(self) -> np.ndarray:
+        """The code as float32, read-only."""
+        return np.frombuffer(self.data, dtype="<f4").reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One slider: a column of the basis of W, what it is called and how far it goes.
+
+    `unit` is the length in W of strength 1 (a domain's published distance; a standard deviation of W for a factor).
+    `[low, high]` is the slider's range. `effect` is the measured change of the picture at the expansion distance, as a
+    fraction of the distance between two random pictures; None until it has been measured.
+    """
+
+    id: DirectionId
+    label: str
+    group: Literal["domains", "factors", "dormant"]
+    dim: int
+    unit: float
+    low: float
+    high: float
+    effect: float | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One picture: a code, how it is truncated, and how far it is moved along which directions.
+
+    Equal edits are equal pictures (but for `noise_mode` "random" without const seeds): strengths are kept sorted and
+    without zeros, so the order in which sliders were moved does not matter.
+
+    Attributes:
+        seed: the random code, 0 to 2^32 - 1; ignored where `latent` is given.
+        latent: a code of a photo or another program; it is used as it is, without truncation.
+        class_index: label of a conditional generator; None is class 0 there and nothing elsewhere.
+        truncation_psi: 1 is the generator's own spread, 0 the mean picture.
+        truncation_cutoff: truncate only the first so many rows of ws.
+        noise_mode: "const", "none" or "random" (then drawn from `noise_seed`).
+        project: take the code to the base subspace before moving it (only an expanded generator has one).
+        strengths: `{direction: strength}`; 1 is the direction's unit.
+        layers: `{direction: (start, stop)}`, rows of ws that the direction moves; all where absent.
+    """
+
+    seed: int = 0
+    latent: Latent | None = None
+    class_index: int | None = None
+    truncation_psi: float = 0.7
+    truncation_cutoff: int | None = None
+    noise_mode: Literal["const", "none", "random"] = "const"
+    noise_seed: int = 0
+    project: bool = True
+    strengths: Mapping[DirectionId, float] | Iterable[tuple[DirectionId, float]] = ()
+    layers: Mapping[DirectionId, Layers] | Iterable[tuple[DirectionId, Layers]] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "noise_seed"):
+            object.__setattr__(self, name, _integer(name, getattr(self, name), 0, MAX_SEED))
+        for name in ("class_index", "truncation_cutoff"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _integer(name, getattr(self, name), 0, 2**31))
+        object.__setattr__(self, "truncation_psi", _number("truncation_psi", self.truncation_psi))
+        if self.noise_mode not in ("const", "none", "random"):
+            raise EditError(f"noise_mode must be const, none or random, got {self.noise_mode!r}")
+        if not isinstance(self.project, bool):
+            raise EditError(f"project must be true or false, got {self.project!r}")
+        if not (self.latent is None or isinstance(self.latent, Latent)):
+            raise EditError(f"latent must be a Latent, got {type(self.latent).__name__}")
+        strengths = {k: _number(f"the strength of {k!r}", v) for k, v in _pairs("strengths", self.strengths).items()}
+        strengths = {k: v for k, v in strengths.items() if v != 0}
+        layers = {k: _layers(k, v) for k, v in _pairs("layers", self.layers).items() if k in strengths}
+        object.__setattr__(self, "strengths", _canonical(strengths))
+        object.__setattr__(self, "layers", _canonical(layers))
+
+    def moves(self) -> list[tuple[DirectionId, float, Layers | None]]:
+        """(direction, strength, rows or None for all), in a fixed order."""
+        layers = dict(self.layers)
+        return [(direction, strength, layers.get(direction)) for direction, strength in dict(self.strengths).items()]
+
+    def with_strength(self, direction: DirectionId, strength: float) -> Edit:
+        """This edit with one slider at `strength`."""
+        return replace(self, strengths=dict(self.strengths) | {direction: strength})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `json.dumps` takes; only what differs from the default, and the format's version."""
+        out: dict[str, Any] = {"version": VERSION}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            if isinstance(value, Latent):
+                value = {"shape": list(value.shape), "data": base64.b64encode(value.data).decode()}
+            elif isinstance(value, tuple):
+                value = [[key, list(entry) if isinstance(entry, tuple) else entry] for key, entry in value]
+            out[field.name] = value
+        return out
+
+    @classmethod
+    def from_json(cls, data: str | bytes | Mapping[str, Any]) -> Edit:
+        """The edit that `to_json` (or `json.dumps` of it) describes. Raises `EditError` on anything else."""
+        if isinstance(data, (str, bytes)):
+            try:
+                data = json.loads(data)
+            except (ValueError, RecursionError) as error:
+                raise EditError(f"an edit is a JSON object; this is no JSON: {error}") from None
+        if not isinstance(data, Mapping):
+            raise EditError(f"an edit is a JSON object, got {type(data).__name__}")
+        values = dict(data)
+        version = values.pop("version", VERSION)
+        if not isinstance(version, int) or version > VERSION:
+            raise EditError(f"this edit has format version {version!r}, this program reads up to {VERSION}: update it")
+        if unknown := values.keys() - {field.name for field in fields(cls)}:
+            raise EditError(f"an edit has no {', '.join(sorted(map(repr, unknown)))}")
+        if values.get("latent") is not None:
+            values["latent"] = _latent(values["latent"])
+        return cls(**values)
+
+
+def _latent(data: Any) -> Latent:
+    try:
+        return Latent(tuple(data["shape"]), base64.b64decode(data["data"], validate=True))
+    except (TypeError, KeyError, binascii.Error, ValueError) as error:
+        raise EditError(f"a latent is {{shape, data}} with base64 float32 data: {error}") from None
+
+
+def _pairs(name: str, value: Any) -> dict[DirectionId, Any]:
+    try:
+        pairs = dict(value)
+    except (TypeError, ValueError):
+        raise EditError(f"{name} must map directions to values, got {value!r}") from None
+    for key in pairs:
+        if isinstance(key, bool) or not isinstance(key, (str, int)):
+            raise EditError(f"a direction is a domain's name or a number, got {key!r}")
+    return pairs
+
+
+def _canonical(pairs: dict[DirectionId, Any]) -> tuple[tuple[DirectionId, Any], ...]:
+    return tuple(sorted(pairs.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
+
+
+def _integer(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise EditError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
+        raise EditError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _layers(direction: DirectionId, value: Any) -> Layers:
+    try:
+        start, stop = value
+    except (TypeError, ValueError):
+        raise EditError(f"the layers of {direction!r} must be (start, stop), got {value!r}") from None
+    start, stop = _integer("start", start, 0, 1000), _integer("stop", stop, 0, 1000)
+    if start >= stop:
+        raise EditError(f"the layers of {direction!r} must have start < stop, got {value!r}")
+    return start, stop

@@ -1,0 +1,20 @@
+"""Pure functions on codes of W `[..., w_dim]` and W+ `[..., num_ws, w_dim]`: basis, projection, composition, dormancy.
+
+Knows no files, no interface and no engine; a renderer or a perceptual distance comes in as a function.
+"""
+
+from explorer.latents.basis import direction_scales, factorize
+from explorer.latents.dormancy import measure_effects
+from explorer.latents.expansion import Expansion, compose, project
+from explorer.latents.paths import interpolate, move
+
+__all__ = [
+    "Expansion",
+    "compose",
+    "direction_scales",
+    "factorize",
+    "interpolate",
+    "measure_effects",
+    "move",
+    "project",
+]

@@ -1,0 +1,24 @@
+"""Movement of codes: along directions, restricted to rows of W+, and between two codes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def move(
+    ws: Tensor,  # [..., num_ws, w_dim]
+    direction: Tensor,  # [w_dim]
+    amount: float,
+    layers: tuple[int, int] | None = None,
+) -> Tensor:  # [..., num_ws, w_dim]
+    """Add `amount * direction` to the rows [start, stop) of `layers` (all rows for None); the input is left as it is."""
+    start, stop = layers or (0, ws.shape[-2])
+    moved = ws.clone()
+    moved[..., start:stop, :] += amount * direction.to(ws)
+    return moved
+
+
+def interpolate(a: Tensor, b: Tensor, t: Tensor) -> Tensor:  # [..., w_dim], [..., w_dim], [T] -> [T, ..., w_dim]
+    """Straight line in W from `a` (t = 0) to `b` (t = 1): W is close to linear (StyleGAN, section 4.1)."""
+    t = t.to(a).reshape(-1, *[1] * a.ndim)
+    return a + t * (b - a)

@@ -1,0 +1,296 @@
+"""StyleGAN2's generator: mapping network (z, c) -> ws and synthesis network ws -> image.
+
+Source: StyleGAN2 (arXiv 1912.04958). Plain and differentiable; the engine holds its fast paths against this module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+from explorer.networks.layers import Conv2d, FullyConnected, modulated_conv2d, normalize_2nd_moment
+
+Architecture = Literal["skip", "orig", "resnet"]
+NoiseMode = Literal["const", "none", "random"]
+
+
+def channels_from_base(img_resolution: int, channel_base: int, channel_max: int) -> tuple[int, ...]:
+    """Channels of the blocks 4, 8, ..., img_resolution by the published rule `min(channel_base / resolution, max)`."""
+    return tuple(min(channel_base >> i, channel_max) for i in range(2, img_resolution.bit_length()))
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes a generator's shape; plain data, stored in native checkpoints as JSON.
+
+    `channels[i]` is the width of the block at resolution `4 * 2**i`. Raises ValueError where the parts do not fit.
+    """
+
+    img_resolution: int
+    channels: tuple[int, ...]
+    z_dim: int = 512
+    c_dim: int = 0
+    w_dim: int = 512
+    img_channels: int = 3
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    architecture: Architecture = "skip"
+    conv_clamp: float | None = None
+    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
+    use_noise: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "resample_filter", tuple(self.resample_filter))
+        resolution = self.img_resolution
+        if resolution < 4 or resolution & (resolution - 1):
+            raise ValueError(f"img_resolution must be a power of two of at least 4, got {resolution}")
+        if len(self.channels) != resolution.bit_length() - 2:
+            raise ValueError(f"{resolution} px needs {resolution.bit_length() - 2} channel counts, got {self.channels}")
+        sizes = {"w_dim": self.w_dim, "img_channels": self.img_channels, "mapping_layers": self.mapping_layers}
+        for name, size in sizes.items() | {(f"channels[{i}]", c) for i, c in enumerate(self.channels)}:
+            if size < 1:
+                raise ValueError(f"{name} must be positive, got {size}")
+        if self.z_dim < 0 or self.c_dim < 0 or self.z_dim + self.c_dim < 1:
+            raise ValueError(f"z_dim + c_dim must be positive, got z_dim {self.z_dim} and c_dim {self.c_dim}")
+        if self.architecture not in ("skip", "orig", "resnet"):
+            raise ValueError(f"architecture must be skip, orig or resnet, got {self.architecture!r}")
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Resolutions of the blocks, 4 to img_resolution."""
+        return tuple(4 << i for i in range(len(self.channels)))
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of `ws`: one a convolution, and one for the last ToRGB."""
+        return 2 * len(self.channels)
+
+
+class MappingNetwork(nn.Module):
+    """z and class label -> w, truncated towards the running mean `w_avg` (StyleGAN, arXiv 1812.04948, section 2).
+
+    `w_dim` wide throughout. With `num_ws` the result is repeated for every row, without it is `[N, w_dim]` (the
+    discriminator's label embedding, which has no `w_avg` either).
+    """
+
+    w_avg: Tensor
+
+    def __init__(
+        self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, num_layers: int, lr_multiplier: float
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, num_layers
+        if c_dim:
+            self.embed = FullyConnected(c_dim, w_dim)
+        widths = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * num_layers
+        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+            self.add_module(f"fc{i}", FullyConnected(n_in, n_out, activation="lrelu", lr_multiplier=lr_multiplier))
+        if num_ws is not None:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self,
+        z: Tensor | None,  # [N, z_dim]
+        c: Tensor | None = None,  # [N, c_dim], one-hot or soft labels
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:  # [N, num_ws, w_dim], or [N, w_dim] without num_ws
+        parts = []
+        if self.z_dim:
+            if z is None or z.ndim != 2 or z.shape[1] != self.z_dim:
+                raise ValueError(f"z must be [N, {self.z_dim}], got {None if z is None else list(z.shape)}")
+            parts.append(normalize_2nd_moment(z))
+        if self.c_dim:
+            if c is None or c.ndim != 2 or c.shape[1] != self.c_dim:
+                got = None if c is None else list(c.shape)
+                raise ValueError(f"this generator is conditional: c must be [N, {self.c_dim}], got {got}")
+            parts.append(normalize_2nd_moment(self.embed(c.to(self.embed.weight.dtype))))
+        x = torch.cat(parts, dim=1)
+        for i in range(self.num_layers):
+            x = getattr(self, f"fc{i}")(x)
+        if self.num_ws is None:
+            return x
+        ws = x.unsqueeze(1).repeat(1, self.num_ws, 1)
+        if truncation_psi == 1:
+            return ws
+        cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
+        return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], dim=1)
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU (StyleGAN2, figure 2c)."""
+
+    resample_filter: Tensor
+    noise_const: Tensor
+
+    def __init__(self, config: GeneratorConfig, in_channels: int, out_channels: int, resolution: int, up: int) -> None:
+        super().__init__()
+        self.resolution, self.up = resolution, up
+        self.conv_clamp, self.use_noise = config.conv_clamp, config.use_noise
+        self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("resample_filter", kernels.setup_filter(config.resample_filter), persistent=False)
+        if config.use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode, rng: torch.Generator | None, gain: float) -> Tensor:
+        x = modulated_conv2d(x, self.weight, self.affine(w), self.resample_filter, up=self.up)
+        noise = self.noise(noise_mode, len(x), rng)
+        if noise is not None:
+            x = x + noise.to(x.dtype)
+        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
+        return kernels.bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=math.sqrt(2) * gain, clamp=clamp)
+
+    def noise(self, mode: NoiseMode, batch: int, rng: torch.Generator | None) -> Tensor | None:
+        """The noise image `[1 or batch, 1, H, W]`, scaled by its learned strength, or None for mode "none".
+
+        Mode "random" draws on the CPU from `rng`, so that a seed gives the same noise on every device.
+        """
+        if not self.use_noise or mode == "none":
+            return None
+        if mode == "const":
+            return self.noise_const[None, None] * self.noise_strength
+        drawn = torch.randn(batch, 1, self.resolution, self.resolution, generator=rng)
+        return drawn.to(self.noise_strength.device) * self.noise_strength
+
+
+class ToRGB(nn.Module):
+    """1x1 modulated convolution without demodulation: features -> image channels."""
+
+    def __init__(self, config: GeneratorConfig, in_channels: int) -> None:
+        super().__init__()
+        self.conv_clamp = config.conv_clamp
+        self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(config.img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(config.img_channels))
+        self.weight_gain = 1 / math.sqrt(in_channels)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        styles = self.affine(w) * self.weight_gain
+        x = modulated_conv2d(x, self.weight, styles, resample_filter=x.new_ones(1), demodulate=False)
+        return kernels.bias_act(x, self.bias.to(x.dtype), clamp=self.conv_clamp)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: the constant at 4 px, up-sampling + plain convolution above, and ToRGB where there is one."""
+
+    resample_filter: Tensor
+
+    def __init__(self, config: GeneratorConfig, index: int) -> None:
+        super().__init__()
+        self.architecture = config.architecture
+        channels, resolution = config.channels[index], config.resolutions[index]
+        self.num_conv = 1 if index == 0 else 2
+        if index == 0:
+            self.const = nn.Parameter(torch.randn(channels, resolution, resolution))
+        else:
+            self.conv0 = SynthesisLayer(config, config.channels[index - 1], channels, resolution, up=2)
+        self.conv1 = SynthesisLayer(config, channels, channels, resolution, up=1)
+        self.has_torgb = config.architecture == "skip" or resolution == config.img_resolution
+        if self.has_torgb:
+            self.torgb = ToRGB(config, channels)
+        if config.architecture == "resnet" and index > 0:
+            self.skip = Conv2d(
+                config.channels[index - 1], channels, 1, bias=False, up=2, resample_filter=config.resample_filter
+            )
+        self.register_buffer("resample_filter", kernels.setup_filter(config.resample_filter), persistent=False)
+
+    def forward(
+        self,
+        x: Tensor | None,  # [N, C, H / 2, W / 2]; None at 4 px
+        img: Tensor | None,  # [N, img_channels, H / 2, W / 2]
+        rows: Tensor,  # [N, num_conv + 1, w_dim]; the last row is ToRGB's
+        noise_mode: NoiseMode,
+        rng: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        w = rows.unbind(dim=1)
+        if x is None:
+            x = self.conv1(self.const.unsqueeze(0).repeat(len(rows), 1, 1, 1), w[0], noise_mode, rng, 1.0)
+        elif self.architecture == "resnet":
+            half = math.sqrt(0.5)
+            residual = self.skip(x, gain=half)
+            x = self.conv0(x, w[0], noise_mode, rng, 1.0)
+            x = residual + self.conv1(x, w[1], noise_mode, rng, half)
+        else:
+            x = self.conv1(self.conv0(x, w[0], noise_mode, rng, 1.0), w[1], noise_mode, rng, 1.0)
+        if img is not None:
+            img = kernels.upsample2d(img, self.resample_filter)
+        if self.has_torgb:
+            rgb = self.torgb(x, w[-1]).to(torch.float32)
+            img = rgb if img is None else img + rgb
+        assert x is not None
+        return x, img
+
+
+class SynthesisNetwork(nn.Module):
+    """ws -> image. Block k starts at row `2k - 1` (row 0 for 4 px); ToRGB takes the row after its block's convolutions."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        for index, resolution in enumerate(config.resolutions):
+            self.add_module(f"b{resolution}", SynthesisBlock(config, index))
+
+    def blocks(self) -> Iterator[tuple[int, SynthesisBlock]]:
+        """(first row of ws, block), from 4 px up."""
+        for index, resolution in enumerate(self.config.resolutions):
+            yield max(2 * index - 1, 0), getattr(self, f"b{resolution}")
+
+    def forward(
+        self,
+        ws: Tensor,  # [N, num_ws, w_dim]
+        noise_mode: NoiseMode = "const",
+        noise_seed: int | None = None,
+    ) -> Tensor:  # [N, img_channels, H, W], float32, about [-1, 1]
+        """Synthesise images. `noise_mode` "random" draws fresh noise, the same each time where `noise_seed` is given."""
+        expected = (self.config.num_ws, self.config.w_dim)
+        if ws.ndim != 3 or ws.shape[1:] != expected:
+            raise ValueError(f"ws must be [N, {expected[0]}, {expected[1]}], got {list(ws.shape)}")
+        if noise_mode not in ("const", "none", "random"):
+            raise ValueError(f"noise_mode must be const, none or random, got {noise_mode!r}")
+        rng = None if noise_seed is None else torch.Generator().manual_seed(noise_seed)
+        x = img = None
+        for row, block in self.blocks():
+            x, img = block(x, img, ws[:, row : row + block.num_conv + 1], noise_mode, rng)
+        assert img is not None
+        return img
+
+
+class Generator(nn.Module):
+    """StyleGAN2's generator: `mapping` then `synthesis`. Fresh weights until a state dict is loaded."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
+        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
+        self.num_ws = config.num_ws
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            config.num_ws,
+            config.mapping_layers,
+            config.mapping_lr_multiplier,
+        )
+        self.synthesis = SynthesisNetwork(config)
+
+    def forward(
+        self,
+        z: Tensor,  # [N, z_dim]
+        c: Tensor | None = None,  # [N, c_dim]
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise_mode: NoiseMode = "const",
+    ) -> Tensor:  # [N, img_channels, H, W]
+        ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
+        return self.synthesis(ws, noise_mode=noise_mode)

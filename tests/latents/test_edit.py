@@ -1,0 +1,80 @@
+"""Laws of `Edit`: one picture, one value, one JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer import Edit, EditError, Latent
+
+directions = st.one_of(st.text(max_size=8), st.integers(0, 511))
+strengths = st.dictionaries(directions, st.floats(-10, 10, allow_nan=False), max_size=5)
+edits = st.builds(
+    Edit,
+    seed=st.integers(0, 2**32 - 1),
+    latent=st.none() | st.builds(lambda n: Latent.of(np.linspace(0, 1, n)), st.integers(1, 8)),
+    truncation_psi=st.floats(-2, 2),
+    truncation_cutoff=st.none() | st.integers(0, 18),
+    noise_mode=st.sampled_from(["const", "none", "random"]),
+    project=st.booleans(),
+    strengths=strengths,
+    layers=st.dictionaries(directions, st.tuples(st.integers(0, 5), st.integers(6, 18)), max_size=3),
+)
+
+
+@given(edits)
+def test_json_restores_the_edit(edit: Edit) -> None:
+    assert Edit.from_json(json.dumps(edit.to_json())) == edit
+
+
+@given(strengths)
+def test_order_of_strengths_does_not_matter(values: dict) -> None:
+    backwards = dict(reversed(values.items()))
+    assert Edit(strengths=values) == Edit(strengths=backwards)
+    assert hash(Edit(strengths=values)) == hash(Edit(strengths=backwards))
+
+
+def test_a_slider_back_at_zero_is_no_edit() -> None:
+    moved = Edit(seed=3).with_strength(7, 1.5)
+    assert moved != Edit(seed=3)
+    assert moved.with_strength(7, 0.0) == Edit(seed=3)
+
+
+def test_layers_of_a_slider_at_zero_do_not_count() -> None:
+    assert Edit(strengths={1: 0.0}, layers={1: (0, 4)}) == Edit()
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "JSON object"),
+        ('{"version": 99}', "version"),
+        ('{"sead": 1}', "sead"),
+        ('{"seed": -1}', "seed"),
+        ('{"seed": 1.5}', "seed"),
+        ('{"seed": true}', "seed"),
+        ('{"truncation_psi": "a"}', "truncation_psi"),
+        ('{"truncation_psi": NaN}', "truncation_psi"),
+        ('{"noise_mode": "loud"}', "noise_mode"),
+        ('{"project": 1}', "project"),
+        ('{"strengths": 5}', "strengths"),
+        ('{"strengths": [[1.5, 1]]}', "direction"),
+        ('{"strengths": [[1, Infinity]]}', "strength of 1"),
+        ('{"strengths": [[1, 1]], "layers": [[1, [4, 2]]]}', "start < stop"),
+        ('{"strengths": [[1, 1]], "layers": [[1, 4]]}', "start, stop"),
+        ('{"latent": {"shape": [4], "data": "AAAA"}}', "16 bytes"),
+        ('{"latent": {"shape": [1], "data": "AACAfw=="}}', "finite"),
+        ('{"latent": {"shape": [1]}}', "latent"),
+        ('{"latent": 3}', "latent"),
+    ],
+)
+def test_what_is_no_edit_is_refused_in_one_sentence(data: str, word: str) -> None:
+    with pytest.raises(EditError, match=word) as error:
+        Edit.from_json(data)
+    assert "\n" not in str(error.value)
