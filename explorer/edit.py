@@ -37,7 +37,8 @@ class Latent:
         if len(self.shape) not in (1, 2) or any(n < 1 for n in self.shape):
             raise EditError(f"a latent is (w_dim,) or (num_ws, w_dim), got shape {self.shape}")
         if len(self.data) != 4 * math.prod(self.shape):
-            raise EditError(f"a latent of shape {self.shape} needs {4 * math.prod(self.shape)} bytes, got {len(self.data)}")
+            needed = 4 * math.prod(self.shape)
+            raise EditError(f"a latent of shape {self.shape} needs {needed} bytes, got {len(self.data)}")
         if not np.isfinite(self.numpy()).all():
             raise EditError("a latent must be finite, this one has NaN or infinite values")
 

@@ -1,4 +1,4 @@
-"""The base subspace of an expanded generator, projection on it and composition of domains (Domain Expansion, section 3).
+"""The base subspace of an expanded generator, projection on it, composition of domains (Domain Expansion, section 3).
 
 Source: Nitzan et al., "Domain Expansion of Image Generators", CVPR 2023 (arXiv 2301.05225), equation 3.
 """
@@ -51,7 +51,9 @@ class Expansion:
             return self.dims[self.domains.index(direction)]
         if direction in self.dims:
             return int(direction)
-        raise KeyError(f"{direction!r} is no domain of this generator; it has {dict(zip(self.domains, self.dims, strict=True))}")
+        raise KeyError(
+            f"{direction!r} is no domain of this generator; it has {dict(zip(self.domains, self.dims, strict=True))}"
+        )
 
 
 def project(w: Tensor, expansion: Expansion) -> Tensor:  # [..., w_dim] -> [..., w_dim]

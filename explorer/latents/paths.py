@@ -11,7 +11,7 @@ def move(
     amount: float,
     layers: tuple[int, int] | None = None,
 ) -> Tensor:  # [..., num_ws, w_dim]
-    """Add `amount * direction` to the rows [start, stop) of `layers` (all rows for None); the input is left as it is."""
+    """Add `amount * direction` to the rows [start, stop) of `layers`, all rows for None; the input stays as it is."""
     start, stop = layers or (0, ws.shape[-2])
     moved = ws.clone()
     moved[..., start:stop, :] += amount * direction.to(ws)

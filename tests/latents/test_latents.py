@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -100,7 +102,7 @@ def test_inputs_are_left_as_they_are(w: Tensor, expansion: Expansion) -> None:
 def test_an_expansion_that_cannot_be_is_refused() -> None:
     basis, w_avg = torch.eye(4), torch.zeros(4)
     for dims, names in [((4,), ("a",)), ((1, 1), ("a", "b")), ((1, 2), ("a", "a")), ((1,), ())]:
-        with pytest.raises(ValueError, match="direction|domain"):
+        with pytest.raises(ValueError, match=r"direction|domain"):
             Expansion(basis, dims, 1.0, names, w_avg)
     with pytest.raises(ValueError, match="basis"):
         Expansion(torch.eye(3), (), 1.0, (), w_avg)
@@ -119,7 +121,7 @@ def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: Gen
 
 def test_style_weights_are_those_of_every_convolution_and_the_smallest_torgb(tiny_generator: Generator) -> None:
     channels = tiny_generator.config.channels
-    expected = channels[0] * 2 + sum(a + b for a, b in zip(channels, channels[1:], strict=False))
+    expected = channels[0] * 2 + sum(a + b for a, b in pairwise(channels))
     assert latents.basis.style_weights(tiny_generator).shape == (expected, tiny_generator.w_dim)
 
 

@@ -1,0 +1,104 @@
+"""`Synthesis` against a textbook float32 implementation of the same generator: same process, same allocator, in turns.
+
+Generators of the published FFHQ widths (base 32768, at most 512) with random weights; medians of process CPU time, so
+that a second job on the machine disturbs less. Bars: section "Speed" of the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.textbook import synthesize
+from explorer.engine.device import tune_allocator
+from explorer.engine.synthesis import Synthesis
+from explorer.networks import Generator, GeneratorConfig
+from explorer.networks.generator import channels_from_base
+from kernels import synthesis as fused
+
+BARS = {(64, 1): 5.0, (64, 8): 9.0, (256, 1): 5.0, (256, 8): 6.5, (1024, 1): 5.0, (1024, 8): 5.5}
+WARM_UP = 4  # rounds until the allocator has met every size
+
+
+def published_width(resolution: int) -> Generator:
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(resolution, channels_from_base(resolution, 32768, 512), mapping_layers=2))
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.constant_(parameter, 0.1)
+    return generator.eval().requires_grad_(False)
+
+
+def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median CPU milliseconds of each call, the calls taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + WARM_UP):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if turn >= WARM_UP:
+                times[name].append(time.process_time() - start)
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}
+
+
+def row(resolution: int, batch: int, rounds: int) -> str:
+    generator = published_width(resolution)
+    fast, exact = Synthesis(generator, torch.bfloat16), Synthesis(generator, torch.float32)
+    ws = generator.mapping(torch.randn(batch, generator.z_dim))
+    step = 0
+
+    def code(rows: int) -> Tensor:
+        """A code never seen before in its last `rows` rows."""
+        nonlocal step
+        step += 1
+        moved = ws.clone()
+        moved[:, -rows:] += 0.01 * step
+        return moved
+
+    calls = {
+        "textbook": lambda: synthesize(generator, code(generator.num_ws)),
+        "bf16": lambda: fast(code(generator.num_ws)),
+        "fp32": lambda: exact(code(generator.num_ws)),
+    }
+    ms = medians(calls, rounds)
+    late = medians({"last": lambda: fast(code(3))}, rounds)["last"] / ms["bf16"]
+    expected, got = synthesize(generator, ws), fast(ws)
+    error = float((got - expected).norm() / expected.norm())
+    cells = [
+        f"{resolution} px, batch {batch}",
+        f"{ms['textbook']:.0f}",
+        f"{ms['bf16']:.0f}",
+        f"{ms['textbook'] / ms['bf16']:.1f} x",
+        f"{BARS[resolution, batch]} x",
+        f"{ms['textbook'] / ms['fp32']:.1f} x",
+        f"{100 * late:.0f} %" if batch == 1 else "",
+        f"{error:.1e}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--max-px", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    tune_allocator()
+    built = fused.build_now()
+    print(
+        f"C++ epilogue {'loaded' if built else 'not available: ' + fused.why_not()}; {torch.get_num_threads()} threads\n"
+    )
+    print("| generator | textbook, CPU ms | engine bf16, CPU ms | ratio | bar | fp32 ratio | last block | bf16 error |")
+    print("|---|---|---|---|---|---|---|---|")
+    for resolution, batch in BARS:
+        if resolution <= args.max_px:
+            print(row(resolution, batch, args.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()

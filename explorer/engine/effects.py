@@ -1,0 +1,52 @@
+"""Measured effects of a generator's directions, kept in a small JSON file beside its checkpoint.
+
+A file counts only for the very weights, distance and perceptual measure that it names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from explorer.networks import Generator
+
+VERSION = 1
+SAMPLES = 16  # codes over which an effect is averaged
+
+
+def fingerprint(generator: Generator) -> str:
+    """SHA-256 of all weights in float32: the same for the same generator in any file format."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(generator.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def path_beside(checkpoint: Path) -> Path:
+    """cats64.safetensors -> cats64.effects.json"""
+    return checkpoint.with_suffix(".effects.json")
+
+
+def load(path: Path, key: dict[str, str | float]) -> list[float] | None:
+    """Effects of all basis columns, or None where the file is not there, not readable or made for something else."""
+    try:
+        data = json.loads(path.read_text())
+        effects = data.pop("effects")
+        return [float(effect) for effect in effects] if data == {"version": VERSION} | key else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def save(path: Path, key: dict[str, str | float], effects: list[float]) -> None:
+    """Write atomically; a folder that cannot be written to only costs the next start a measurement."""
+    data = {"version": VERSION} | key | {"effects": [round(effect, 5) for effect in effects]}
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump(data, file)
+        os.replace(file.name, path)
+    except OSError:
+        return

@@ -1,0 +1,208 @@
+"""Fast synthesis: the same picture as `Generator.synthesis`, by exact identities, with weights prepared once.
+
+* Demodulation without per-sample weights: conv(x, w * s) * d = conv(x * s, w) * d with d = rsqrt(s^2 @ Q + eps) and
+  Q[i, o] = sum_k w^2. A slider drag recomputes only the styles and d.
+* The gain sqrt(2) of the activation is folded into d, noise and bias; the next layer's style is multiplied in the same
+  pass as this layer's d, noise, bias, activation and ToRGB (`kernels.synthesis_epilogue`).
+* Up-sampling stays a transposed convolution (9 taps an input pixel) with its low-pass inside that same pass.
+* Everything before the first changed row of ws is taken from the last picture.
+
+Source: StyleGAN2 (arXiv 1912.04958), equations 1 to 3. Knows no edits and no files. Inference only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from explorer.networks import Generator
+from explorer.networks.generator import NoiseMode, SynthesisLayer, ToRGB
+from kernels import synthesis as fused
+
+KEPT_BYTES = 256 * 2**20  # features of the last picture that are kept for the next
+
+
+@dataclass
+class Resume:
+    """What row `row` of ws and all rows after it start from: features before the epilogue, and the picture so far."""
+
+    row: int
+    raw: Tensor
+    demod: Tensor
+    img: Tensor | None
+
+
+class Layer:
+    """One modulated convolution, prepared: packed weight, energy for the demodulation, bias, noise."""
+
+    def __init__(self, layer: SynthesisLayer, dtype: torch.dtype) -> None:
+        self.source = layer
+        self.up = layer.up == 2
+        self.clamp = math.inf if layer.conv_clamp is None else layer.conv_clamp
+        weight = layer.weight.detach()
+        self.energy = weight.square().sum(dim=(2, 3)).t().contiguous()  # [in, out]
+        self.affine_weight = layer.affine.weight.detach() * layer.affine.weight_gain
+        self.affine_bias = layer.affine.bias.detach() * layer.affine.bias_gain
+        self.bias = layer.bias.detach() * math.sqrt(2)
+        # 16-bit floats of CUDA end at 65504: keep products near one and give the factors back in float32.
+        self.rescale = dtype == torch.float16
+        self.weight_scale = 1.0
+        if self.rescale:
+            self.weight_scale = float(weight.abs().max() * math.sqrt(weight[0].numel()))
+            weight = weight / self.weight_scale
+        self.conv = PackedConv(weight.to(dtype), self.up, layer.resolution)
+        self.noise_const = self._noise("const", 1, None)
+
+    def styles(self, w: Tensor) -> tuple[Tensor, Tensor]:  # [N, w_dim] -> [N, in], [N, out]
+        """The input's scale and the output's demodulation (sqrt(2) included)."""
+        s = F.linear(w, self.affine_weight, self.affine_bias)
+        d = (s.square() @ self.energy + 1e-8).rsqrt() * math.sqrt(2)
+        if not self.rescale:
+            return s, d
+        largest = s.abs().amax(dim=1, keepdim=True)
+        return s / largest, d * largest * self.weight_scale
+
+    def noise(self, mode: NoiseMode, batch: int, rng: torch.Generator | None) -> Tensor | None:
+        return self.noise_const if mode == "const" else self._noise(mode, batch, rng)
+
+    def _noise(self, mode: NoiseMode, batch: int, rng: torch.Generator | None) -> Tensor | None:  # [1 or N, H, W]
+        noise = self.source.noise(mode, batch, rng)
+        return None if noise is None else (noise.detach().squeeze(1) * math.sqrt(2)).contiguous()
+
+
+class PackedConv:
+    """3x3 convolution, or transposed convolution of stride 2, with its weight laid out once for this device."""
+
+    def __init__(self, weight: Tensor, up: bool, resolution: int) -> None:
+        self.up = up
+        self.weight = weight.transpose(0, 1).contiguous() if up else weight.contiguous()
+        size = resolution // 2 if up else resolution
+        self.packed = None
+        on_cpu = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
+        if on_cpu and torch.backends.mkldnn.is_available():
+            shape = [1, weight.shape[1], size, size]
+            if up:
+                pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
+                self.packed = pack(self.weight, [0, 0], [0, 0], [2, 2], [1, 1], 1, shape)
+            else:
+                pack = torch.ops.mkldnn._reorder_convolution_weight
+                self.packed = pack(self.weight, [1, 1], [1, 1], [1, 1], 1, shape)
+        else:
+            self.weight = self.weight.contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.packed is None:
+            return F.conv_transpose2d(x, self.weight, stride=2) if self.up else F.conv2d(x, self.weight, padding=1)
+        ops = torch.ops.mkldnn
+        if self.up:
+            return ops._convolution_transpose_pointwise(
+                x, self.packed, None, [0, 0], [0, 0], [2, 2], [1, 1], 1, "none", [], ""
+            )
+        return ops._convolution_pointwise(x, self.packed, None, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
+
+
+class Colors:
+    """One ToRGB, prepared."""
+
+    def __init__(self, layer: ToRGB) -> None:
+        self.affine_weight = layer.affine.weight.detach() * (layer.affine.weight_gain * layer.weight_gain)
+        self.affine_bias = layer.affine.bias.detach() * (layer.affine.bias_gain * layer.weight_gain)
+        self.weight = layer.weight.detach()[:, :, 0, 0]
+        self.bias = layer.bias.detach()
+
+    def at(self, w: Tensor, previous: Tensor | None) -> fused.Colors:  # [N, w_dim]
+        s = F.linear(w, self.affine_weight, self.affine_bias)
+        return fused.Colors(self.weight * s[:, None], self.bias, previous)
+
+
+class Synthesis:
+    """`ws -> images`, prepared for one device and number format. Not thread-safe; the engine holds the lock."""
+
+    def __init__(self, generator: Generator, dtype: torch.dtype) -> None:
+        config = generator.config
+        self.generator, self.dtype = generator, dtype
+        # The residual generator and unusual filters are rare: they take the plain network.
+        self.plain = config.architecture == "resnet" or len(config.resample_filter) != 4
+        self._last: tuple[Tensor, tuple, list[Resume]] | None = None
+        if self.plain:
+            return
+        blocks = [block for _, block in generator.synthesis.blocks()]
+        self.const = blocks[0].const.detach().unsqueeze(0)
+        layers = [layer for b in blocks for layer in ([b.conv0, b.conv1] if b.num_conv == 2 else [b.conv1])]
+        self.layers = [Layer(layer, dtype) for layer in layers]
+        # Row of ws that a block's ToRGB takes -> ToRGB; it shares the row with the next block's first convolution.
+        self.colors = {row + b.num_conv: Colors(b.torgb) for row, b in generator.synthesis.blocks() if b.has_torgb}
+        taps = torch.tensor(config.resample_filter, device=self.const.device)
+        self.taps = taps / taps.sum() * 2
+        if self.const.device.type == "cpu":
+            fused.start_build()
+
+    def __call__(
+        self,
+        ws: Tensor,  # [N, num_ws, w_dim] float32
+        noise_mode: NoiseMode = "const",
+        noise_seed: int | None = None,
+    ) -> Tensor:  # [N, img_channels, H, W] float32
+        """Images of codes. With one code, rows that equal the last call's are not computed again."""
+        if self.plain:
+            return self.generator.synthesis(ws, noise_mode, noise_seed)
+        rng = None if noise_seed is None else torch.Generator().manual_seed(noise_seed)
+        noises = [layer.noise(noise_mode, len(ws), rng) for layer in self.layers]
+        if len(ws) > 1 or (noise_mode == "random" and noise_seed is None):
+            return self._run(ws, noises, None, [])
+        noise_key = (noise_mode, noise_seed if noise_mode == "random" else None)
+        start, kept = self._resume(ws, noise_key)
+        img = self._run(ws, noises, start, kept)
+        self._last = (ws.clone(), noise_key, kept)
+        return img
+
+    def _resume(self, ws: Tensor, noise_key: tuple) -> tuple[Resume | None, list[Resume]]:
+        """The latest point of the last picture that these rows share, and all earlier ones."""
+        if self._last is None or self._last[1] != noise_key:
+            return None, []
+        changed = (self._last[0] != ws).any(dim=2)[0].nonzero()
+        first = int(changed[0]) if len(changed) else ws.shape[1]
+        kept = [point for point in self._last[2] if point.row <= first]
+        return (kept[-1] if kept else None), kept
+
+    def _run(self, ws: Tensor, noises: list[Tensor | None], start: Resume | None, kept: list[Resume]) -> Tensor:
+        """Rows `start.row` and on (all without `start`); appends to `kept` where later calls may resume."""
+        img: Tensor | None = None
+        room = KEPT_BYTES - sum(point.raw.nbytes for point in kept)
+        if start is None:
+            s, demod = self.layers[0].styles(ws[:, 0])
+            x = (self.const * s[:, :, None, None]).to(self.dtype).contiguous(memory_format=torch.channels_last)
+            raw, first = self.layers[0].conv(x), 1
+        else:
+            raw, demod, img, first = start.raw, start.demod, start.img, start.row
+        for row in range(first, len(self.layers) + 1):
+            layer = self.layers[row - 1]
+            block_ends = row % 2 == 1
+            if block_ends and (start is None or row > start.row) and len(ws) == 1 and raw.nbytes <= room:
+                kept.append(Resume(row, raw, demod, img))
+                room -= raw.nbytes
+            colors = self.colors.get(row)
+            following = self.layers[row] if row < len(self.layers) else None
+            scale, next_demod = (None, None) if following is None else following.styles(ws[:, row])
+            x, picture = fused.synthesis_epilogue(
+                raw,
+                demod,
+                layer.bias,
+                self.taps,
+                noise=noises[row - 1],
+                scale=scale,
+                colors=None if colors is None else colors.at(ws[:, row], img),
+                fir=layer.up,
+                clamp=layer.clamp,
+            )
+            img = img if picture is None else picture
+            if following is not None:
+                assert x is not None
+                assert next_demod is not None
+                raw, demod = following.conv(x), next_demod
+        assert img is not None
+        return img

@@ -1,0 +1,386 @@
+"""The operations' public functions, their `torch.library` schemas, shapes and gradients.
+
+Every schema has the plain PyTorch reference as its kernel for all devices; `kernels.build` may later add a CUDA kernel,
+which then takes precedence. Gradients are registered here once, whatever computes the values, and consist of these same
+operations, so that they can be differentiated again (R1 and path length regularisation need that).
+
+On the CPU `bias_act` and `demod_bias_act` skip the schema: PyTorch's own autograd costs less per call there, and
+torch.compile can fuse what it can see. Knows nothing of how kernels are built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels import reference
+from kernels.geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
+
+NAMESPACE = "explorer"
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+# `ref` in bias_act_grad is the output where the derivative can be read off it (piecewise linear activations), else x.
+SCHEMAS = (
+    "upfirdn2d(Tensor x, Tensor f, int up_x, int up_y, int down_x, int down_y, "
+    "SymInt pad_x0, SymInt pad_x1, SymInt pad_y0, SymInt pad_y1, bool flip_filter, float gain) -> Tensor",
+    "bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor",
+    "bias_act_grad(Tensor dy, Tensor ref, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor",
+    "demod_bias_act(Tensor x, Tensor? d, Tensor? noise, Tensor? b, float alpha, float gain, float clamp) -> Tensor",
+)
+library = torch.library.Library(NAMESPACE, "DEF")
+for _schema in SCHEMAS:
+    library.define(_schema)
+
+
+def upfirdn2d(
+    x: Tensor,
+    f: Tensor | None,
+    up: Factor = 1,
+    down: Factor = 1,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Up-sample by inserting zeros, pad, filter, and keep every `down`-th sample (StyleGAN2, arXiv 1912.04958,
+    appendix B).
+
+    `x` is `[N, C, H, W]`, float64, float32, float16 or bfloat16; `f` is None (one tap of 1), `[taps]` (applied along
+    both axes) or `[taps_y, taps_x]`, a constant: it receives no gradient. `up`, `down` are ints >= 1 or `(x, y)`;
+    `padding` counts zeros around the up-sampled image, int, `(x, y)` or `(x0, x1, y0, y1)`, negative to crop. The
+    filter is convolved; `flip_filter` correlates instead. `gain` multiplies the result. Returns `[N, C, (H * up_y +
+    y0 + y1 - taps_y) // down_y + 1, ...]` in x's dtype and layout, summed in float32 or better. Raises ValueError for
+    other shapes, TypeError for other dtypes, RuntimeError where the padded image is below the filter.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"x must be [N, C, H, W], got shape {list(x.shape)}")
+    _check_dtype(x)
+    (ux, uy), (dx, dy), (x0, x1, y0, y1) = factors(up, "up"), factors(down, "down"), sides(padding)
+    filter_size(f)
+    f = x.new_ones(1, 1, dtype=_sum_dtype(x)) if f is None else f.detach()
+    op = torch.ops.explorer.upfirdn2d
+    if f.ndim == 1:
+        x = op(x, f[None, :], ux, 1, dx, 1, x0, x1, 0, 0, flip_filter, gain)
+        return op(x, f[:, None], 1, uy, 1, dy, 0, 0, y0, y1, flip_filter, 1.0)
+    return op(x, f, ux, uy, dx, dy, x0, x1, y0, y1, flip_filter, float(gain))
+
+
+def bias_act(
+    x: Tensor,
+    b: Tensor | None = None,
+    dim: int = 1,
+    act: str = "linear",
+    alpha: float | None = None,
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """`clamp(gain * act(x + b))` in one pass over memory on a GPU.
+
+    `x` has any shape; `b` is `[x.shape[dim]]`; `act` is linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus or
+    swish; `alpha` is the negative slope of lrelu (0.2); `gain` defaults to sqrt(2) for relu, lrelu and swish, else 1;
+    `clamp >= 0` limits the magnitude. NaN stays NaN. Returns x's shape, dtype and layout. Differentiable twice in x
+    and b. Raises ValueError for an unknown activation or shapes that do not fit, TypeError for other dtypes than
+    floats.
+    """
+    if act not in reference.ACTIVATIONS:
+        raise ValueError(f"unknown activation {act!r}: choose from {', '.join(reference.ACTIVATIONS)}")
+    _check_dtype(x)
+    if b is not None and (not -x.ndim <= dim < x.ndim or b.shape != x.shape[dim : dim + 1 or None]):
+        raise ValueError(f"b must be one value per entry of dimension {dim} of {list(x.shape)}, got {list(b.shape)}")
+    if clamp is not None and not clamp >= 0:
+        raise ValueError(f"clamp must be at least 0, got {clamp}")
+    spec = reference.ACTIVATIONS[act]
+    alpha = spec.alpha if alpha is None else alpha
+    gain = spec.gain if gain is None else gain
+    # The schema's gradient reads the side of the kink off the output, which needs a rising activation.
+    if x.device.type == "cpu" or alpha < 0 or gain <= 0:
+        return reference.bias_act(x, b, dim, act, alpha, gain, clamp)
+    b = None if b is None else b.to(_sum_dtype(x))
+    limit = math.inf if clamp is None else float(clamp)
+    dim = dim % x.ndim if x.ndim else 0
+    return torch.ops.explorer.bias_act(x, b, dim, spec.index, float(alpha), float(gain), limit)
+
+
+def demod_bias_act(
+    x: Tensor,
+    d: Tensor | None = None,
+    noise: Tensor | None = None,
+    noise_strength: Tensor | float | None = None,
+    b: Tensor | None = None,
+    alpha: float = 0.2,
+    gain: float = math.sqrt(2),
+    clamp: float | None = None,
+) -> Tensor:
+    """`clamp(gain * lrelu(x * d + noise * noise_strength + b))`: what follows each convolution of StyleGAN2 (figure
+    2c).
+
+    `x` is `[N, C, H, W]`; `d` `[N, C]`, the demodulation factors; `noise` `[1 or N, 1, H, W]`; `noise_strength` a
+    scalar; `b` `[C]`; each may be None. `alpha >= 0` is the negative slope, `gain > 0`, `clamp >= 0` limits the
+    magnitude. One pass over memory on a GPU. Returns x's shape, dtype and layout. Differentiable twice in every
+    tensor. Raises ValueError for shapes or values that do not fit, TypeError for other dtypes than floats.
+    """
+    _check_dtype(x)
+    _check_epilogue(x, d, noise, b)
+    if not (alpha >= 0 and gain > 0 and (clamp is None or clamp >= 0)):
+        raise ValueError(f"alpha and clamp must be at least 0 and gain above, got {alpha}, {clamp}, {gain}")
+    if x.device.type == "cpu":
+        return reference.demod_bias_act(x, d, noise, noise_strength, b, alpha, gain, clamp)
+    dtype = _sum_dtype(x)
+    if noise is not None:  # an image of one channel: its own small product costs nothing
+        noise = noise.to(dtype) if noise_strength is None else noise.to(dtype) * noise_strength
+    d, b = (None if t is None else t.to(dtype) for t in (d, b))
+    limit = math.inf if clamp is None else float(clamp)
+    return torch.ops.explorer.demod_bias_act(x, d, noise, b, float(alpha), float(gain), limit)
+
+
+def _check_dtype(x: Tensor) -> None:
+    if x.dtype not in DTYPES:
+        raise TypeError(f"x must be float64, float32, float16 or bfloat16, got {x.dtype}")
+
+
+def _check_epilogue(x: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None) -> None:
+    if x.ndim != 4:
+        raise ValueError(f"x must be [N, C, H, W], got shape {list(x.shape)}")
+    n, c, h, w = x.shape
+    if d is not None and d.shape != (n, c):
+        raise ValueError(f"d must be [{n}, {c}], got {list(d.shape)}")
+    if b is not None and b.shape != (c,):
+        raise ValueError(f"b must be [{c}], got {list(b.shape)}")
+    if noise is not None and noise.shape != (n, 1, h, w) and noise.shape != (1, 1, h, w):
+        raise ValueError(f"noise must be [1 or {n}, 1, {h}, {w}], got {list(noise.shape)}")
+
+
+def _sum_dtype(x: Tensor) -> torch.dtype:
+    """What the kernels compute in, and hold per-channel constants in: at least float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+# --- Kernels for every device: the reference, until a CUDA kernel is registered ---------------------------------------
+
+
+DEFAULTS: dict[str, Callable[..., Tensor]] = {}
+
+
+def _default(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Register a function as the kernel of schema `name` for all devices; its first argument decides the device.
+
+    The first call on a GPU starts the build. Where kernels are ready the call is handed to them: it was dispatched here
+    before they were registered.
+    """
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def kernel(x: Tensor, *args: Any) -> Tensor:
+            if x.device.type == "cuda":
+                from kernels import build  # not at the top: importing kernels must not read the environment
+
+                if build.start().ready:
+                    return getattr(torch.ops.explorer, name)(x, *args)
+            if torch.is_autocast_enabled(x.device.type):  # the reference's convolutions would leave x's dtype
+                with torch.autocast(x.device.type, enabled=False):
+                    return function(x, *args)
+            return function(x, *args)
+
+        library.impl(name, kernel, "CompositeExplicitAutograd")
+        DEFAULTS[name] = kernel
+        return function
+
+    return register
+
+
+@_default("upfirdn2d")
+def _upfirdn2d(
+    x: Tensor,
+    f: Tensor,
+    ux: int,
+    uy: int,
+    dx: int,
+    dy: int,
+    x0: int,
+    x1: int,
+    y0: int,
+    y1: int,
+    flip: bool,
+    gain: float,
+) -> Tensor:
+    y = reference.upfirdn2d(x, f, (ux, uy), (dx, dy), (x0, x1, y0, y1), flip, gain)
+    return y.clone() if y is x else y
+
+
+@_default("bias_act")
+def _bias_act(x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float) -> Tensor:
+    y = reference.bias_act(x, b, dim, _NAMES[act], alpha, gain, None if clamp == math.inf else clamp)
+    return _laid_out_as(x, y)
+
+
+@_default("bias_act_grad")
+def _bias_act_grad(
+    dy: Tensor, ref: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    return _laid_out_as(ref, _chain(dy, ref, b, dim, act, gain, clamp, _slope(act, alpha)))
+
+
+@_default("demod_bias_act")
+def _demod_bias_act(
+    x: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    y = reference.demod_bias_act(x, d, noise, None, b, alpha, gain, None if clamp == math.inf else clamp)
+    return _laid_out_as(x, y)
+
+
+def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
+    """`y` in the layout the schema promises (that of `empty_like(x)`), and never `x` itself."""
+    return y if y is not x and y.stride() == x.stride() else torch.empty_like(x).copy_(y)
+
+
+_NAMES = {spec.index: name for name, spec in reference.ACTIVATIONS.items()}
+
+
+def _slope(act: int, alpha: float) -> Callable[[Tensor], Tensor | float]:
+    return lambda u: reference.ACTIVATIONS[_NAMES[act]].slope(u, alpha)
+
+
+def _chain(
+    dy: Tensor,
+    ref: Tensor,
+    b: Tensor | None,
+    dim: int,
+    act: int,
+    gain: float,
+    clamp: float,
+    derivative: Callable[[Tensor], Tensor | float],
+) -> Tensor:
+    """`dy * gain * derivative(u)` where the output was not clamped: u = x + b, or, piecewise linear, anything of its
+    sign.
+    """
+    spec = reference.ACTIVATIONS[_NAMES[act]]
+    u = ref if b is None else ref + reference.along(b.to(ref.dtype), dim, ref.ndim)
+    dx = dy * gain * derivative(u)
+    if clamp == math.inf:
+        return dx
+    y = u if spec.curvature is None else spec.function(u, spec.alpha) * gain
+    return torch.where(y.abs() >= clamp, 0.0, dx)
+
+
+# --- Shapes and layouts ---------------------------------------------------------------------------------------------
+
+
+@torch.library.register_fake("explorer::upfirdn2d", lib=library)
+def _(
+    x: Tensor,
+    f: Tensor,
+    ux: int,
+    uy: int,
+    dx: int,
+    dy: int,
+    x0: int,
+    x1: int,
+    y0: int,
+    y1: int,
+    flip: bool,
+    gain: float,
+) -> Tensor:
+    n, c, height, width = x.shape
+    taps_x, taps_y = filter_size(f)
+    size = n, c, output_size(height, taps_y, uy, dy, y0, y1), output_size(width, taps_x, ux, dx, x0, x1)
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+
+
+for _name in ("bias_act", "demod_bias_act"):
+    torch.library.register_fake(f"explorer::{_name}", lambda x, *args: torch.empty_like(x), lib=library)
+torch.library.register_fake("explorer::bias_act_grad", lambda dy, ref, *args: torch.empty_like(ref), lib=library)
+
+
+# --- Gradients ------------------------------------------------------------------------------------------------------
+
+
+def _upfirdn2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, f, *ctx.settings = inputs
+    ctx.save_for_backward(f)
+    ctx.size_in, ctx.size_out = x.shape[2:], output.shape[2:]
+
+
+def _upfirdn2d_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    """The adjoint of upfirdn2d is upfirdn2d with `up` and `down` exchanged and the filter turned round.
+
+    The padding in front makes tap k meet the sample it came from; the padding behind restores the size.
+    """
+    (f,) = ctx.saved_tensors
+    ux, uy, dx, dy_, x0, _, y0, _, flip, gain = ctx.settings
+    taps_x, taps_y = filter_size(f)
+    (in_h, in_w), (out_h, out_w) = ctx.size_in, ctx.size_out
+    px0, py0 = taps_x - 1 - x0, taps_y - 1 - y0
+    px1 = in_w * ux - out_w * dx + x0 - ux + 1
+    py1 = in_h * uy - out_h * dy_ + y0 - uy + 1
+    grad = torch.ops.explorer.upfirdn2d(dy, f, dx, dy_, ux, uy, px0, px1, py0, py1, not flip, gain)
+    return grad, *[None] * 11
+
+
+def _bias_act_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, b, *ctx.settings = inputs
+    ctx.smooth = reference.ACTIVATIONS[_NAMES[ctx.settings[1]]].curvature is not None
+    # The output is alive anyway, as the next layer's input: saving it instead of x frees x.
+    ctx.save_for_backward(x if ctx.smooth else output, b)
+
+
+def _bias_act_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    ref, b = ctx.saved_tensors
+    dx = torch.ops.explorer.bias_act_grad(dy, ref, b if ctx.smooth else None, *ctx.settings)
+    return dx, _sum_to(b, dx, ctx.settings[0]), *[None] * 5
+
+
+def _sum_to(b: Tensor | None, dx: Tensor, dim: int) -> Tensor | None:
+    """Gradient of a value added along `dim`."""
+    if b is None:
+        return None
+    others = [i for i in range(dx.ndim) if i != dim]
+    return dx.sum(others, dtype=b.dtype) if others else dx.to(b.dtype)
+
+
+def _bias_act_grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    dy, ref, b, *ctx.settings = inputs
+    ctx.save_for_backward(dy, ref, b)
+
+
+def _bias_act_grad_backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
+    """Second order: linear in dy; in x only where the activation bends (never StyleGAN2's own, so plain PyTorch
+    does).
+    """
+    dy, ref, b = ctx.saved_tensors
+    dim, act, _, gain, clamp = ctx.settings
+    d_dy = torch.ops.explorer.bias_act_grad(ddx, ref, b, *ctx.settings)
+    curvature = reference.ACTIVATIONS[_NAMES[act]].curvature
+    if curvature is None:
+        return d_dy, *[None] * 7
+    d_ref = _chain(ddx * dy, ref, b, dim, act, gain, clamp, curvature)
+    return d_dy, d_ref, _sum_to(b, d_ref, dim), *[None] * 5
+
+
+def _demod_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, d, noise, b, *ctx.settings = inputs
+    ctx.shapes = tuple(None if t is None else (t.shape, t.dtype) for t in (noise, b))
+    ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, d, output)
+
+
+def _demod_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    x, d, y = ctx.saved_tensors
+    noise, b = ctx.shapes
+    lrelu = reference.ACTIVATIONS["lrelu"].index
+    g = torch.ops.explorer.bias_act_grad(dy, y, None, 1, lrelu, *ctx.settings)
+    wanted = ctx.needs_input_grad
+    dx = g if d is None else g * d[:, :, None, None].to(g.dtype)
+    dd = None if d is None or not wanted[1] else (g * x).sum((2, 3), dtype=d.dtype)
+    dnoise = g.sum(1, keepdim=True, dtype=noise[1]).sum_to_size(noise[0]) if wanted[2] else None
+    db = g.sum((0, 2, 3), dtype=b[1]) if wanted[3] else None
+    return dx, dd, dnoise, db, None, None, None
+
+
+for _name, _backward, _setup in (
+    ("upfirdn2d", _upfirdn2d_backward, _upfirdn2d_setup),
+    ("bias_act", _bias_act_backward, _bias_act_setup),
+    ("bias_act_grad", _bias_act_grad_backward, _bias_act_grad_setup),
+    ("demod_bias_act", _demod_backward, _demod_setup),
+):
+    torch.library.register_autograd(f"explorer::{_name}", _backward, setup_context=_setup, lib=library)
