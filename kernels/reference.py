@@ -46,7 +46,7 @@ ACTIVATIONS = {
     "linear": Activation(0, lambda u, _: u, lambda u, _: 1.0),
     "relu": Activation(1, lambda u, _: F.relu(u), lambda u, _: (u > 0).to(u.dtype), gain=math.sqrt(2)),
     "lrelu": Activation(
-        2, F.leaky_relu, lambda u, alpha: torch.where(u > 0, 1.0, alpha).to(u.dtype), gain=math.sqrt(2), alpha=0.2
+        2, F.leaky_relu, lambda u, alpha: torch.where(u > 0, u.new_ones(()), alpha), gain=math.sqrt(2), alpha=0.2
     ),
     "tanh": Activation(
         3,

@@ -11,11 +11,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from kernels import compile
-from kernels.reference import upfirdn2d
+from kernels import build, compile, demod_bias_act, upfirdn2d
 
 NAME, SOURCES = "cpu_synthesis", ("cpu_synthesis.cpp",)
 LANES, MAX_COLORS = 16, 4  # kLanes and kMaxColors in the C++ source
@@ -30,9 +28,15 @@ class Colors:
     previous: Tensor | None  # [N, K, H / 2, W / 2] float32, the smaller picture; up-sampled here
 
 
-def start_build() -> None:
-    """Begin to build the C++ kernel in the background; until it is there the reference serves."""
-    compile.load_in_background(NAME, SOURCES)
+def start_build(device: torch.device) -> None:
+    """Begin to get the kernels for this device: in the background on a CPU, where the reference serves meanwhile.
+
+    On a GPU the build is waited for (it is a matter of seconds), since a recorded CUDA graph stays what it was.
+    """
+    if device.type == "cpu":
+        compile.load_in_background(NAME, SOURCES)
+    elif device.type == "cuda":
+        build.wait()
 
 
 def build_now() -> bool:
@@ -134,13 +138,9 @@ def _reference(
     clamp: float,
 ) -> tuple[Tensor | None, Tensor | None]:
     dtype = raw.dtype
-    v = upfirdn2d(raw, taps, padding=1) if fir else raw
-    v = v * demod[:, :, None, None].to(dtype)
-    if noise is not None:
-        v = v + noise[:, None].to(dtype)
-    v = F.leaky_relu(v + bias[:, None, None].to(dtype), slope)
-    if clamp < math.inf:
-        v = v.clamp(-clamp, clamp)
+    v = upfirdn2d(raw, torch.outer(taps, taps), padding=1) if fir else raw
+    noise = None if noise is None else noise[:, None]
+    v = demod_bias_act(v, demod, noise, None, bias, slope, 1.0, None if clamp == math.inf else clamp)
     out = None if scale is None else v * scale[:, :, None, None].to(dtype)
     if colors is None:
         return out, None
@@ -148,5 +148,27 @@ def _reference(
     rgb = torch.bmm(colors.weight.to(dtype), v.reshape(n, c, h * w)).float().reshape(n, -1, h, w)
     rgb = (rgb + colors.bias[:, None, None]).clamp(-clamp, clamp)
     if colors.previous is not None:
-        rgb = rgb + upfirdn2d(colors.previous, taps, up=2, padding=(2, 1, 2, 1))
+        rgb = rgb + upfirdn2d(colors.previous, torch.outer(taps, taps), up=2, padding=(2, 1, 2, 1))
     return out, rgb
+
+
+def self_test(dtype: torch.dtype) -> build.SelfTest:
+    """The C++ kernel in `dtype` (float32 or bfloat16) against the float64 reference, everything in it at work."""
+    rng = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=rng)
+
+    raw = draw(2, LANES, 9, 9).to(dtype).contiguous(memory_format=torch.channels_last)
+    colors = Colors(draw(2, 3, LANES), draw(3), draw(2, 3, 4, 4))
+    taps, noise = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4, draw(1, 8, 8)
+    arguments = (draw(2, LANES), draw(LANES), taps, noise, draw(2, LANES), colors, True, 0.2, 2.0)
+    doubles = [a.double() if isinstance(a, Tensor) else a for a in arguments]
+    doubles[5] = Colors(colors.weight.double(), colors.bias.double(), colors.previous)
+    error = 0.0
+    for given, exact in zip(_native(raw, *arguments), _reference(raw.double(), *doubles), strict=True):
+        assert given is not None
+        assert exact is not None
+        error = max(error, float((given.double() - exact).abs().max() / exact.abs().max()))
+    name = str(dtype).removeprefix("torch.")
+    return build.SelfTest("synthesis_epilogue", name, error, {"float32": 1e-5, "bfloat16": 1e-2}[name])

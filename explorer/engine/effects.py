@@ -47,6 +47,7 @@ def save(path: Path, key: dict[str, str | float], effects: list[float]) -> None:
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             json.dump(data, file)
+        os.chmod(file.name, 0o644)  # temporary files are for their owner only
         os.replace(file.name, path)
     except OSError:
         return

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explorer.engine.graphs import Graphs
 from explorer.networks import Generator
 from explorer.networks.generator import NoiseMode, SynthesisLayer, ToRGB
 from kernels import synthesis as fused
@@ -120,9 +121,12 @@ class Colors:
 
 
 class Synthesis:
-    """`ws -> images`, prepared for one device and number format. Not thread-safe; the engine holds the lock."""
+    """`ws -> images`, prepared for one device and number format. Not thread-safe; the engine holds the lock.
 
-    def __init__(self, generator: Generator, dtype: torch.dtype) -> None:
+    `graphs` replays CUDA graphs, one a batch size and noise mode; it means nothing on a CPU.
+    """
+
+    def __init__(self, generator: Generator, dtype: torch.dtype, graphs: bool = True) -> None:
         config = generator.config
         self.generator, self.dtype = generator, dtype
         # The residual generator and unusual filters are rare: they take the plain network.
@@ -138,8 +142,8 @@ class Synthesis:
         self.colors = {row + b.num_conv: Colors(b.torgb) for row, b in generator.synthesis.blocks() if b.has_torgb}
         taps = torch.tensor(config.resample_filter, device=self.const.device)
         self.taps = taps / taps.sum() * 2
-        if self.const.device.type == "cpu":
-            fused.start_build()
+        self._graphs = Graphs() if graphs and self.const.is_cuda else None
+        fused.start_build(self.const.device)
 
     def __call__(
         self,
@@ -147,45 +151,45 @@ class Synthesis:
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
     ) -> Tensor:  # [N, img_channels, H, W] float32
-        """Images of codes. With one code, rows that equal the last call's are not computed again."""
+        """Images of codes. With one code on a CPU, rows that equal the last call's are not computed again."""
         if self.plain:
             return self.generator.synthesis(ws, noise_mode, noise_seed)
+        if self._graphs is not None and noise_mode != "random":
+            noises = self._noises(noise_mode, 1, None)
+            return self._graphs(noise_mode, lambda given: self._run(given, noises), ws)
         rng = None if noise_seed is None else torch.Generator().manual_seed(noise_seed)
-        noises = [layer.noise(noise_mode, len(ws), rng) for layer in self.layers]
+        noises = self._noises(noise_mode, len(ws), rng)
         if len(ws) > 1 or (noise_mode == "random" and noise_seed is None):
-            return self._run(ws, noises, None, [])
+            return self._run(ws, noises)
         noise_key = (noise_mode, noise_seed if noise_mode == "random" else None)
-        start, kept = self._resume(ws, noise_key)
-        img = self._run(ws, noises, start, kept)
+        kept = self._shared(ws, noise_key)
+        img = self._run(ws, noises, kept)
         self._last = (ws.clone(), noise_key, kept)
         return img
 
-    def _resume(self, ws: Tensor, noise_key: tuple) -> tuple[Resume | None, list[Resume]]:
-        """The latest point of the last picture that these rows share, and all earlier ones."""
+    def _noises(self, mode: NoiseMode, batch: int, rng: torch.Generator | None) -> list[Tensor | None]:
+        return [layer.noise(mode, batch, rng) for layer in self.layers]
+
+    def _shared(self, ws: Tensor, noise_key: tuple) -> list[Resume]:
+        """The points of the last picture that come before the first changed row."""
         if self._last is None or self._last[1] != noise_key:
-            return None, []
+            return []
         changed = (self._last[0] != ws).any(dim=2)[0].nonzero()
         first = int(changed[0]) if len(changed) else ws.shape[1]
-        kept = [point for point in self._last[2] if point.row <= first]
-        return (kept[-1] if kept else None), kept
+        return [point for point in self._last[2] if point.row <= first]
 
-    def _run(self, ws: Tensor, noises: list[Tensor | None], start: Resume | None, kept: list[Resume]) -> Tensor:
-        """Rows `start.row` and on (all without `start`); appends to `kept` where later calls may resume."""
-        img: Tensor | None = None
-        room = KEPT_BYTES - sum(point.raw.nbytes for point in kept)
-        if start is None:
+    def _run(self, ws: Tensor, noises: list[Tensor | None], kept: list[Resume] | None = None) -> Tensor:
+        """Start from the last point of `kept`, and append to it where later calls may start; all rows without it."""
+        if kept:
+            raw, demod, img, first = kept[-1].raw, kept[-1].demod, kept[-1].img, kept[-1].row
+        else:
             s, demod = self.layers[0].styles(ws[:, 0])
             x = (self.const * s[:, :, None, None]).to(self.dtype).contiguous(memory_format=torch.channels_last)
-            raw, first = self.layers[0].conv(x), 1
-        else:
-            raw, demod, img, first = start.raw, start.demod, start.img, start.row
+            raw, img, first = self.layers[0].conv(x), None, 1
         for row in range(first, len(self.layers) + 1):
-            layer = self.layers[row - 1]
-            block_ends = row % 2 == 1
-            if block_ends and (start is None or row > start.row) and len(ws) == 1 and raw.nbytes <= room:
-                kept.append(Resume(row, raw, demod, img))
-                room -= raw.nbytes
-            colors = self.colors.get(row)
+            if kept is not None and row % 2 == 1:  # a block ends
+                keep(kept, Resume(row, raw, demod, img))
+            layer, colors = self.layers[row - 1], self.colors.get(row)
             following = self.layers[row] if row < len(self.layers) else None
             scale, next_demod = (None, None) if following is None else following.styles(ws[:, row])
             x, picture = fused.synthesis_epilogue(
@@ -206,3 +210,10 @@ class Synthesis:
                 raw, demod = following.conv(x), next_demod
         assert img is not None
         return img
+
+
+def keep(kept: list[Resume], point: Resume) -> None:
+    """Append a later point while there is room for its features."""
+    room = KEPT_BYTES - sum(earlier.raw.nbytes for earlier in kept)
+    if point.raw.nbytes <= room and (not kept or point.row > kept[-1].row):
+        kept.append(point)

@@ -1,0 +1,137 @@
+"""The command line: `python -m explorer COMMAND`. Each command is one function from parsed arguments to text.
+
+Errors are one sentence and exit code 2. Knows no interface.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from explorer.edit import DirectionId, Edit, EditError
+from explorer.engine import Engine, doctor
+from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
+
+
+def convert(arguments: argparse.Namespace) -> str:
+    """Read any known checkpoint, write the native format."""
+    checkpoint = load(arguments.input)
+    path = checkpoint.save(arguments.output, dtype=torch.float16 if arguments.half else None)
+    return f"{path}: {path.stat().st_size / 2**20:.1f} MB\n{describe(checkpoint)}"
+
+
+def inspect(arguments: argparse.Namespace) -> str:
+    """Say what a file is."""
+    return describe(load(arguments.file))
+
+
+def render(arguments: argparse.Namespace) -> str:
+    """Render one edit to a picture file."""
+    engine = Engine(load(arguments.checkpoint), arguments.device, arguments.precision)
+    if arguments.edit is not None:
+        edit = Edit.from_json(Path(arguments.edit).read_text())
+    else:
+        edit = Edit(
+            seed=arguments.seed,
+            truncation_psi=arguments.psi,
+            noise_mode=arguments.noise,
+            project=not arguments.no_project,
+            strengths=dict(arguments.set),
+        )
+    picture = engine.render(edit, max_px=arguments.max_px)
+    Image.fromarray(picture).save(arguments.out)
+    return f"{arguments.out}: {picture.shape[1]} x {picture.shape[0]} px\n{json.dumps(edit.to_json())}"
+
+
+def strength(text: str) -> tuple[DirectionId, float]:
+    """`sketch=0.5` or `12=-2`: a domain's name or a direction's number, and how far."""
+    name, equals, value = text.rpartition("=")
+    try:
+        return (int(name) if name.isdigit() else name), float(value if equals else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not DIRECTION=STRENGTH, like sketch=0.5 or 12=-2") from None
+
+
+def describe(checkpoint: Checkpoint) -> str:
+    """What a checkpoint holds, in plain words, one fact a line."""
+    generator, config = checkpoint.generator, checkpoint.generator.config
+    classes = f"{config.c_dim} classes" if config.c_dim else "no classes"
+    noise = "with noise" if config.use_noise else "without noise"
+    clamp = "" if config.conv_clamp is None else f", clamped at {config.conv_clamp:g}"
+    widths = " ".join(map(str, config.channels))
+    lines = [
+        f"generator: StyleGAN2, {config.img_resolution} x {config.img_resolution} px, {config.img_channels} channels,"
+        f" {classes}, {_millions(generator)} parameters",
+        f"  z: {config.z_dim} numbers; w: {config.w_dim} numbers in {config.num_ws} rows"
+        f" after {config.mapping_layers} mapping layers",
+        f"  synthesis: {config.architecture} architecture, widths {widths}, {noise}{clamp}",
+    ]
+    if (critic := checkpoint.discriminator) is None:
+        lines.append("discriminator: none")
+    else:
+        lines.append(f"discriminator: {critic.config.architecture} architecture, {_millions(critic)} parameters")
+    if (expansion := checkpoint.expansion) is None:
+        lines.append("domains: none, a plain generator")
+    else:
+        lines.append(f"domains: {len(expansion.dims)}, at a distance of {expansion.distance:g}")
+        lines += [f"  {name} (direction {dim})" for name, dim in zip(expansion.domains, expansion.dims, strict=True)]
+    lines += [f"{key}: {str(value)[:300]}" for key, value in checkpoint.meta.items()]
+    return "\n".join(lines)
+
+
+def _millions(network: torch.nn.Module) -> str:
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} million"
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags; `run` is the function of the chosen one."""
+    top = argparse.ArgumentParser(
+        prog="python -m explorer", description="Domain-expanded generators on the command line."
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    source = "a checkpoint: path, http(s) address or the name of a public one"
+
+    command = commands.add_parser("convert", help="write any known checkpoint in the native format")
+    command.add_argument("input", metavar="IN", help=source)
+    command.add_argument("output", metavar="OUT", help="where to write, usually NAME.safetensors")
+    command.add_argument("--half", action="store_true", help="store 16-bit floats: half the size")
+    command.set_defaults(run=convert)
+
+    command = commands.add_parser("inspect", help="say in plain words what a checkpoint holds")
+    command.add_argument("file", metavar="FILE", help=source)
+    command.set_defaults(run=inspect)
+
+    command = commands.add_parser("render", help="render one edit to a picture file")
+    command.add_argument("--checkpoint", default=DEFAULT, help=source)
+    command.add_argument("--edit", metavar="FILE", help="an edit as JSON; the flags for its parts are ignored then")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--psi", type=float, default=0.7, help="truncation")
+    command.add_argument("--noise", choices=("const", "none", "random"), default="const")
+    command.add_argument("--no-project", action="store_true", help="do not go to the base subspace first")
+    command.add_argument("--set", type=strength, action="append", default=[], metavar="DIRECTION=STRENGTH")
+    command.add_argument("--max-px", type=int, help="largest side of the picture")
+    command.add_argument("--device", default="auto")
+    command.add_argument("--precision", default="fp32", choices=("auto", "fp32", "bf16", "fp16"))
+    command.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")
+    command.set_defaults(run=render)
+
+    command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
+    command.set_defaults(run=lambda _: doctor.examine())
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or 2 with one sentence on stderr."""
+    arguments = parser().parse_args(argv)
+    try:
+        print(arguments.run(arguments))
+    except (CheckpointError, EditError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

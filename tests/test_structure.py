@@ -1,0 +1,135 @@
+"""The house rules that a machine can hold: arrows between packages, the README's tree, the taken name `kernels`."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+# What each package may import of ours; the arrows go one way.
+ALLOWED: dict[str, set[str]] = {
+    "kernels": set(),
+    "explorer.edit": set(),
+    "explorer.networks": {"kernels"},
+    "explorer.latents": {"kernels", "explorer.networks", "explorer.edit"},
+    "explorer.weights": {"kernels", "explorer.networks", "explorer.latents", "explorer.edit"},
+}
+ALLOWED["explorer.metrics"] = ALLOWED["explorer.weights"] | {"explorer.weights"}
+ALLOWED["explorer.training"] = ALLOWED["explorer.metrics"] | {"explorer.metrics"}
+ALLOWED["explorer.engine"] = ALLOWED["explorer.metrics"] | {"explorer.metrics"}
+ALLOWED["explorer.ui"] = {"explorer.engine", "explorer.edit", "explorer.weights"}
+
+
+def package_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:2]) if parts[0] == "explorer" else parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def sources(*packages: str) -> list[Path]:
+    return [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", sources("kernels", "explorer"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_between_packages_go_one_way(path: Path) -> None:
+    package = package_of(path)
+    allowed = ALLOWED.get(package)
+    if allowed is None:  # explorer/__init__.py, __main__.py and cli.py sit on top of everything
+        return
+    ours = {name for name in imports(path) if name.split(".")[0] in ("kernels", "explorer")}
+    for name in ours - {"explorer"}:
+        target = ".".join(name.split(".")[:2]) if name.startswith("explorer") else "kernels"
+        if target == "explorer.latents" or (ROOT / target.replace(".", "/")).exists() or target == "explorer.edit":
+            assert target == package or target in allowed, f"{package} must not import {target}"
+
+
+def test_gradio_is_imported_by_the_interface_only() -> None:
+    users = {
+        package_of(path)
+        for path in sources("kernels", "explorer")
+        if {"gradio"} & {n.split(".")[0] for n in imports(path)}
+    }
+    assert users <= {"explorer.ui"}
+
+
+def test_the_interface_does_not_import_torch() -> None:
+    for path in sources("explorer/ui"):
+        assert "torch" not in {name.split(".")[0] for name in imports(path)}, path
+
+
+def test_readme_tree_is_the_tree() -> None:
+    """Every path in the README's tree exists, and every folder and module of the program is in it."""
+    tree = re.search(r"```text\n(.*?)```", README, re.S)
+    assert tree, "README.md needs a ```text block with the tree"
+    listed, parents = set(), []
+    for line in tree.group(1).splitlines():
+        entry = re.match(r"( *)(\S+)  +\S", line)
+        assert entry, f"a line of the tree is 'path  purpose': {line!r}"
+        depth, name = len(entry.group(1)) // 2, entry.group(2)
+        parents = [*parents[:depth], name.rstrip("/")]
+        path = "/".join(parents)
+        assert (ROOT / path).exists(), f"{path} is in the README's tree but not in the project"
+        listed.add(path)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    top = {path.split("/")[0] for path in tracked}
+    packages = {
+        str(Path(path).parent)
+        for path in tracked
+        if path.startswith(("explorer/", "kernels/")) and path.endswith(".py")
+    }
+    missing = {path for path in (top | packages) if path not in listed and not path.startswith(".")}
+    assert not missing, f"not in the README's tree: {sorted(missing)}"
+
+
+def test_readme_starts_with_a_valid_hugging_face_space() -> None:
+    """The fields and values that huggingface.co/docs/hub/spaces-config-reference allows, and the versions we pin."""
+    front = yaml.safe_load(README.split("---\n")[1])
+    assert front.keys() >= {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "app_file"}
+    assert {front["colorFrom"], front["colorTo"]} <= {
+        "red",
+        "yellow",
+        "green",
+        "blue",
+        "indigo",
+        "purple",
+        "pink",
+        "gray",
+    }
+    assert front["sdk"] == "gradio"
+    assert len(front["short_description"]) <= 60
+    assert (ROOT / front["app_file"]).is_file()
+    assert isinstance(front["python_version"], str)
+    wanted = next(line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("gradio"))
+    assert Requirement(wanted).specifier.contains(front["sdk_version"])
+
+
+def test_every_dependency_is_pinned_to_a_range() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            if line and not line.startswith(("#", "-r")):
+                operators = {clause.operator for clause in Requirement(line).specifier}
+                assert operators & {"<", "<="}, line
+                assert operators & {">=", ">"}, line
+
+
+def test_no_distribution_takes_the_name_of_our_kernels_package() -> None:
+    """Hugging Face publishes a package called `kernels`, which transformers imports; ours must be the one found."""
+    taken = [dist for dist in metadata.packages_distributions().get("kernels", []) if dist != "domain-explorer"]
+    assert not taken, f"uninstall {taken}: that distribution hides this project's package `kernels`"
