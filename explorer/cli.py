@@ -18,6 +18,8 @@ from explorer.edit import DirectionId, Edit, EditError
 from explorer.engine import Engine, doctor
 from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
 
+DORMANT = 0.03  # an effect up to this fraction of the distance between two samples
+
 
 def convert(arguments: argparse.Namespace) -> str:
     """Read any known checkpoint, write the native format."""
@@ -47,6 +49,27 @@ def render(arguments: argparse.Namespace) -> str:
     picture = engine.render(edit, max_px=arguments.max_px)
     Image.fromarray(picture).save(arguments.out)
     return f"{arguments.out}: {picture.shape[1]} x {picture.shape[0]} px\n{json.dumps(edit.to_json())}"
+
+
+def measure_effects(arguments: argparse.Namespace) -> str:
+    """Measure how much every direction changes the picture; the app shows it, and sorts by it."""
+    engine = Engine(load(arguments.checkpoint), arguments.device)
+
+    def progress(fraction: float) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{100 * fraction:3.0f} %", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
+
+    engine.measure_effects(progress)
+    found = sorted((d.effect or 0.0, d.label) for d in engine.directions)
+    dormant = sum(effect <= DORMANT for effect, _ in found)
+    lines = [
+        f"moved by {engine.distance:.3g}, distance in use: {engine.perceptual.name};"
+        " effects as a fraction of the distance between two samples",
+        f"dormant (at most {DORMANT:.0%}): {dormant} of {len(found)} directions",
+        f"least: {found[0][1]} {found[0][0]:.3f}; median: {found[len(found) // 2][0]:.3f};"
+        f" most: {found[-1][1]} {found[-1][0]:.3f}",
+    ]
+    return "\n".join(lines)
 
 
 def strength(text: str) -> tuple[DirectionId, float]:
@@ -120,6 +143,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--precision", default="fp32", choices=("auto", "fp32", "bf16", "fp16"))
     command.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")
     command.set_defaults(run=render)
+
+    measures = commands.add_parser("measure", help="figures of a generator").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    command = measures.add_parser("effects", help="how much every direction changes the picture")
+    command.add_argument("checkpoint", nargs="?", default=DEFAULT, help=source)
+    command.add_argument("--device", default="auto")
+    command.set_defaults(run=measure_effects)
 
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
     command.set_defaults(run=lambda _: doctor.examine())

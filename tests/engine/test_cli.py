@@ -1,0 +1,61 @@
+"""The commands that go through the engine, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer import Edit, Engine, load
+from explorer.cli import main
+from explorer.weights import DEFAULT
+
+
+def test_render_writes_the_picture_of_the_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "cat.png"
+    assert main(["render", "--seed", "3", "--psi", "0.5", "--set", "2=-1.5", "--out", str(out)]) == 0
+    edit = Edit(seed=3, truncation_psi=0.5, strengths={2: -1.5})
+    assert Edit.from_json(capsys.readouterr().out.splitlines()[1]) == edit
+    expected = Engine(load(DEFAULT), "cpu", "fp32").render(edit)
+    assert np.array_equal(np.asarray(Image.open(out)), expected)
+    (tmp_path / "edit.json").write_text(json.dumps(edit.to_json()))
+    again = tmp_path / "again.png"
+    assert main(["render", "--edit", str(tmp_path / "edit.json"), "--out", str(again)]) == 0
+    assert again.read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--set", "crayon=1"], "crayon"),
+        (["--seed", "-1"], "seed"),
+        (["--edit", "no-such-file.json"], "no-such-file.json"),
+        (["--checkpoint", "no-such-file.pkl"], "no-such-file.pkl"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_render_refuses_in_one_sentence(
+    arguments: list[str], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "cat.png"
+    assert main(["render", "--out", str(out), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_doctor_names_the_device_and_tests_every_operation(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    report = capsys.readouterr().out
+    for word in ("Device", "precision", "upfirdn2d", "bias_act", "demod_bias_act", "EXPLORER_KERNELS=auto"):
+        assert word in report
+    assert "WRONG" not in report
+
+
+def test_measure_effects_counts_the_dormant_directions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["measure", "effects", "--device", "cpu"]) == 0
+    assert "of 512 directions" in capsys.readouterr().out

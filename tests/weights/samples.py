@@ -1,0 +1,78 @@
+"""Real checkpoint files for the tests: the fixtures, and tiny ones in every format."""
+
+from __future__ import annotations
+
+import functools
+import io
+import lzma
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from conftest import make_generator
+from hostile import Call, tree
+
+from explorer.latents import Expansion, factorize
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator
+from explorer.weights import Checkpoint
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+NVIDIA = ("nvidia_uncond32", "nvidia_cond16", "nvidia_orig16", "expanded32")
+
+
+def reference(name: str) -> dict[str, torch.Tensor]:
+    """Inputs and the reference implementation's outputs."""
+    with np.load(FIXTURES / f"{name}.npz") as arrays:
+        return {key: torch.from_numpy(arrays[key]) for key in arrays}
+
+
+def relative_error(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Relative L2 error of `a` against `b`, in float64."""
+    assert a.shape == b.shape
+    return float((a.double() - b.double()).norm() / b.double().norm())
+
+
+@functools.cache
+def rosinality_bytes() -> bytes:
+    """The rosinality fixture; kept compressed, because its weights have few distinct values."""
+    return lzma.decompress((FIXTURES / "rosinality8.pt.xz").read_bytes())
+
+
+def tiny_checkpoint() -> Checkpoint:
+    """Generator, discriminator and expansion of a few thousand parameters."""
+    generator = make_generator(img_resolution=8, channels=(4, 6), z_dim=5, w_dim=7)
+    config = DiscriminatorConfig(8, (4, 6), mbstd_group_size=2)
+    discriminator = Discriminator(config).eval().requires_grad_(False)
+    w_avg = generator.mapping.w_avg.clone()
+    expansion = Expansion(factorize(generator), (6, 5), 10.0, ("sketch", "ünïcode domain"), w_avg)
+    return Checkpoint(generator, discriminator, expansion, {"name": "tiny", "licence": "CC0", "classes": ["a", "b"]})
+
+
+def tiny_network(generator: Generator | None = None, attributes: dict[str, dict[str, Any]] | None = None) -> Call:
+    """A tiny generator as NVIDIA pickles it, with numpy scalars and filters among its data."""
+    generator = generator or tiny_checkpoint().generator
+    tensors = {name: value.numpy() for name, value in generator.state_dict().items()}
+    taps = np.array(generator.config.resample_filter)
+    for resolution in generator.config.resolutions:
+        tensors[f"synthesis.b{resolution}.resample_filter"] = np.outer(taps, taps) / taps.sum() ** 2
+    gain = Call(
+        "numpy.core.multiarray.scalar", (Call("numpy.dtype", ("f8", False, True)), np.float64(2**0.5).tobytes())
+    )
+    return tree(tensors, {"synthesis.b4.conv1": {"act_gain": gain}, **(attributes or {})})
+
+
+def tiny_rosinality(**options: Any) -> bytes:
+    """A small cut of the rosinality fixture: 4 channels of 512, written by `torch.save` with `options`."""
+    data = torch.load(io.BytesIO(rosinality_bytes()), weights_only=True)
+    cut = {name: _cut(value) for name, value in data["g_ema"].items()}
+    file = io.BytesIO()
+    torch.save({"g_ema": cut, "latent_avg": data["latent_avg"]}, file, **options)
+    return file.getvalue()
+
+
+def _cut(value: torch.Tensor) -> torch.Tensor:
+    for axis, size in enumerate(value.shape):
+        if size == 512:
+            value = value.narrow(axis, 0, 4)
+    return value.clone()

@@ -1,0 +1,222 @@
+"""Every known format gives the outputs of the reference implementation."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_generator
+from hostile import Call, dump, network, tree
+from safetensors.torch import save_file
+from samples import (
+    FIXTURES,
+    NVIDIA,
+    reference,
+    relative_error,
+    rosinality_bytes,
+    tiny_checkpoint,
+    tiny_network,
+    tiny_rosinality,
+)
+
+from explorer.latents import compose, factorize, project
+from explorer.weights import Checkpoint, CheckpointError, load
+from explorer.weights.nvidia import domain_names
+
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def rosinality(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rosinality") / "a file whose name says nothing"
+    path.write_bytes(rosinality_bytes())
+    return path
+
+
+def labels(checkpoint: Checkpoint, expected: dict[str, torch.Tensor]) -> torch.Tensor | None:
+    return expected["c"] if checkpoint.generator.c_dim else None
+
+
+def state(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    return checkpoint.generator.state_dict()
+
+
+def same(a: Checkpoint, b: Checkpoint) -> bool:
+    return a.generator.config == b.generator.config and all(
+        torch.equal(value, state(b)[name]) for name, value in state(a).items()
+    )
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("name", NVIDIA)
+def test_nvidia_mapping_equals_the_reference(name: str) -> None:
+    checkpoint, expected = load(FIXTURES / f"{name}.pkl"), reference(name)
+    mapping, c = checkpoint.generator.mapping, labels(checkpoint, expected)
+    cut = mapping(expected["z"], c, truncation_psi=0.5, truncation_cutoff=4)
+    assert relative_error(mapping(expected["z"], c), expected["ws"]) < TOLERANCE
+    assert relative_error(mapping(expected["z"], c, truncation_psi=0.7), expected["ws_psi07"]) < TOLERANCE
+    assert relative_error(cut, expected["ws_psi05_cut4"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NVIDIA)
+def test_nvidia_synthesis_equals_the_reference(name: str) -> None:
+    synthesis, expected = load(FIXTURES / f"{name}.pkl").generator.synthesis, reference(name)
+    assert relative_error(synthesis(expected["ws"]), expected["img_const"]) < TOLERANCE
+    assert relative_error(synthesis(expected["ws"], noise_mode="none"), expected["img_none"]) < TOLERANCE
+    assert relative_error(synthesis(expected["ws_psi07"]), expected["img_psi07"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NVIDIA)
+def test_nvidia_discriminator_equals_the_reference(name: str) -> None:
+    checkpoint, expected = load(FIXTURES / f"{name}.pkl"), reference(name)
+    assert checkpoint.discriminator is not None
+    logits = checkpoint.discriminator(expected["img_const"], labels(checkpoint, expected))
+    assert relative_error(logits, expected["d_logits"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NVIDIA)
+def test_factorized_basis_equals_the_reference_up_to_signs(name: str) -> None:
+    """The reference is a float32 decomposition: two of them differ by up to 3e-5, ours is computed in float64."""
+    basis, expected = factorize(load(FIXTURES / f"{name}.pkl").generator), reference(name)["basis"]
+    assert relative_error(basis * (basis * expected).sum(dim=0).sign(), expected) < 5e-5
+
+
+def test_expanded_checkpoint_equals_the_reference_in_w_and_in_pictures() -> None:
+    checkpoint, expected = load(FIXTURES / "expanded32.pkl"), reference("expanded32")
+    expansion, generator = checkpoint.expansion, checkpoint.generator
+    assert expansion is not None
+    assert torch.equal(expansion.basis, expected["basis"])
+    w = expected["ws"][:, 0]
+    base = project(w, expansion)
+    edits = torch.stack([compose(w, expansion, {domain: 1.0}) for domain in expansion.domains])
+    mixed = compose(w, expansion, dict(zip(expansion.domains, (0.5, 1.0, 0.0), strict=True)))
+    assert relative_error(base, expected["base_w"]) < TOLERANCE
+    assert relative_error(edits, expected["edit_w"]) < TOLERANCE
+    assert relative_error(mixed, expected["compose_w"]) < TOLERANCE
+    for codes, images in ((base, "base_img"), (mixed, "compose_img"), (edits[1], "edit_img")):
+        target = expected[images][1] if images == "edit_img" else expected[images]
+        ws = codes[:, None].repeat(1, generator.num_ws, 1)
+        assert relative_error(generator.synthesis(ws), target) < TOLERANCE
+
+
+def test_expanded_checkpoint_carries_domains_and_the_tasks_that_made_them() -> None:
+    checkpoint = load(FIXTURES / "expanded32.pkl")
+    assert checkpoint.expansion is not None
+    assert checkpoint.expansion.domains == ("sketch", "tolkien elf", "zombie")
+    assert (checkpoint.expansion.dims, checkpoint.expansion.distance) == ((63, 62, 60), 20.0)
+    assert checkpoint.meta["expansion_cfg"]["tasks"][0]["args"]["source_text"] == "photo"
+    assert checkpoint.meta["training_set_kwargs"]["resolution"] == 32
+
+
+def test_domain_names_are_human_and_distinct() -> None:
+    tasks = [
+        {"type": "NADA", "dimension": 9, "args": {"target_text": "sketch"}},
+        {"type": "NADA", "dimension": 8, "args": {"target_text": "sketch"}},
+        {"type": "MyStyle", "dimension": 7, "args": {"person_name": "Ada"}},
+        {"type": "Other", "dimension": 6, "args": None},
+    ]
+    assert domain_names(tasks, [9, 8, 7, 6, 5]) == ["sketch", "sketch (8)", "Ada", "Other 6", "domain 5"]
+
+
+def test_rosinality_equals_the_reference(rosinality: Path) -> None:
+    generator, expected = load(rosinality).generator, reference("rosinality8")
+    assert relative_error(generator.mapping(expected["z"]), expected["latents"]) < TOLERANCE
+    truncated = generator.mapping(expected["z"], truncation_psi=0.7)
+    assert relative_error(truncated, expected["latents_psi07"]) < TOLERANCE
+    assert relative_error(generator.synthesis(expected["latents"]), expected["img"]) < TOLERANCE
+    assert relative_error(generator.synthesis(expected["latents_psi07"]), expected["img_psi07"]) < TOLERANCE
+
+
+def test_rosinality_sizes_follow_from_shapes(rosinality: Path) -> None:
+    config = load(rosinality).generator.config
+    assert (config.img_resolution, config.w_dim, config.mapping_layers, config.channels) == (8, 32, 2, (512, 512))
+
+
+def test_both_layouts_of_torch_save_are_the_same_checkpoint(tmp_path: Path) -> None:
+    new = load(written(tmp_path / "new.pt", tiny_rosinality()))
+    old = load(written(tmp_path / "old.pt", tiny_rosinality(_use_new_zipfile_serialization=False)))
+    assert same(new, old)
+
+
+def test_rosinality_without_a_mean_gets_the_same_estimate_every_time(tmp_path: Path) -> None:
+    data = torch.load(io.BytesIO(tiny_rosinality()), weights_only=True)
+    torch.save({"g_ema": data["g_ema"], "args": None}, tmp_path / "a.pt")
+    first, second = load(tmp_path / "a.pt"), load(tmp_path / "a.pt")
+    assert same(first, second)
+    assert first.generator.mapping.w_avg.abs().sum() > 0
+
+
+def test_format_is_recognised_by_content_not_by_name(tmp_path: Path) -> None:
+    tiny = tiny_checkpoint()
+    disguised = tmp_path / "weights.pkl"
+    tiny.save(disguised)
+    pickled = written(tmp_path / "weights.safetensors", dump({"G_ema": tiny_network()}))
+    assert same(load(disguised), load(pickled))
+
+
+def test_bare_tensors_with_nvidia_names_load_from_safetensors(tmp_path: Path) -> None:
+    tiny = tiny_checkpoint()
+    save_file(state(tiny), tmp_path / "bare.safetensors", {"data": "cats"})
+    loaded = load(tmp_path / "bare.safetensors")
+    assert same(loaded, tiny)
+    assert loaded.meta["source"]["data"] == "cats"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": "resnet"},
+        {"architecture": "orig"},
+        {"use_noise": False},
+        {"c_dim": 3},
+        {"img_channels": 1},
+        {"resample_filter": (1, 2, 1)},
+        {"img_resolution": 32, "channels": (8, 8, 4, 2)},
+    ],
+    ids=str,
+)
+def test_nvidia_sizes_follow_from_shapes(changes: dict, tmp_path: Path) -> None:
+    generator = make_generator(**{"img_resolution": 8, "channels": (4, 6), **changes})
+    loaded = load(written(tmp_path / "a.pkl", dump({"G_ema": tiny_network(generator)})))
+    assert same(loaded, Checkpoint(generator))
+
+
+def test_clamping_and_learning_rate_come_from_attributes(tmp_path: Path) -> None:
+    attributes = {"synthesis.b4.conv1": {"conv_clamp": 256}, "mapping.fc0": {"bias_gain": 0.1}}
+    config = load(written(tmp_path / "a.pkl", dump({"G_ema": tiny_network(attributes=attributes)}))).generator.config
+    assert (config.conv_clamp, config.mapping_lr_multiplier) == (256, 0.1)
+
+
+def test_the_average_generator_is_preferred_and_the_plain_one_is_enough(tmp_path: Path) -> None:
+    average, plain = make_generator(1), make_generator(2)
+    both = dump({"G": tiny_network(plain), "G_ema": tiny_network(average)})
+    assert same(load(written(tmp_path / "both.pkl", both)), Checkpoint(average))
+    alone = dump({"G": tiny_network(plain), "D": None, "G_ema": None})
+    assert same(load(written(tmp_path / "alone.pkl", alone)), Checkpoint(plain))
+
+
+def test_alias_free_networks_are_named_and_refused(tmp_path: Path) -> None:
+    tensors = {"synthesis.input.freqs": torch.zeros(4, 2).numpy(), "mapping.fc0.weight": torch.zeros(4, 4).numpy()}
+    with pytest.raises(CheckpointError, match="StyleGAN3"):
+        load(written(tmp_path / "sg3.pkl", dump({"G_ema": tree(tensors)})))
+
+
+def test_networks_load_for_inference_in_float32(rosinality: Path) -> None:
+    for path in (rosinality, FIXTURES / "nvidia_cond16.pkl"):
+        checkpoint = load(path)
+        for net in filter(None, (checkpoint.generator, checkpoint.discriminator)):
+            assert not net.training
+            assert {p.dtype for p in net.parameters()} == {torch.float32}
+            assert not any(p.requires_grad for p in net.parameters())
+
+
+def test_containers_of_training_code_are_plain_dictionaries(tmp_path: Path) -> None:
+    options = Call("dnnlib.util.EasyDict")
+    data = dump({"training_set_kwargs": options, "G_ema": tiny_network(), "augment_pipe": network({})})
+    assert load(written(tmp_path / "a.pkl", data)).meta["training_set_kwargs"] == {}
