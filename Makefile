@@ -22,6 +22,7 @@ bench: .venv/dev browser
 
 bench-gpu: .venv/dev
 	$(BIN)/python -m benchmarks.kernels
+	$(BIN)/python -m benchmarks.engine_gpu
 
 # The browser tests drive a real Chromium. As root on Debian or Ubuntu it is installed; elsewhere they say what is missing.
 browser:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def published_width(resolution: int) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
-def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median CPU milliseconds of each call, the calls taking turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + WARM_UP):
@@ -90,9 +90,8 @@ def main() -> None:
     args = parser.parse_args()
     tune_allocator()
     built = fused.build_now()
-    print(
-        f"C++ epilogue {'loaded' if built else 'not available: ' + fused.why_not()}; {torch.get_num_threads()} threads\n"
-    )
+    state = "loaded" if built else f"not available: {fused.why_not()}"
+    print(f"C++ epilogue {state}; {torch.get_num_threads()} threads\n")
     print("| generator | textbook, CPU ms | engine bf16, CPU ms | ratio | bar | fp32 ratio | last block | bf16 error |")
     print("|---|---|---|---|---|---|---|---|")
     for resolution, batch in BARS:

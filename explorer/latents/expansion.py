@@ -13,6 +13,8 @@ from torch import Tensor
 
 from explorer.edit import DirectionId
 
+Strengths = Mapping[str, float] | Mapping[int, float] | Mapping[DirectionId, float]
+
 
 @dataclass(frozen=True)
 class Expansion:
@@ -66,7 +68,7 @@ def project(w: Tensor, expansion: Expansion) -> Tensor:  # [..., w_dim] -> [...,
     return w - (w - expansion.w_avg.to(w)) @ repurposed @ repurposed.t()
 
 
-def compose(w: Tensor, expansion: Expansion, strengths: Mapping[DirectionId, float]) -> Tensor:
+def compose(w: Tensor, expansion: Expansion, strengths: Strengths) -> Tensor:
     """`proj_base(w) + sum_i a_i * s * v_i` for `{domain name or column: a_i}`; strength 1 is the published distance.
 
     Raises KeyError where a direction is no domain of this expansion.

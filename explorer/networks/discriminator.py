@@ -1,4 +1,7 @@
-"""StyleGAN2's discriminator: image -> one logit (StyleGAN2, arXiv 1912.04958; conditional by projection, arXiv 1802.05637)."""
+"""StyleGAN2's discriminator: image -> one logit.
+
+Source: StyleGAN2 (arXiv 1912.04958); conditional by projection (arXiv 1802.05637).
+"""
 
 from __future__ import annotations
 
@@ -76,9 +79,7 @@ class DiscriminatorBlock(nn.Module):
         self.conv0 = Conv2d(channels, channels, 3, activation="lrelu", **shared)
         self.conv1 = Conv2d(channels, out_channels, 3, activation="lrelu", down=2, **shared)
         if config.architecture == "resnet":
-            self.skip = Conv2d(
-                channels, out_channels, 1, bias=False, down=2, resample_filter=config.resample_filter
-            )
+            self.skip = Conv2d(channels, out_channels, 1, bias=False, down=2, resample_filter=config.resample_filter)
         self.register_buffer("resample_filter", kernels.setup_filter(config.resample_filter), persistent=False)
 
     def forward(self, x: Tensor | None, img: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +96,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """4 px: minibatch standard deviation, convolution, two linear layers, and the projection on the label's embedding."""
+    """4 px: minibatch standard deviation, convolution, two linear layers, projection on the label's embedding."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -116,10 +117,10 @@ class DiscriminatorEpilogue(nn.Module):
         x = x.to(torch.float32)
         if self.config.mbstd_num_channels:
             x = minibatch_stddev(x, self.config.mbstd_group_size, self.config.mbstd_num_channels)
-        x = self.out(self.fc(self.conv(x).flatten(1)))
+        features = self.out(self.fc(self.conv(x).flatten(1)))
         if cmap is None:
-            return x
-        return (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.config.cmap_dim)
+            return features
+        return (features * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.config.cmap_dim)
 
 
 class Discriminator(nn.Module):
@@ -148,5 +149,4 @@ class Discriminator(nn.Module):
         x = None
         for resolution in self.config.resolutions[:0:-1]:
             x, img = getattr(self, f"b{resolution}")(x, img)
-        cmap = self.mapping(None, c) if self.c_dim else None
-        return self.b4(x, img, cmap)
+        return self.b4(x, img, self.mapping(None, c) if self.c_dim else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -90,7 +91,7 @@ class MappingNetwork(nn.Module):
         if c_dim:
             self.embed = FullyConnected(c_dim, w_dim)
         widths = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * num_layers
-        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(pairwise(widths)):
             self.add_module(f"fc{i}", FullyConnected(n_in, n_out, activation="lrelu", lr_multiplier=lr_multiplier))
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
@@ -232,7 +233,7 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """ws -> image. Block k starts at row `2k - 1` (row 0 for 4 px); ToRGB takes the row after its block's convolutions."""
+    """ws -> image. Block k starts at row `2k - 1` (4 px: row 0); ToRGB takes the row after its block's convolutions."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -251,7 +252,7 @@ class SynthesisNetwork(nn.Module):
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
     ) -> Tensor:  # [N, img_channels, H, W], float32, about [-1, 1]
-        """Synthesise images. `noise_mode` "random" draws fresh noise, the same each time where `noise_seed` is given."""
+        """Synthesise images. Mode "random" draws fresh noise, the same each time where `noise_seed` is given."""
         expected = (self.config.num_ws, self.config.w_dim)
         if ws.ndim != 3 or ws.shape[1:] != expected:
             raise ValueError(f"ws must be [N, {expected[0]}, {expected[1]}], got {list(ws.shape)}")

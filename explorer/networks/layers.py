@@ -24,7 +24,7 @@ def normalize_2nd_moment(x: Tensor) -> Tensor:  # [N, D]
 class FullyConnected(nn.Module):
     """Linear layer with an equalised learning rate: the stored weight is `weight_gain` times smaller at run time.
 
-    `lr_multiplier` scales both weight and bias, which slows their learning by that factor (0.01 in the mapping network).
+    `lr_multiplier` scales weight and bias, which slows their learning by that factor (0.01 in the mapping network).
     """
 
     def __init__(
@@ -91,8 +91,8 @@ def modulated_conv2d(
 ) -> Tensor:  # [N, out, H * up, W * up]
     """Weight (de)modulation (StyleGAN2, equations 1 to 3), applied to the activations instead of the weights.
 
-    `conv(x, w * s) = conv(x * s, w)` and the demodulation factor `1 / sqrt(sum_{i,k} (s_i w_oik)^2 + eps)` depends on the
-    style only, so no per-sample weights are built.
+    `conv(x, w * s) = conv(x * s, w)` and the demodulation factor `1 / sqrt(sum_{i,k} (s_i w_oik)^2 + eps)` depends on
+    the style only, so no per-sample weights are built.
     """
     y = conv2d_resample(x * styles[:, :, None, None].to(x.dtype), weight.to(x.dtype), resample_filter, up=up)
     if not demodulate:
@@ -103,7 +103,7 @@ def modulated_conv2d(
 
 
 class Conv2d(nn.Module):
-    """Plain convolution with equalised learning rate, optional resampling, bias and activation (the discriminator's)."""
+    """Plain convolution with equalised learning rate, optional resampling, bias, activation (the discriminator's)."""
 
     resample_filter: Tensor
 

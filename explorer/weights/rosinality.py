@@ -98,8 +98,8 @@ def _stored(name: str, entry: Entry) -> Entry:
     if name.endswith("torgb.bias") and len(shape) == 4:
         return entry.reshaped(shape[1:2])
     if len(shape) == 5:
-        demodulated = "torgb" not in name  # ToRGB scales at run time here as well
-        return entry.reshaped(shape[1:], 1 / math.sqrt(math.prod(shape[2:])) if demodulated else 1.0)
+        fan_in = 1 if "torgb" in name else math.prod(shape[2:])  # ToRGB scales at run time here as well
+        return entry.reshaped(shape[1:], 1 / math.sqrt(max(fan_in, 1)))
     return entry
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from explorer import latents
 from explorer.latents import Expansion
+from explorer.latents.basis import style_weights
 from explorer.networks import Generator
 
 W_DIM, NUM_WS = 24, 6
@@ -112,7 +113,7 @@ def test_an_expansion_that_cannot_be_is_refused() -> None:
 def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: Generator, normalize_rows: bool) -> None:
     basis = latents.factorize(tiny_generator, normalize_rows)
     torch.testing.assert_close(basis.t() @ basis, torch.eye(tiny_generator.w_dim), atol=1e-5, rtol=0)
-    weights = latents.basis.style_weights(tiny_generator)
+    weights = style_weights(tiny_generator)
     if normalize_rows:
         weights = weights / weights.norm(dim=1, keepdim=True)
     effect = (weights @ basis).norm(dim=0)
@@ -122,7 +123,7 @@ def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: Gen
 def test_style_weights_are_those_of_every_convolution_and_the_smallest_torgb(tiny_generator: Generator) -> None:
     channels = tiny_generator.config.channels
     expected = channels[0] * 2 + sum(a + b for a, b in pairwise(channels))
-    assert latents.basis.style_weights(tiny_generator).shape == (expected, tiny_generator.w_dim)
+    assert style_weights(tiny_generator).shape == (expected, tiny_generator.w_dim)
 
 
 def test_movement_touches_only_its_layers() -> None:

@@ -316,7 +316,9 @@ def _headers() -> dict[str, tuple[bytes, str]]:
 
 
 def _no_checkpoints() -> dict[str, tuple[bytes, str]]:
+    hollow = tensor((1, 4, 0, 3, 3), (1, 1, 1, 1, 1))
     return {
+        "tensors_without_elements": (dump({"style.1.weight": hollow, "conv1.conv.weight": hollow}), "incomplete"),
         "empty": (b"", "empty"),
         "html": (b"<!DOCTYPE html><html>quota exceeded</html>", "web page"),
         "lfs_pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),

@@ -138,6 +138,14 @@ def test_rosinality_sizes_follow_from_shapes(rosinality: Path) -> None:
     assert (config.img_resolution, config.w_dim, config.mapping_layers, config.channels) == (8, 32, 2, (512, 512))
 
 
+def test_rosinality_convolutions_carry_their_run_time_scale(rosinality: Path) -> None:
+    stored = torch.load(rosinality, weights_only=True)["g_ema"]
+    generator = load(rosinality).generator.state_dict()
+    conv, torgb = stored["convs.0.conv.weight"][0].float(), stored["to_rgbs.0.conv.weight"][0].float()
+    assert relative_error(generator["synthesis.b8.conv0.weight"], conv / (512 * 9) ** 0.5) < 1e-6
+    assert torch.equal(generator["synthesis.b8.torgb.weight"], torgb)
+
+
 def test_both_layouts_of_torch_save_are_the_same_checkpoint(tmp_path: Path) -> None:
     new = load(written(tmp_path / "new.pt", tiny_rosinality()))
     old = load(written(tmp_path / "old.pt", tiny_rosinality(_use_new_zipfile_serialization=False)))

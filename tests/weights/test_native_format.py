@@ -113,7 +113,10 @@ def test_values_beyond_half_precision_are_refused_by_name(tmp_path: Path) -> Non
 def test_saving_replaces_the_old_file_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "a.safetensors"
     Checkpoint(make_generator(1), meta={"name": "one"}).save(path)
-    Checkpoint(make_generator(2), meta={"name": "two"}).save(path)
+    old = path.read_bytes()
+    with path.open("rb") as reader:  # somebody who reads while we write sees the whole old file
+        Checkpoint(make_generator(2), meta={"name": "two"}).save(path)
+        assert reader.read() == old
     assert load(path).meta["name"] == "two"
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
