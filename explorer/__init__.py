@@ -9,9 +9,10 @@
 from explorer import latents
 from explorer.edit import Direction, Edit, EditError, Latent
 from explorer.engine import Engine
-from explorer.weights import Checkpoint, CheckpointError, UnsafeCheckpointError, load
+from explorer.weights import DEFAULT, Checkpoint, CheckpointError, UnsafeCheckpointError, load
 
 __all__ = [
+    "DEFAULT",
     "Checkpoint",
     "CheckpointError",
     "Direction",

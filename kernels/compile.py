@@ -201,17 +201,26 @@ def _build(sources: list[Path], cuda: bool, flags: tuple[str, ...], target: Path
     work = Path(tempfile.mkdtemp(prefix="build-", dir=target.parent))
     try:
         (work / "build.ninja").write_text(ninja_file(sources, cuda, flags))
-        done = subprocess.run(
-            [str(tool)], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=COMPILE_SECONDS
-        )
-        if done.returncode:
-            raise BuildError(f"the compiler failed:\n{last_lines(done.stdout)}")
+        code, output = _run([str(tool)], work)
+        if code:
+            raise BuildError(f"the compiler failed:\n{last_lines(output)}")
         os.replace(work / "library", target)
-    except subprocess.TimeoutExpired as error:
-        output = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout
-        raise BuildError(f"the compiler took over {COMPILE_SECONDS} s\n{last_lines(output or '')}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Exit code and output of ninja, which is stopped after COMPILE_SECONDS. Raises BuildError then."""
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=COMPILE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # not kill: ninja then stops its compilers, which live in groups of their own
+            output, _ = process.communicate()
+            raise BuildError(f"the compiler took over {COMPILE_SECONDS} s\n{last_lines(output)}") from None
+        return process.returncode, output
 
 
 def last_lines(output: str) -> str:

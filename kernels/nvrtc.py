@@ -1,7 +1,8 @@
 """The CUDA kernels without a compiler on the machine: NVRTC from PyTorch's pip packages translates them, the driver
 runs them.
 
-Each instance of a kernel is compiled when it is first needed (a fraction of a second) and kept for the process. Knows
+Each instance of a kernel is compiled when it is first needed (a fraction of a second) and kept for the process: run
+everything once before capturing a CUDA graph. Knows
 nothing of schemas' gradients and nothing of the other ways to build.
 """
 

@@ -8,6 +8,7 @@ figure 2c and equation 3, with the identity conv(x, w * s) * d = conv(x * s, w) 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -160,15 +161,23 @@ def self_test(dtype: torch.dtype) -> build.SelfTest:
         return torch.randn(*shape, generator=rng)
 
     raw = draw(2, LANES, 9, 9).to(dtype).contiguous(memory_format=torch.channels_last)
-    colors = Colors(draw(2, 3, LANES), draw(3), draw(2, 3, 4, 4))
-    taps, noise = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4, draw(1, 8, 8)
-    arguments = (draw(2, LANES), draw(LANES), taps, noise, draw(2, LANES), colors, True, 0.2, 2.0)
-    doubles = [a.double() if isinstance(a, Tensor) else a for a in arguments]
-    doubles[5] = Colors(colors.weight.double(), colors.bias.double(), colors.previous)
-    error = 0.0
-    for given, exact in zip(_native(raw, *arguments), _reference(raw.double(), *doubles), strict=True):
-        assert given is not None
-        assert exact is not None
-        error = max(error, float((given.double() - exact).abs().max() / exact.abs().max()))
+    demod, bias, scale, noise = draw(2, LANES), draw(LANES), draw(2, LANES), draw(1, 8, 8)
+    taps, weight, colors_bias, previous = (
+        torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4,
+        draw(2, 3, LANES),
+        draw(3),
+        draw(2, 3, 4, 4),
+    )
+
+    def run(function: Callable[..., tuple[Tensor | None, Tensor | None]], kind: torch.dtype, x: Tensor) -> list[Tensor]:
+        constants = [t.to(kind) for t in (demod, bias, taps, noise, scale)]
+        colors = Colors(weight.to(kind), colors_bias.to(kind), previous)
+        out, rgb = function(x, *constants, colors, True, 0.2, 2.0)
+        assert out is not None
+        assert rgb is not None
+        return [out.double(), rgb.double()]
+
+    pairs = zip(run(_native, torch.float32, raw), run(_reference, torch.float64, raw.double()), strict=True)
+    error = max(float((given - exact).abs().max() / exact.abs().max()) for given, exact in pairs)
     name = str(dtype).removeprefix("torch.")
     return build.SelfTest("synthesis_epilogue", name, error, {"float32": 1e-5, "bfloat16": 1e-2}[name])

@@ -18,6 +18,14 @@
 
 namespace explorer {
 
+#ifndef __CUDACC__  // the overloads for float, as on the GPU: the global ones compute in double
+using std::exp;
+using std::expm1;
+using std::fabs;
+using std::log1p;
+using std::tanh;
+#endif
+
 // 16-bit storage formats. Arithmetic is never done in them.
 struct Half { unsigned short bits; };
 struct BFloat { unsigned short bits; };

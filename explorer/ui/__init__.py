@@ -1,0 +1,10 @@
+"""The page: Gradio and browser code. It asks an `Engine` for pictures of `Edit`s; it knows no networks and no files."""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+from explorer.ui.page import build_ui
+from explorer.ui.serve import launch
+
+__all__ = ["build_ui", "launch"]

@@ -1,0 +1,50 @@
+// Where the picture starts: seed, truncation, noise, the base switch and the class.
+
+const LARGEST_SEED = 2 ** 32 - 1;
+const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
+
+function createCode(state, generator) {
+  const seed = find("#seed");
+  const psi = find("#psi");
+  const psiNumber = find("#psi-number");
+  const base = find(".project input");
+  const kind = find("#class");
+
+  const randomSeed = () => Math.floor(Math.random() * COMMON_SEEDS);
+  const takeSeed = (value) => state.change({ seed: clamp(Math.round(value) || 0, 0, LARGEST_SEED), latent: null });
+  const readPsi = (input) => input.value !== "" && state.set({ truncation_psi: Number(input.value) });
+
+  seed.addEventListener("change", () => takeSeed(Number(seed.value)));
+  act("previous")[0].addEventListener("click", () => takeSeed(state.edit.seed - 1));
+  act("next")[0].addEventListener("click", () => takeSeed(state.edit.seed + 1));
+  act("random")[0].addEventListener("click", () => takeSeed(randomSeed()));
+  for (const control of [psi, psiNumber]) {
+    control.addEventListener("input", () => readPsi(control));
+    control.addEventListener("change", () => { state.commit(); show(state.edit); });
+  }
+  for (const radio of panel.querySelectorAll("[name=noise]")) {
+    radio.addEventListener("change", () => state.change({ noise_mode: radio.value }));
+  }
+  act("reroll")[0].addEventListener("click", () => state.change({ noise_mode: "random", noise_seed: randomSeed() }));
+  base.addEventListener("change", () => state.change({ project: base.checked }));
+  kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(kind.value) || 0, 0, generator.classes - 1) }));
+  find(".project").hidden = !generator.expanded;
+  find(".class").hidden = generator.classes < 2;
+
+  // A box that the user is typing in is left alone.
+  const write = (input, value) => { if (input !== document.activeElement || input.type === "range") input.value = value; };
+  function show(edit) {
+    write(seed, edit.seed);
+    seed.parentElement.classList.toggle("from-photo", Boolean(edit.latent));
+    find(".photo").hidden = !edit.latent;
+    write(psi, edit.truncation_psi);
+    write(psiNumber, Math.round(edit.truncation_psi * 1000) / 1000);
+    psi.style.setProperty("--hi", clamp(edit.truncation_psi / psi.max, 0, 1));
+    find(`[name=noise][value=${edit.noise_mode}]`).checked = true;
+    base.checked = edit.project;
+    write(kind, edit.class_index ?? 0);
+  }
+  state.onChange(show);
+  show(state.edit);
+  return { random: () => takeSeed(randomSeed()), randomSeed };
+}

@@ -1,0 +1,173 @@
+// The directions: three groups of rows (slider, number, unfolding layers), built when a group is first opened, so that
+// 512 of them cost nothing until they are looked at. Events are caught once, at the list.
+
+const GROUPS = {
+  domains: ["Domains", "What this generator was taught in addition: 0 is off, 1 the full effect."],
+  factors: ["Factors", "How the pictures differ by nature, strongest first: 1 is a typical amount."],
+  dormant: ["Dormant", "Hardly any effect. Free space, in which new domains can be taught."],
+};
+const EMPTY = {
+  domains: "This generator has not been taught any domain yet.",
+  factors: "This generator has no free directions.",
+  dormant: "Every direction of this generator is in use.",
+};
+
+// A step that a key press or a drag can make without being coarse or endless.
+const stepOf = ({ low, high }) => (high - low > 8 ? 0.05 : 0.01);
+
+function createRows(state, generator, { onActive }) {
+  const list = find(".directions");
+  const search = find("[type=search]");
+  const order = find(".sort select");
+  const directions = new Map(generator.directions.map((direction) => [direction.id, direction]));
+  const rows = new Map(); // id -> {node, slider, number, direction, extra}
+  const groups = Object.keys(GROUPS).map(createGroup);
+  let shown = state.edit;
+
+  function createGroup(name) {
+    const node = fromTemplate("group");
+    const members = generator.directions.filter((direction) => direction.group === name);
+    const group = { name, node, members, built: false, open: false, box: node.querySelector(".rows") };
+    node.dataset.group = name;
+    node.querySelector(".group-name").textContent = GROUPS[name][0];
+    node.querySelector(".group-count").textContent = members.length;
+    node.querySelector(".group-hint").textContent = members.length ? GROUPS[name][1] : EMPTY[name];
+    node.querySelector(".group-head").addEventListener("click", () => toggle(group, !group.open));
+    list.append(node);
+    return group;
+  }
+  function toggle(group, open) {
+    group.open = open;
+    group.node.classList.toggle("open", open);
+    group.node.querySelector(".group-head").ariaExpanded = String(open);
+    if (open && !group.built) {
+      group.built = true;
+      group.box.append(...sorted(group.members).map(createRow));
+    }
+  }
+  function createRow(direction) {
+    const node = fromTemplate("row");
+    const [slider, number] = node.querySelectorAll("input");
+    const row = { node, slider, number, direction, extra: null };
+    node.querySelector(".row-label").textContent = node.querySelector(".row-label").title = direction.label;
+    slider.ariaLabel = direction.label;
+    number.ariaLabel = `${direction.label}, value`;
+    node.querySelector(".row-reset").ariaLabel = `Reset ${direction.label}`;
+    node.querySelector(".row-more").ariaLabel = `More about ${direction.label}`;
+    const { low, high } = direction;
+    Object.assign(slider, { min: low, max: high, step: stepOf(direction) });
+    number.step = stepOf(direction) * 10;
+    slider.style.setProperty("--zero", clamp(-low / (high - low), 0, 1));
+    if (direction.effect !== null) showEffect(node.querySelector(".effect"), direction.effect);
+    node.row = row;
+    rows.set(direction.id, row);
+    showRow(row, state.edit.strengths.get(direction.id) ?? 0);
+    return node;
+  }
+  function showEffect(bar, effect) {
+    bar.hidden = false;
+    bar.dataset.tip = `Effect ${Math.round(effect * 100)} %: how much it changes a picture; 100 % is as much as two random pictures differ.`;
+    bar.firstElementChild.style.width = `${clamp(effect, 0, 1) * 100}%`;
+  }
+  function showRow({ node, slider, number, direction }, value) {
+    const { low, high } = direction;
+    const at = clamp((value - low) / (high - low), 0, 1);
+    const zero = clamp(-low / (high - low), 0, 1);
+    slider.value = value;
+    slider.style.setProperty("--lo", Math.min(at, zero));
+    slider.style.setProperty("--hi", Math.max(at, zero));
+    if (number !== document.activeElement) number.value = Math.round(value * 1000) / 1000;
+    node.classList.toggle("moved", value !== 0);
+  }
+
+  // Only rows whose value changed are touched: a drag writes one row, however many there are.
+  function show(edit) {
+    if (edit.strengths !== shown.strengths) {
+      for (const id of new Set([...shown.strengths.keys(), ...edit.strengths.keys()])) {
+        const value = edit.strengths.get(id) ?? 0;
+        if (value !== (shown.strengths.get(id) ?? 0) && rows.has(id)) showRow(rows.get(id), value);
+      }
+    }
+    if (edit.layers !== shown.layers) for (const { extra } of rows.values()) extra?.show();
+    shown = edit;
+    showCounts(edit);
+  }
+  function showCounts(edit) {
+    const moved = [...edit.strengths].filter(([, value]) => value !== 0);
+    for (const { name, node } of groups) {
+      const count = moved.filter(([id]) => directions.get(id)?.group === name).length;
+      node.querySelector(".group-moved").textContent = count ? `${count} moved` : "";
+    }
+    act("reset")[0].disabled = moved.length === 0;
+  }
+
+  const rowOf = (event) => event.target.closest(".row")?.row;
+  function onInput(event) {
+    const row = rowOf(event);
+    if (!row || event.target.value === "") return;
+    if (event.target !== row.slider && event.target !== row.number) return;
+    state.strength(row.direction.id, Number(event.target.value));
+    onActive(row.direction);
+  }
+  function reset(row) {
+    state.strength(row.direction.id, 0);
+    state.commit();
+    onActive(row.direction);
+  }
+  function unfold(row) {
+    row.extra ??= createExtra(state, row.direction, generator.layers, () => onActive(row.direction, true));
+    if (!row.extra.node.isConnected) row.node.append(row.extra.node);
+    const open = row.node.classList.toggle("open");
+    row.node.querySelector(".row-more").ariaExpanded = String(open);
+  }
+  list.addEventListener("input", onInput);
+  list.addEventListener("change", (event) => {
+    const row = rowOf(event);
+    if (!row || (event.target !== row.slider && event.target !== row.number)) return;
+    state.commit();
+    showRow(row, state.edit.strengths.get(row.direction.id) ?? 0);
+  });
+  list.addEventListener("dblclick", (event) => event.target.matches(".slider, .row-label") && reset(rowOf(event)));
+  list.addEventListener("click", (event) => {
+    if (event.target.closest(".row-reset")) reset(rowOf(event));
+    if (event.target.closest(".row-more")) unfold(rowOf(event));
+  });
+
+  const strength = ({ id }) => Math.abs(state.edit.strengths.get(id) ?? 0);
+  function sorted(members) {
+    if (order.value === "effect") return [...members].sort((a, b) => (b.effect ?? -1) - (a.effect ?? -1));
+    if (order.value === "moved") return [...members].sort((a, b) => Math.sign(strength(b)) - Math.sign(strength(a)));
+    return members;
+  }
+  function resort() {
+    for (const { built, box, members } of groups) {
+      if (built) box.append(...sorted(members).map(({ id }) => rows.get(id).node));
+    }
+  }
+  function filter() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = ({ label }) => words.every((word) => label.toLowerCase().includes(word));
+    for (const group of groups) {
+      const found = group.members.filter(fits);
+      group.node.hidden = words.length > 0 && found.length === 0;
+      group.node.querySelector(".group-count").textContent = words.length ? `${found.length} of ${group.members.length}` : group.members.length;
+      if (words.length && found.length) toggle(group, true);
+      if (group.built) for (const member of group.members) rows.get(member.id).node.hidden = !fits(member);
+    }
+    list.classList.toggle("nothing", groups.every(({ node }) => node.hidden));
+  }
+  search.addEventListener("input", filter);
+  order.addEventListener("change", resort);
+  act("reset")[0].addEventListener("click", () => state.change({ strengths: new Map(), layers: new Map() }));
+  if (generator.directions.every(({ effect }) => effect === null)) {
+    order.querySelector("[value=effect]").disabled = true;
+    order.querySelector("[value=effect]").textContent = "By effect (not measured)";
+  }
+  state.onChange(show);
+  for (const group of groups) toggle(group, group.name !== "dormant" || group.members.length < 40);
+  showCounts(state.edit);
+  return {
+    focusSearch: () => search.focus(),
+    clearSearch: () => { search.value = ""; filter(); },
+  };
+}

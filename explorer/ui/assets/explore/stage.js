@@ -1,0 +1,94 @@
+// The canvas: paints pictures in screen pixels (the browser's best filter, or hard pixels), before and after with a
+// border between them, and the messages that lie over it. `data-frames` counts what was painted, `data-painted` is the
+// edit of the last one.
+
+const PIXELS = "explorer:pixels";
+
+function createStage() {
+  const canvas = find("canvas");
+  const context = canvas.getContext("2d", { alpha: false });
+  const wipe = find(".wipe");
+  let after = null;
+  let before = null;
+  let comparing = false;
+  let holding = false;
+  let pixels = localStorage.getItem(PIXELS) === "1";
+
+  function fit() {
+    const side = Math.max(Math.round(canvas.clientWidth * devicePixelRatio), 1);
+    if (canvas.width === side) return;
+    canvas.width = canvas.height = side;
+    repaint();
+  }
+  function draw(image) {
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  }
+  function repaint() {
+    if (!after) return;
+    context.imageSmoothingEnabled = !pixels;
+    context.imageSmoothingQuality = "high";
+    draw(holding && before ? before : after);
+    const split = comparing && !holding && before !== null;
+    if (split) drawSplit();
+    find(".before-tag").hidden = !(split || (holding && before));
+    find(".after-tag").hidden = !split;
+  }
+  function drawSplit() {
+    const x = Math.round(wipe.value * canvas.width);
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, x, canvas.height);
+    context.clip();
+    draw(before);
+    context.restore();
+    context.fillStyle = "rgb(0 0 0 / 0.35)";
+    context.fillRect(x - 2 * devicePixelRatio, 0, 4 * devicePixelRatio, canvas.height);
+    context.fillStyle = "white";
+    context.fillRect(x - devicePixelRatio, 0, 2 * devicePixelRatio, canvas.height);
+  }
+  function show(image, edit) {
+    after = image;
+    fit();
+    repaint();
+    find(".waiting").hidden = true;
+    panel.dataset.painted = JSON.stringify(edit);
+    panel.dataset.frames = Number(panel.dataset.frames) + 1;
+  }
+  function say(text) {
+    const box = find(".message");
+    box.hidden = !text;
+    box.querySelector("span").textContent = text;
+  }
+  function setPixels(on) {
+    pixels = on;
+    localStorage.setItem(PIXELS, on ? "1" : "0");
+    press("pixels", on);
+    repaint();
+  }
+  function press(name, on) {
+    for (const button of act(name)) if (button.hasAttribute("aria-pressed")) button.ariaPressed = String(on);
+  }
+
+  new ResizeObserver(fit).observe(canvas);
+  wipe.addEventListener("input", repaint);
+  find(".message button").addEventListener("click", () => say(""));
+  act("pixels")[0].addEventListener("click", () => setPixels(!pixels));
+  press("pixels", pixels);
+
+  return {
+    show,
+    say,
+    press,
+    lost: (is) => { find(".lost").hidden = !is; },
+    before: (image) => { before = image; repaint(); },
+    compare(on) {
+      comparing = on;
+      wipe.hidden = !on;
+      press("compare", on);
+      repaint();
+    },
+    hold: (on) => { holding = on; repaint(); },
+    get comparing() { return comparing; },
+    get image() { return after; },
+  };
+}

@@ -1,0 +1,85 @@
+// The edit that the page shows: its JSON (the same as Python's `Edit`), its history, and where both survive a reload.
+// Knows no widgets and no server. An edit is never changed in place: `set` takes a new one.
+
+const HISTORY = 200;
+
+function editFromJSON(data, defaults) {
+  const { version, strengths = [], layers = [], ...code } = data;
+  return { ...defaults, ...code, strengths: new Map(strengths), layers: new Map(layers) };
+}
+
+function editToJSON(edit, defaults) {
+  const data = { version: 1 };
+  for (const [name, standard] of Object.entries(defaults)) {
+    if (edit[name] !== standard) data[name] = edit[name];
+  }
+  const byName = ([a], [b]) => (typeof a === typeof b ? (a < b ? -1 : 1) : typeof a === "number" ? -1 : 1);
+  const strengths = [...edit.strengths].filter(([, value]) => value !== 0).sort(byName);
+  const layers = [...edit.layers].filter(([id]) => edit.strengths.get(id)).sort(byName);
+  if (strengths.length) data.strengths = strengths;
+  if (layers.length) data.layers = layers;
+  return data;
+}
+
+function createState({ key, defaults }) {
+  const listeners = [];
+  const storageKey = `explorer:${key}:edit`;
+  const parse = (text) => editFromJSON(JSON.parse(text), defaults);
+  const stored = readStored();
+  let past = stored?.past ?? []; // JSON texts, oldest first
+  let future = stored?.future ?? [];
+  let committed = stored?.edit ?? JSON.stringify({ version: 1 });
+  let edit = parse(committed);
+
+  function readStored() {
+    try {
+      return JSON.parse(sessionStorage.getItem(storageKey));
+    } catch {
+      return null; // written by another program, or storage is forbidden: start afresh
+    }
+  }
+  function store() {
+    try {
+      sessionStorage.setItem(storageKey, JSON.stringify({ edit: committed, past, future }));
+    } catch {
+      // storage full or forbidden: the page works on, it only forgets at a reload
+    }
+  }
+  function set(change) {
+    edit = { ...edit, ...change };
+    for (const listener of listeners) listener(edit);
+  }
+  // The edit has come to rest: one step of the history.
+  function commit() {
+    const text = JSON.stringify(api.json());
+    if (text === committed) return;
+    past = [...past, committed].slice(-HISTORY);
+    future = [];
+    committed = text;
+    store();
+    set({});
+  }
+  function travel(from, to) {
+    if (!from.length) return;
+    to.push(committed);
+    committed = from.pop();
+    store();
+    set(parse(committed));
+  }
+  const api = {
+    json: (of = edit) => editToJSON(of, defaults),
+    parse: (data) => editFromJSON(data, defaults),
+    set,
+    commit,
+    change: (change) => (set(change), commit()),
+    strength: (id, value) => set({ strengths: new Map(edit.strengths).set(id, value) }),
+    undo: () => travel(past, future),
+    redo: () => travel(future, past),
+    onChange: (listener) => listeners.push(listener),
+    get edit() { return edit; },
+    get canUndo() { return past.length > 0; },
+    get canRedo() { return future.length > 0; },
+    get atRest() { return JSON.stringify(api.json()) === committed; },
+  };
+  return api;
+}

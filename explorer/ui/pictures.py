@@ -1,0 +1,68 @@
+"""What the browser may ask the engine for: a JSON request for pictures in, data URIs or one clear sentence out.
+
+Free of side effects, so that a request may be repeated or dropped. Knows no Gradio.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from explorer.edit import Edit, EditError
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+
+MAX_EDITS = 64  # pictures in one request
+EXACT_PX = 64  # pictures up to this side are sent without loss even during a drag: as quick as JPEG there
+JPEG_QUALITY = 90
+
+log = logging.getLogger(__name__)
+
+
+def answer(engine: Engine, request: Any, limit_px: int | None = None) -> dict[str, Any]:
+    """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool}`.
+
+    Returns `{pictures: [data URI, ...], exact: bool}`, or `{error: sentence}`; never raises, since an exception would
+    reach the page as nothing at all. `limit_px` bounds the side whatever the request says. Without `exact` the pictures
+    may be JPEG; the answer's `exact` tells whether anything was lost.
+    """
+    try:
+        edits, max_px, exact = _read(request)
+        sides = [side for side in (max_px, limit_px) if side is not None]
+        pictures = engine.render(edits, max_px=min(sides, default=None))
+        exact = exact or all(max(picture.shape) <= EXACT_PX for picture in pictures)
+        return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact}
+    except EditError as error:
+        return {"error": str(error)}
+    except Exception:
+        log.exception("a picture could not be rendered")
+        return {"error": "The picture could not be rendered; the server's terminal says why."}
+
+
+def data_uri(picture: np.ndarray, exact: bool) -> str:
+    """A uint8 `[H, W, 3]` picture as `data:image/...`: PNG if `exact`, else JPEG with full colour resolution."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture)
+    if exact:
+        image.save(buffer, "PNG", compress_level=1)
+    else:
+        image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    kind = "png" if exact else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _read(request: Any) -> tuple[list[Edit], int | None, bool]:
+    if not isinstance(request, dict) or not isinstance(request.get("edits"), list):
+        raise EditError("a request for pictures is {edits: [edit, ...]}")
+    if not 1 <= len(request["edits"]) <= MAX_EDITS:
+        raise EditError(f"a request is for 1 to {MAX_EDITS} pictures, got {len(request['edits'])}")
+    max_px = request.get("max_px")
+    if max_px is not None and (not isinstance(max_px, int) or max_px < 1):
+        raise EditError(f"max_px must be a whole number of pixels, got {max_px!r}")
+    return [Edit.from_json(edit) for edit in request["edits"]], max_px, bool(request.get("exact"))

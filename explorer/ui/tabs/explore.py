@@ -1,0 +1,61 @@
+"""The Explore tab: one panel that runs in the browser and asks this server for nothing but pictures.
+
+The panel holds its own state (an `Edit` as JSON), so the server keeps nothing per visitor. `value` is that JSON: it is
+written when a slider comes to rest, and an edit written to it from Python is taken over by the panel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from explorer.edit import Edit
+from explorer.ui import assets
+from explorer.ui.pictures import answer
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+
+SCRIPTS = ("dom", "state", "loop", "stage", "code", "layers", "rows", "tray", "sheets", "neighbours", "keys", "main")
+
+
+def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
+    """The panel of `engine`; pictures are shown at most `max_px` wide."""
+
+    def pictures(request: dict[str, Any]) -> dict[str, Any]:
+        return answer(engine, request)
+
+    return gr.HTML(
+        value={},
+        html_template=assets.read("explore.html"),
+        css_template=assets.read("explore.css", "rows.css", "stage.css"),
+        js_on_load=assets.read(*(f"explore/{script}.js" for script in SCRIPTS)),
+        apply_default_css=False,
+        elem_id="explore",
+        server_functions=[pictures],
+        generator=describe(engine, name, max_px),
+    )
+
+
+def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
+    """What the panel must know of the generator. `key` names its stored state: the same sliders, the same key."""
+    directions = [
+        {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
+        for d in engine.directions
+    ]
+    sliders = json.dumps([name, engine.img_resolution, engine.num_ws, directions])
+    return {
+        "name": name,
+        "key": hashlib.sha256(sliders.encode()).hexdigest()[:16],
+        "resolution": engine.img_resolution,
+        "layers": engine.num_ws,
+        "classes": engine.generator.c_dim,
+        "expanded": engine.checkpoint.expansion is not None,
+        "max_px": max_px,
+        "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
+        "directions": directions,
+    }

@@ -1,0 +1,72 @@
+"""Starting the app: bad flags and files end in one sentence; other sites cannot make a visitor's browser use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Server
+
+
+def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "app.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--checkpoint", "no-such-file.pkl"], "no-such-file.pkl"),
+        (["--checkpoint", "README.md"], "this is no checkpoint"),
+        (["--device", "abacus"], "abacus"),
+        (["--precision", "fp8"], "fp8"),
+        (["--port", "many"], "many"),
+        (["--max-px", "0"], "max-px"),
+        (["--colour"], "--colour"),
+    ],
+)
+def test_a_wrong_start_ends_in_one_sentence(arguments: list[str], word: str) -> None:
+    run = run_app(*arguments)
+    assert run.returncode == 2
+    assert word in run.stderr
+    assert run.stderr.count("\n") == 1, run.stderr
+
+
+def test_a_taken_port_is_said(default_server: Server) -> None:
+    run = run_app("--port", str(default_server.port))
+    assert run.returncode == 2
+    assert str(default_server.port) in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def ask(server: Server, **headers: str) -> dict:
+    with urllib.request.urlopen(f"{server.url}config") as reply:
+        components = json.load(reply)["components"]
+    component = next(c["id"] for c in components if c["props"].get("elem_id") == "explore")
+    body = {"data": {"edits": [{}]}, "component_id": component, "fn_name": "pictures", "session_hash": "x"}
+    request = urllib.request.Request(
+        f"{server.url}gradio_api/component_server",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", **headers},
+    )
+    with urllib.request.urlopen(request) as reply:
+        return json.load(reply)
+
+
+def test_another_site_cannot_ask_for_pictures(default_server: Server) -> None:
+    assert "pictures" in ask(default_server)
+    assert "pictures" in ask(default_server, **{"Sec-Fetch-Site": "same-origin"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        ask(default_server, **{"Sec-Fetch-Site": "cross-site"})
+
+
+def test_files_of_the_machine_are_not_served(default_server: Server) -> None:
+    for path in (ROOT / "requirements.txt", Path("/etc/hostname")):
+        with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
+            urllib.request.urlopen(f"{default_server.url}gradio_api/file={path}")

@@ -1,0 +1,301 @@
+"""Journeys through the Explore tab in a real Chromium, against a real server on real generators."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from conftest import Server
+from PIL import Image
+from playwright.sync_api import Browser, Download, Locator, Page, expect
+
+from explorer import Edit, Engine, load
+
+QUIET_MS = 400  # longer than the page waits before it asks for the exact picture of an edit at rest
+
+EXPECTED_PIXELS = """async (uri) => {
+  const image = new Image(); image.src = uri; await image.decode();
+  const shown = document.querySelector(".explore canvas");
+  const canvas = document.createElement("canvas"); canvas.width = shown.width; canvas.height = shown.height;
+  const context = canvas.getContext("2d"); context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  const read = (c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+  const a = read(shown), b = read(canvas);
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
+}"""
+
+
+def painted(page: Page) -> Edit:
+    return Edit.from_json(json.loads(page.locator(".explore").get_attribute("data-painted") or "{}"))
+
+
+def until(page: Page, wanted: Callable[[Edit], bool]) -> Edit:
+    """Wait until the edit of the last painted picture is as wanted, and all is quiet."""
+    for _ in range(100):
+        if wanted(painted(page)):
+            page.wait_for_timeout(QUIET_MS)
+            edit = painted(page)
+            assert wanted(edit)
+            return edit
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the picture on the page stays that of {painted(page)}")
+
+
+def canvas(page: Page) -> str:
+    return page.evaluate("document.querySelector('.explore canvas').toDataURL()")
+
+
+def slider(page: Page, label: str) -> Locator:
+    return page.get_by_role("slider", name=label, exact=True)
+
+
+def drag(page: Page, handle: Locator, to: float, steps: int = 30) -> None:
+    """Drag a slider's thumb from where it is to a fraction of its width."""
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    assert box
+    low, high, value = (float(handle.evaluate(f"e => e.{key}")) for key in ("min", "max", "value"))
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * (value - low) / (high - low), y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * to, y, steps=steps)
+    page.mouse.up()
+
+
+def picture(download: Download) -> np.ndarray:
+    with Image.open(download.path()) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_the_picture_follows_the_slider_and_comes_back(page: Page) -> None:
+    until(page, lambda edit: edit == Edit())
+    first, frames = canvas(page), int(page.locator(".explore").get_attribute("data-frames") or 0)
+    drag(page, slider(page, "Factor 1"), 0.2)
+    until(page, lambda edit: bool(edit.strengths))
+    assert canvas(page) != first
+    assert int(page.locator(".explore").get_attribute("data-frames") or 0) >= frames + 5, "it did not follow the drag"
+    slider(page, "Factor 1").dblclick()
+    until(page, lambda edit: edit == Edit())
+    assert canvas(page) == first
+
+
+def test_after_a_fast_drag_the_picture_is_that_of_the_sliders_value(page: Page, default_server: Server) -> None:
+    for to in (0.9, 0.15, 0.7):
+        drag(page, slider(page, "Factor 3"), to, steps=60)
+    value = float(slider(page, "Factor 3").input_value())
+    edit = until(page, lambda edit: dict(edit.strengths).get(3) == pytest.approx(value))
+    engine = Engine(load(default_server.checkpoint))  # the same number format as the server's
+    buffer = io.BytesIO()
+    Image.fromarray(engine.render(edit)).save(buffer, "PNG")
+    uri = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    assert page.evaluate(EXPECTED_PIXELS, uri) <= 3
+    page.get_by_label("Factor 3, value").fill("0.5")
+    until(page, lambda edit: dict(edit.strengths) == {3: 0.5})
+    assert page.evaluate(EXPECTED_PIXELS, uri) > 20
+
+
+def test_a_number_box_takes_exact_values(page: Page) -> None:
+    box = page.get_by_label("Factor 2, value")
+    box.fill("1.25")
+    box.press("Enter")
+    until(page, lambda edit: dict(edit.strengths) == {2: 1.25})
+    assert float(slider(page, "Factor 2").input_value()) == 1.25
+
+
+def test_search_finds_directions_in_every_group(page: Page) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("dormant 500")
+    expect(slider(page, "Dormant 500")).to_be_visible()
+    expect(slider(page, "Factor 0")).to_be_hidden()
+    drag(page, slider(page, "Dormant 500"), 0.9)
+    until(page, lambda edit: 500 in dict(edit.strengths))
+    page.get_by_label("Search directions").fill("nothing like it")
+    expect(page.locator(".row:visible")).to_have_count(0)
+    page.get_by_label("Search directions").press("Escape")
+    expect(slider(page, "Factor 0")).to_be_visible()
+
+
+def test_undo_and_redo_walk_through_the_edits_at_rest(page: Page) -> None:
+    drag(page, slider(page, "Factor 0"), 0.6)
+    one = until(page, lambda edit: 0 in dict(edit.strengths))
+    drag(page, slider(page, "Factor 1"), 0.4)
+    both = until(page, lambda edit: 1 in dict(edit.strengths))
+    page.keyboard.press("Control+z")
+    assert until(page, lambda edit: edit == one) == one
+    page.keyboard.press("Control+z")
+    until(page, lambda edit: edit == Edit())
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    page.keyboard.press("Control+Shift+Z")
+    page.get_by_role("button", name="Redo").click()
+    until(page, lambda edit: edit == both)
+    page.get_by_role("button", name="Reset all").click()
+    until(page, lambda edit: edit == Edit())
+
+
+def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    page.keyboard.press("r")
+    edit = until(page, lambda edit: edit.seed != 0)
+    slider(page, "Factor 0").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    until(page, lambda now: now.seed == edit.seed and dict(now.strengths).get(0, 0) > 0)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_scrolling_over_sliders_changes_nothing(page: Page) -> None:
+    box = page.get_by_label("Factor 2, value")
+    box.fill("1")
+    until(page, lambda edit: dict(edit.strengths) == {2: 1.0})
+    for place in (box, slider(page, "Factor 2")):
+        place.hover()
+        page.mouse.wheel(0, 200)
+        page.mouse.wheel(0, -200)
+    until(page, lambda edit: dict(edit.strengths) == {2: 1.0})
+
+
+def test_a_reload_keeps_the_sliders_and_the_history(page: Page) -> None:
+    page.get_by_label("Seed", exact=True).last.fill("7")
+    page.keyboard.press("Enter")
+    drag(page, slider(page, "Factor 4"), 0.8)
+    edit = until(page, lambda edit: edit.seed == 7 and 4 in dict(edit.strengths))
+    page.reload()
+    page.wait_for_selector(".explore[data-painted]")
+    assert until(page, lambda now: now == edit) == edit
+    page.get_by_role("button", name="Undo").click()
+    until(page, lambda now: now == Edit(seed=7))
+
+
+def test_truncation_and_noise_reach_the_picture(page: Page) -> None:
+    page.get_by_label("Truncation, value").fill("1")
+    page.keyboard.press("Enter")
+    until(page, lambda edit: edit.truncation_psi == 1)
+    page.get_by_text("Off", exact=True).click()
+    until(page, lambda edit: edit.noise_mode == "none")
+    page.get_by_role("button", name="Draw new noise").click()
+    until(page, lambda edit: edit.noise_mode == "random")
+
+
+def test_compare_shows_the_same_seed_without_sliders(page: Page) -> None:
+    first = canvas(page)
+    drag(page, slider(page, "Factor 1"), 0.2)
+    until(page, lambda edit: bool(edit.strengths))
+    after = canvas(page)
+    page.keyboard.down("b")
+    page.wait_for_timeout(QUIET_MS)
+    assert canvas(page) == first
+    page.keyboard.up("b")
+    assert canvas(page) == after
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("Before", exact=True)).to_be_visible()
+    assert canvas(page) not in (first, after)
+
+
+def test_the_strip_shows_the_direction_last_touched_over_its_range(page: Page) -> None:
+    drag(page, slider(page, "Factor 2"), 0.6)
+    until(page, lambda edit: 2 in dict(edit.strengths))
+    expect(page.locator(".strip-title")).to_contain_text("Factor 2")
+    tiles = page.locator("#strip .tile")
+    expect(tiles).to_have_count(7)
+    page.wait_for_function("[...document.querySelectorAll('#strip img')].every(i => i.naturalWidth > 0)")
+    assert len({image.get_attribute("src") for image in page.locator("#strip img").all()}) == 7
+    tiles.first.click()
+    until(page, lambda edit: dict(edit.strengths)[2] == -4.0)
+
+
+def test_snapshots_restore_and_become_a_contact_sheet(page: Page) -> None:
+    page.keyboard.press("s")
+    drag(page, slider(page, "Factor 1"), 0.2)
+    moved = until(page, lambda edit: bool(edit.strengths))
+    page.get_by_role("button", name="Snapshot", exact=True).click()
+    page.get_by_role("button", name="Restore snapshot 1").click()
+    until(page, lambda edit: edit == Edit())
+    page.get_by_role("button", name="Restore snapshot 2").click()
+    until(page, lambda edit: edit == moved)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Contact sheet").click()
+    sheet = picture(download.value)
+    assert sheet.shape[1] > 2 * 256
+    assert np.abs(sheet[12:268, 12:268].astype(int) - sheet[12:268, 280:536]).mean() > 5, "two different pictures"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download picture").click()
+    assert picture(download.value).shape == (64, 64, 3)
+
+
+def test_a_neighbour_is_an_edit_that_can_be_undone(page: Page) -> None:
+    page.get_by_role("button", name="Neighbours").click()
+    expect(page.locator(".near-tile")).to_have_count(9)
+    page.wait_for_function("[...document.querySelectorAll('.near-tile img')].every(i => i.naturalWidth > 0)")
+    page.get_by_role("button", name="Neighbour 1").click()
+    until(page, lambda edit: edit.seed == 0 and len(list(edit.strengths)) > 3)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+z")
+    until(page, lambda edit: edit == Edit())
+
+
+def test_layers_limit_what_a_direction_moves(page: Page) -> None:
+    drag(page, slider(page, "Factor 1"), 0.2)
+    until(page, lambda edit: bool(edit.strengths))
+    everywhere = canvas(page)
+    page.get_by_role("button", name="More about Factor 1", exact=True).click()
+    page.get_by_role("slider", name="Factor 1, first layer").fill("7")
+    edit = until(page, lambda edit: bool(edit.layers))
+    assert dict(edit.layers) == {1: (6, 10)}
+    assert canvas(page) != everywhere
+
+
+def test_all_512_directions_open_at_once_still_follow(page: Page) -> None:
+    page.locator("[data-group=dormant] .group-head").click()
+    expect(page.locator(".row")).to_have_count(512)
+    drag(page, slider(page, "Factor 0"), 0.7, steps=40)
+    value = float(slider(page, "Factor 0").input_value())
+    until(page, lambda edit: dict(edit.strengths) == {0: pytest.approx(value)})
+    page.get_by_label("Order of directions").select_option("effect")
+    first = page.locator("[data-group=factors] .row-label").first.text_content()
+    assert first == "Factor 1", "the strongest by measurement"
+
+
+def test_what_the_server_refuses_is_said_in_the_page(page: Page) -> None:
+    drag(page, slider(page, "Factor 0"), 0.6)  # makes the page write its key
+    until(page, lambda edit: bool(edit.strengths))
+    page.evaluate("""() => {
+      const key = Object.keys(sessionStorage).find(key => /^explorer:.*:edit$/.test(key));
+      const edit = JSON.stringify({version: 1, strengths: [["crayon", 1]]});
+      sessionStorage.setItem(key, JSON.stringify({edit, past: [], future: []}));
+    }""")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("no direction 'crayon'")
+    page.get_by_role("button", name="Reset all").click()
+    until(page, lambda edit: edit == Edit())
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_domains_have_sliders_by_their_names(expanded_page: Page) -> None:
+    page = expanded_page
+    expect(page.get_by_label("Start from the base")).to_be_checked()
+    drag(page, slider(page, "tolkien elf"), 0.75)
+    value = float(slider(page, "tolkien elf").input_value())
+    until(page, lambda edit: dict(edit.strengths) == {"tolkien elf": pytest.approx(value)})
+    page.get_by_text("Start from the base").click()
+    until(page, lambda edit: not edit.project)
+
+
+def test_a_lost_server_is_said_and_found_again(browser: Browser, expanded_server: Server) -> None:
+    page = browser.new_page()  # of its own: here the browser's complaints about the lost connection are no fault
+    page.goto(expanded_server.url)
+    page.wait_for_selector(".explore[data-painted]")
+    expanded_server.kill()
+    try:
+        drag(page, slider(page, "tolkien elf"), 0.75)
+        expect(page.get_by_text("Connection lost, retrying")).to_be_visible(timeout=15_000)
+    finally:
+        expanded_server.start()
+    expect(page.get_by_text("Connection lost, retrying")).to_be_hidden(timeout=15_000)
+    value = float(slider(page, "tolkien elf").input_value())
+    until(page, lambda edit: dict(edit.strengths) == {"tolkien elf": pytest.approx(value)})
