@@ -35,7 +35,7 @@ def build_ui(engine: Engine, name: str = "generator", max_px: int | None = None)
             generator=f"{name}, {engine.img_resolution} px",
         )
         with gr.Tabs(elem_id="tabs"):
-            for title, build in TABS:
-                with gr.Tab(title, id=title.lower()):
+            for tab, build in TABS:
+                with gr.Tab(tab, id=tab.lower()):
                     build(engine, name, max_px)
     return page

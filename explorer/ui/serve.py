@@ -52,7 +52,7 @@ def launch(page: gr.Blocks, host: str, port: int, share: bool = False) -> None:
     atexit.register(shutil.rmtree, uploads, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = uploads
     page.queue(api_open=False)
-    page.launch(
+    _, address, public = page.launch(
         server_name=host,
         server_port=port,
         share=share,
@@ -65,4 +65,8 @@ def launch(page: gr.Blocks, host: str, port: int, share: bool = False) -> None:
         allowed_paths=[],
         max_file_size=MAX_UPLOAD,
         app_kwargs={"middleware": [Middleware(RefuseOtherSites)]},
+        quiet=True,
+        prevent_thread_lock=True,
     )
+    print(f"Domain Explorer is at {public or address} (stop it with Ctrl+C)", flush=True)
+    page.block_thread()

@@ -5,11 +5,11 @@ Greys carry no hue at all, because a tinted surround changes how the colours of 
 
 from __future__ import annotations
 
-import gradio as gr
+from gradio.themes import Base
 from gradio.themes.utils import colors, sizes
 
 
-class Gallery(gr.themes.Base):
+class Gallery(Base):
     """Light and dark theme of every tab; the tabs' own CSS uses its variables only."""
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -31,11 +32,18 @@ def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--colour"], "--colour"),
     ],
 )
-def test_a_wrong_start_ends_in_one_sentence(arguments: list[str], word: str) -> None:
-    run = run_app(*arguments)
-    assert run.returncode == 2
-    assert word in run.stderr
-    assert run.stderr.count("\n") == 1, run.stderr
+def test_a_wrong_start_ends_in_one_sentence(
+    arguments: list[str], word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        importlib.import_module("app").main()
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1, error
 
 
 def test_a_taken_port_is_said(default_server: Server) -> None:

@@ -98,6 +98,17 @@ def test_after_a_fast_drag_the_picture_is_that_of_the_sliders_value(page: Page, 
     assert page.evaluate(EXPECTED_PIXELS, uri) > 20
 
 
+def test_of_changes_that_come_at_once_the_last_counts(page: Page) -> None:
+    slider(page, "Factor 3").evaluate("""slider => {
+      for (const value of [1, 2, -1, 3]) {
+        slider.value = value;
+        slider.dispatchEvent(new Event("input", {bubbles: true}));
+      }
+      slider.dispatchEvent(new Event("change", {bubbles: true}));
+    }""")
+    until(page, lambda edit: dict(edit.strengths) == {3: 3.0})
+
+
 def test_a_number_box_takes_exact_values(page: Page) -> None:
     box = page.get_by_label("Factor 2, value")
     box.fill("1.25")
@@ -155,8 +166,10 @@ def test_scrolling_over_sliders_changes_nothing(page: Page) -> None:
     until(page, lambda edit: dict(edit.strengths) == {2: 1.0})
     for place in (box, slider(page, "Factor 2")):
         place.hover()
-        page.mouse.wheel(0, 200)
-        page.mouse.wheel(0, -200)
+        place.focus()
+        page.mouse.wheel(0, 50)
+        page.wait_for_timeout(QUIET_MS)
+    assert page.locator(".directions").evaluate("e => e.scrollTop") > 0
     until(page, lambda edit: dict(edit.strengths) == {2: 1.0})
 
 
@@ -194,7 +207,10 @@ def test_compare_shows_the_same_seed_without_sliders(page: Page) -> None:
     assert canvas(page) == after
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("Before", exact=True)).to_be_visible()
-    assert canvas(page) not in (first, after)
+    half = canvas(page)
+    assert half not in (first, after)
+    page.get_by_label("Border between before and after").fill("0.1")
+    assert canvas(page) not in (first, after, half)
 
 
 def test_the_strip_shows_the_direction_last_touched_over_its_range(page: Page) -> None:
@@ -250,12 +266,20 @@ def test_layers_limit_what_a_direction_moves(page: Page) -> None:
     assert canvas(page) != everywhere
 
 
-def test_all_512_directions_open_at_once_still_follow(page: Page) -> None:
-    page.locator("[data-group=dormant] .group-head").click()
-    expect(page.locator(".row")).to_have_count(512)
-    drag(page, slider(page, "Factor 0"), 0.7, steps=40)
+def frames_of_a_drag(page: Page, to: float) -> int:
+    """Pictures painted during a drag of Factor 0, which ends at rest on its value."""
+    before = int(page.locator(".explore").get_attribute("data-frames") or 0)
+    drag(page, slider(page, "Factor 0"), to, steps=40)
     value = float(slider(page, "Factor 0").input_value())
     until(page, lambda edit: dict(edit.strengths) == {0: pytest.approx(value)})
+    return int(page.locator(".explore").get_attribute("data-frames") or 0) - before
+
+
+def test_all_512_directions_open_at_once_still_follow(page: Page) -> None:
+    few = frames_of_a_drag(page, 0.7)
+    page.locator("[data-group=dormant] .group-head").click()
+    expect(page.locator(".row")).to_have_count(512)
+    assert frames_of_a_drag(page, 0.3) > few / 2
     page.get_by_label("Order of directions").select_option("effect")
     first = page.locator("[data-group=factors] .row-label").first.text_content()
     assert first == "Factor 1", "the strongest by measurement"
@@ -274,6 +298,11 @@ def test_what_the_server_refuses_is_said_in_the_page(page: Page) -> None:
     page.get_by_role("button", name="Reset all").click()
     until(page, lambda edit: edit == Edit())
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_generator_without_domains_says_so(page: Page) -> None:
+    expect(page.get_by_text("This generator has not been taught any domain yet.")).to_be_visible()
+    expect(page.get_by_label("Start from the base")).to_be_hidden()
 
 
 def test_domains_have_sliders_by_their_names(expanded_page: Page) -> None:

@@ -20,6 +20,7 @@ from explorer.ui.pictures import answer
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
+STYLES = ("explore.css", "rows.css", "stage.css", "narrow.css")
 SCRIPTS = ("dom", "state", "loop", "stage", "code", "layers", "rows", "tray", "sheets", "neighbours", "keys", "main")
 
 
@@ -32,7 +33,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
     return gr.HTML(
         value={},
         html_template=assets.read("explore.html"),
-        css_template=assets.read("explore.css", "rows.css", "stage.css"),
+        css_template=assets.read(*STYLES),
         js_on_load=assets.read(*(f"explore/{script}.js" for script in SCRIPTS)),
         apply_default_css=False,
         elem_id="explore",

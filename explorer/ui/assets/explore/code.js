@@ -12,15 +12,16 @@ function createCode(state, generator) {
 
   const randomSeed = () => Math.floor(Math.random() * COMMON_SEEDS);
   const takeSeed = (value) => state.change({ seed: clamp(Math.round(value) || 0, 0, LARGEST_SEED), latent: null });
+  const rounded = (value) => Math.round(value * 1000) / 1000;
   const readPsi = (input) => input.value !== "" && state.set({ truncation_psi: Number(input.value) });
 
-  seed.addEventListener("change", () => takeSeed(Number(seed.value)));
+  seed.addEventListener("change", () => { takeSeed(Number(seed.value)); seed.value = state.edit.seed; });
   act("previous")[0].addEventListener("click", () => takeSeed(state.edit.seed - 1));
   act("next")[0].addEventListener("click", () => takeSeed(state.edit.seed + 1));
   act("random")[0].addEventListener("click", () => takeSeed(randomSeed()));
   for (const control of [psi, psiNumber]) {
     control.addEventListener("input", () => readPsi(control));
-    control.addEventListener("change", () => { state.commit(); show(state.edit); });
+    control.addEventListener("change", () => { state.commit(); psiNumber.value = rounded(state.edit.truncation_psi); });
   }
   for (const radio of panel.querySelectorAll("[name=noise]")) {
     radio.addEventListener("change", () => state.change({ noise_mode: radio.value }));
@@ -31,18 +32,19 @@ function createCode(state, generator) {
   find(".project").hidden = !generator.expanded;
   find(".class").hidden = generator.classes < 2;
 
-  // A box that the user is typing in is left alone.
-  const write = (input, value) => { if (input !== document.activeElement || input.type === "range") input.value = value; };
+  let shown = null;
   function show(edit) {
-    write(seed, edit.seed);
+    if (shown !== null && Object.keys(state.defaults).every((name) => edit[name] === shown[name])) return;
+    shown = edit;
+    seed.value = edit.seed;
     seed.parentElement.classList.toggle("from-photo", Boolean(edit.latent));
     find(".photo").hidden = !edit.latent;
-    write(psi, edit.truncation_psi);
-    write(psiNumber, Math.round(edit.truncation_psi * 1000) / 1000);
+    psi.value = edit.truncation_psi;
+    if (psiNumber !== document.activeElement) psiNumber.value = rounded(edit.truncation_psi); // not while typing
     psi.style.setProperty("--hi", clamp(edit.truncation_psi / psi.max, 0, 1));
     find(`[name=noise][value=${edit.noise_mode}]`).checked = true;
     base.checked = edit.project;
-    write(kind, edit.class_index ?? 0);
+    kind.value = edit.class_index ?? 0;
   }
   state.onChange(show);
   show(state.edit);

@@ -4,6 +4,8 @@ function createKeys({ state, stage, code, rows, tray, neighbours, compare }) {
   const help = find(".help");
   const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
   const visible = () => panel.offsetParent !== null;
+  const gone = new AbortController(); // Gradio may throw the panel away and build it anew
+  const { signal } = gone;
   const letters = {
     r: code.random,
     n: neighbours.toggle,
@@ -15,10 +17,10 @@ function createKeys({ state, stage, code, rows, tray, neighbours, compare }) {
     escape: neighbours.close,
   };
   function onKeyDown(event) {
-    if (!panel.isConnected) return document.removeEventListener("keydown", onKeyDown);
+    if (!panel.isConnected) return gone.abort();
     if (!visible() || help.open) return;
     const key = event.key.toLowerCase();
-    if ((event.ctrlKey || event.metaKey) && key === "z") {
+    if ((event.ctrlKey || event.metaKey) && key === "z" && event.target.type !== "search") {
       event.preventDefault();
       return event.shiftKey ? state.redo() : state.undo();
     }
@@ -28,9 +30,9 @@ function createKeys({ state, stage, code, rows, tray, neighbours, compare }) {
     event.preventDefault();
     letters[key]();
   }
-  document.addEventListener("keydown", onKeyDown);
-  panel.ownerDocument.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && stage.hold(false));
-  window.addEventListener("blur", () => stage.hold(false));
+  document.addEventListener("keydown", onKeyDown, { signal });
+  document.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && stage.hold(false), { signal });
+  window.addEventListener("blur", () => stage.hold(false), { signal });
   act("help")[0].addEventListener("click", () => help.showModal());
   // A turning wheel must scroll, never change the number box under it.
   panel.addEventListener("wheel", (event) => {

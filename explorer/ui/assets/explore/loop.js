@@ -12,6 +12,7 @@ function createLoop({ ask, onPicture, onError, onLost }) {
   let lost = 0;
   let perTile = BATCH;
   let rest;
+  let painting = Promise.resolve(); // pictures are painted in order, while the server makes the next
 
   function want(request) {
     clearTimeout(rest);
@@ -52,7 +53,7 @@ function createLoop({ ask, onPicture, onError, onLost }) {
     if (!answer) return; // asked for again, or for a newer one
     if (wanted === request) wanted = null;
     if (answer.error) return onError(answer.error);
-    await onPicture(request, answer.pictures[0]);
+    painting = painting.then(() => onPicture(request, answer.pictures[0]));
     if (!answer.exact && !wanted) rest = setTimeout(() => want({ ...request, exact: true }), REST);
   }
   async function tiles(job) {

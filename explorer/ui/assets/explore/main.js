@@ -19,11 +19,14 @@ function start(generator) {
   const tray = createTray(state, generator, loop, stage);
   const rows = createRows(state, generator, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });
   const neighbours = createNeighbours(state, generator, loop, stage, code);
+  let asked = "";
   let beforeOf = "";
   let sharing;
 
   function ask(edit) {
-    loop.want({ edit: state.json(edit), max_px: generator.max_px, exact: false });
+    const json = state.json(edit);
+    if (JSON.stringify(json) !== asked) loop.want({ edit: json, max_px: generator.max_px, exact: false });
+    asked = JSON.stringify(json);
     for (const button of act("undo")) button.disabled = !state.canUndo;
     for (const button of act("redo")) button.disabled = !state.canRedo;
     rest();
@@ -38,6 +41,7 @@ function start(generator) {
       loop.later({ name: "before", edits: [before], max_px: generator.max_px, exact: true, done });
     }
     tray.refresh();
+    neighbours.refresh();
     clearTimeout(sharing);
     sharing = setTimeout(share, SHARE_REST);
   }

@@ -27,8 +27,9 @@ function createNeighbours(state, generator, loop, stage, code) {
     if (reach() === "seeds") return { ...state.edit, seed: code.randomSeed(), latent: null };
     const strengths = new Map(state.edit.strengths);
     const moved = [...strongest].sort(() => Math.random() - 0.5).slice(0, NEAR_MOVES);
-    for (const { id, low, high } of moved) {
-      const value = (strengths.get(id) ?? 0) + gaussian() * Number(reach());
+    for (const { id, low, high, effect } of moved) {
+      const step = Number(reach()) / Math.max(effect ?? 1, 1); // shorter where a little does a lot
+      const value = (strengths.get(id) ?? 0) + gaussian() * step;
       strengths.set(id, Math.round(clamp(value, low, high) * 100) / 100);
     }
     return { ...state.edit, strengths };
@@ -46,9 +47,8 @@ function createNeighbours(state, generator, loop, stage, code) {
     loop.later({ name: "neighbours", edits: tiles.map((tile) => state.json(tile.edit)), max_px: side, done });
   }
   function pick(tile) {
-    if (tile === tiles[MIDDLE]) return open(false);
-    state.change(tile.edit);
-    fill();
+    if (tile === tiles[MIDDLE]) open(false);
+    else state.change(tile.edit);
   }
   function open(on) {
     grid.hidden = bar.hidden = !on;
@@ -56,9 +56,15 @@ function createNeighbours(state, generator, loop, stage, code) {
     stage.press("neighbours", on);
     if (on) fill();
     else loop.cancel("neighbours");
+    (on ? bar.querySelector(".primary") : act("neighbours")[0]).focus();
+  }
+  // The edit may also change by a slider, by undo or by a pick: the tiles are always around the current one.
+  function refresh() {
+    const text = (edit) => JSON.stringify(state.json(edit));
+    if (!grid.hidden && text(state.edit) !== text(tiles[MIDDLE].edit)) fill();
   }
   for (const button of act("neighbours")) button.addEventListener("click", () => open(grid.hidden));
   act("more-neighbours")[0].addEventListener("click", fill);
   for (const radio of panel.querySelectorAll("[name=reach]")) radio.addEventListener("change", fill);
-  return { toggle: () => open(grid.hidden), close: () => open(false), get isOpen() { return !grid.hidden; } };
+  return { toggle: () => open(grid.hidden), close: () => grid.hidden || open(false), refresh };
 }

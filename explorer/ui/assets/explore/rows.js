@@ -22,6 +22,7 @@ function createRows(state, generator, { onActive }) {
   const directions = new Map(generator.directions.map((direction) => [direction.id, direction]));
   const rows = new Map(); // id -> {node, slider, number, direction, extra}
   const groups = Object.keys(GROUPS).map(createGroup);
+  const largest = Math.max(...generator.directions.map(({ effect }) => effect ?? 0)); // a full bar
   let shown = state.edit;
 
   function createGroup(name) {
@@ -58,16 +59,17 @@ function createRows(state, generator, { onActive }) {
     Object.assign(slider, { min: low, max: high, step: stepOf(direction) });
     number.step = stepOf(direction) * 10;
     slider.style.setProperty("--zero", clamp(-low / (high - low), 0, 1));
-    if (direction.effect !== null) showEffect(node.querySelector(".effect"), direction.effect);
+    if (direction.effect !== null) showEffect(node, direction.effect);
     node.row = row;
     rows.set(direction.id, row);
     showRow(row, state.edit.strengths.get(direction.id) ?? 0);
     return node;
   }
-  function showEffect(bar, effect) {
+  function showEffect(node, effect) {
+    const bar = node.querySelector(".effect");
     bar.hidden = false;
-    bar.dataset.tip = `Effect ${Math.round(effect * 100)} %: how much it changes a picture; 100 % is as much as two random pictures differ.`;
-    bar.firstElementChild.style.width = `${clamp(effect, 0, 1) * 100}%`;
+    node.querySelector(".row-name").dataset.tip = `Effect ${Math.round(effect * 100)} %: how much it changes a picture; 100 % is as much as two random pictures differ.`;
+    bar.firstElementChild.style.width = `${clamp(effect / largest, 0.02, 1) * 100}%`;
   }
   function showRow({ node, slider, number, direction }, value) {
     const { low, high } = direction;
@@ -96,6 +98,8 @@ function createRows(state, generator, { onActive }) {
     const moved = [...edit.strengths].filter(([, value]) => value !== 0);
     for (const { name, node } of groups) {
       const count = moved.filter(([id]) => directions.get(id)?.group === name).length;
+      if (node.dataset.moved === String(count)) continue; // during a drag the counts stay the same
+      node.dataset.moved = count;
       node.querySelector(".group-moved").textContent = count ? `${count} moved` : "";
     }
     act("reset")[0].disabled = moved.length === 0;

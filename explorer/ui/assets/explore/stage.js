@@ -45,6 +45,9 @@ function createStage() {
     context.fillRect(x - 2 * devicePixelRatio, 0, 4 * devicePixelRatio, canvas.height);
     context.fillStyle = "white";
     context.fillRect(x - devicePixelRatio, 0, 2 * devicePixelRatio, canvas.height);
+    context.beginPath();
+    context.arc(x, canvas.height / 2, 11 * devicePixelRatio, 0, 2 * Math.PI);
+    context.fill();
   }
   function show(image, edit) {
     after = image;

@@ -69,6 +69,7 @@ function createState({ key, defaults }) {
   const api = {
     json: (of = edit) => editToJSON(of, defaults),
     parse: (data) => editFromJSON(data, defaults),
+    defaults,
     set,
     commit,
     change: (change) => (set(change), commit()),

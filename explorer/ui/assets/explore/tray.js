@@ -1,6 +1,7 @@
 // Below the picture: the strip of one direction over its range, and the snapshots.
 
-const STRIP = 7;
+const STRIPS = [7, 9, 5]; // pictures in a strip: the first number that has one at zero
+const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest factors overshoot at their ends
 const TILE = 128; // px asked for a tile
 const SNAPSHOTS = 60; // kept at most
 
@@ -8,36 +9,48 @@ function createTray(state, generator, loop, stage) {
   const strip = find("#strip");
   const shots = find("#snapshots");
   const title = find(".strip-title");
-  let active = generator.directions[0];
+  const isFactor = ({ group }) => group === "factors";
+  let active = generator.directions.find(({ group }) => group === "domains") ?? generator.directions.filter(isFactor)[FIRST_FACTOR] ?? generator.directions[0];
   let stripOf = ""; // the request that the strip shows
-  const tiles = Array.from({ length: STRIP }, createTile);
-  strip.append(...tiles);
+  let tiles = [];
 
   function createTile() {
     const image = make("img", { alt: "", draggable: false });
     const tile = make("button", { type: "button", className: "tile" }, image, make("small"));
-    tile.addEventListener("click", () => { state.strength(active.id, tile.value_); state.commit(); });
+    tile.addEventListener("click", () => { state.strength(active.id, tile.strength); state.commit(); });
     return tile;
   }
-  const amount = (index) => active.low + ((active.high - active.low) * index) / (STRIP - 1);
+  function fitTiles() {
+    const { low, high } = active;
+    const hasZero = (count) => Number.isInteger(Math.round((-1e6 * low * (count - 1)) / (high - low)) / 1e6);
+    const count = STRIPS.find(hasZero) ?? STRIPS[0];
+    if (count === tiles.length) return;
+    tiles = Array.from({ length: count }, createTile);
+    stripOf = "";
+    strip.replaceChildren(...tiles);
+    strip.style.setProperty("--count", count);
+  }
+  const amount = (index) => active.low + ((active.high - active.low) * index) / (tiles.length - 1);
   // The strip follows the direction last touched, once it is at rest.
   function showStrip() {
     if (!active) return;
+    fitTiles();
     const own = state.edit.strengths.get(active.id) ?? 0;
-    let nearest = 0;
-    const edits = tiles.map((tile, index) => {
-      tile.value_ = Math.round(amount(index) * 1000) / 1000;
-      tile.ariaLabel = `${active.label} at ${short(tile.value_)}`;
-      tile.lastElementChild.textContent = short(tile.value_);
-      if (Math.abs(tile.value_ - own) < Math.abs(tiles[nearest].value_ - own)) nearest = index;
-      return state.json({ ...state.edit, strengths: new Map(state.edit.strengths).set(active.id, tile.value_) });
+    const distance = (tile) => Math.abs(tile.strength - own);
+    tiles.forEach((tile, index) => {
+      tile.strength = Math.round(amount(index) * 1000) / 1000;
+      tile.ariaLabel = `${active.label} at ${short(tile.strength)}`;
+      tile.lastElementChild.textContent = short(tile.strength);
     });
-    tiles.forEach((tile, index) => tile.classList.toggle("here", index === nearest));
+    const here = tiles.reduce((best, tile) => (distance(tile) < distance(best) ? tile : best));
+    for (const tile of tiles) tile.classList.toggle("here", tile === here);
     title.textContent = `${active.label} from ${short(active.low)} to ${short(active.high)}`;
-    const request = JSON.stringify(edits);
-    if (request === stripOf || strip.hidden) return;
-    stripOf = request;
-    loop.later({ name: "strip", edits, max_px: TILE, done: (index, uri) => { tiles[index].firstElementChild.src = uri; } });
+    const moved = ({ strength }) => ({ ...state.edit, strengths: new Map(state.edit.strengths).set(active.id, strength) });
+    const edits = tiles.map((tile) => state.json(moved(tile)));
+    if (JSON.stringify(edits) === stripOf || strip.hidden) return;
+    stripOf = JSON.stringify(edits);
+    const images = tiles.map((tile) => tile.firstElementChild);
+    loop.later({ name: "strip", edits, max_px: TILE, done: (index, uri) => { images[index].src = uri; } });
   }
 
   function open(panelId) {
@@ -109,7 +122,7 @@ function createTray(state, generator, loop, stage) {
   }
 
   act("snapshot")[0].addEventListener("click", snapshot);
-  act("save-strip")[0].addEventListener("click", () => saveStrip(loop, generator, active, JSON.parse(stripOf), tiles.map((tile) => short(tile.value_))));
+  act("save-strip")[0].addEventListener("click", () => saveStrip(loop, generator, active, JSON.parse(stripOf), tiles.map((tile) => short(tile.strength))));
   act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, readShots().map(({ edit }) => edit)));
   showShots();
   open("strip");

@@ -1,0 +1,99 @@
+"""A slider dragged in a real Chromium on the embedded default, engine included.
+
+Latency runs from an input event to the first frame in which the canvas shows a picture asked for after it; frames are
+pictures painted while the thumb moves. Bars: p50 <= 35 ms, p95 <= 60 ms, at least 40 frames a second.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.startup import ROOT, free_port
+
+SECONDS = 4.0  # of dragging, there and back
+ROUNDS = 3
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+
+# Every input event notes its time; a painted edit with a value answers all events up to the one that set it.
+WATCH = """() => {
+  const panel = document.querySelector(".explore");
+  const slider = panel.querySelector("[data-group=factors] .slider");
+  const events = [], latencies = [];
+  window.bench = { latencies, frames: 0 };
+  slider.addEventListener("input", () => events.push([Number(slider.value), performance.now()]), true);
+  new MutationObserver(() => {
+    const edit = JSON.parse(panel.dataset.painted);
+    const value = edit.strengths?.[0]?.[1] ?? 0;
+    const index = events.findLastIndex(([wanted]) => wanted === value);
+    window.bench.frames += 1;
+    if (index < 0) return;
+    const answered = events.splice(0, index + 1);
+    requestAnimationFrame(() => {
+      const channel = new MessageChannel();  // a task right after the frame was painted
+      channel.port1.onmessage = () => latencies.push(performance.now() - answered.at(-1)[1]);
+      channel.port2.postMessage(0);
+    });
+  }).observe(panel, { attributes: true, attributeFilter: ["data-frames"] });
+}"""
+
+
+def drag(page: Page) -> tuple[list[float], float]:
+    """Latencies in ms and painted frames a second of one drag."""
+    page.evaluate("() => { bench.latencies.length = 0; bench.frames = 0 }")
+    box = page.locator("[data-group=factors] .slider").first.bounding_box()
+    assert box
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    start = time.perf_counter()
+    while (passed := time.perf_counter() - start) < SECONDS:
+        at = abs((2 * passed / SECONDS) % 2 - 1)  # from one end to the other and back
+        page.mouse.move(box["x"] + box["width"] * (0.05 + 0.9 * at), y)  # returns with the browser's next frame
+    frames = page.evaluate("bench.frames") / (time.perf_counter() - start)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    return page.evaluate("bench.latencies"), frames
+
+
+def main() -> None:
+    chromium = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    if chromium is None:
+        print("\ndrag: not measured (no Chromium on this machine)")
+        return
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/config").close()
+                break
+            except OSError:
+                if server.poll() is not None:
+                    sys.exit("the server did not start")
+                time.sleep(0.1)
+        with sync_playwright() as playwright:
+            page = playwright.chromium.launch(executable_path=chromium, args=FLAGS).new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            page.wait_for_selector(".explore[data-painted]")
+            page.evaluate(WATCH)
+            drag(page)
+            print("\n| drag, 64 px | p50 ms (bar 35) | p95 ms (bar 60) | painted frames/s (bar 40) |")
+            print("|---|---|---|---|")
+            for turn in range(1, ROUNDS + 1):
+                latencies, frames = drag(page)
+                latencies.sort()
+                p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
+                print(f"| round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
