@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -112,8 +113,11 @@ def _millions(network: torch.nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} million"
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their flags; `run` is the function of the chosen one."""
+def parser(training: bool = False) -> argparse.ArgumentParser:
+    """All commands and their flags; `run` is the function of the chosen one.
+
+    The trainers' flags, which take seconds to import, are there with `training` only.
+    """
     top = argparse.ArgumentParser(
         prog="python -m explorer", description="Domain-expanded generators on the command line."
     )
@@ -152,6 +156,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="auto")
     command.set_defaults(run=measure_effects)
 
+    trainers = commands.add_parser("train", help="train a model from pictures").add_subparsers(
+        required=True, metavar="MODEL"
+    )
+    for name, what in {"gan": "a StyleGAN2 generator", "clip": "a small CLIP"}.items():
+        command = trainers.add_parser(name, help=what)
+        if training:
+            trainer = import_module(f"explorer.training.{name}")
+            trainer.add_arguments(command)
+            command.set_defaults(run=trainer.run)
+
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
     command.set_defaults(run=lambda _: doctor.examine())
     return top
@@ -159,7 +173,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 2 with one sentence on stderr."""
-    arguments = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = parser(training=argv[:1] == ["train"]).parse_args(argv)
     try:
         print(arguments.run(arguments))
     except (CheckpointError, EditError, OSError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""The perceptual distance in use: LPIPS where its backbone is on disk, else a multi-scale distance that needs no file.
+"""The perceptual distance in use: LPIPS where its backbone is here, else the shipped CLIP's, else one without a file.
 
-Every figure names the distance that made it: the two are not comparable.
+Every figure names the distance that made it: no two of them are comparable.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explorer.networks.clip import Clip
 from explorer.weights import download
+from explorer.weights.clip import SHIPPED, load_clip, shipped_clip
 
 SMALLEST = 8  # px of the coarsest scale of `pyramid`
 LPIPS_SMALLEST = 64  # px; LPIPS' backbones lose their last layers on less
+NO_FEATURE = 1e-3  # length below which a feature vector is taken for none: its direction would be noise
+Distance = Callable[[Tensor, Tensor], Tensor]  # [N, 3, H, W] in [-1, 1], twice -> [N]
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Perceptual:
     """A distance between pictures and the name under which its figures may be compared."""
 
     name: str
-    distance: Callable[[Tensor, Tensor], Tensor]
+    distance: Distance
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:  # [N, 3, H, W] in [-1, 1], twice -> [N]
         return self.distance(a, b)
@@ -43,18 +48,48 @@ def pyramid(a: Tensor, b: Tensor) -> Tensor:  # [N, C, H, W], twice -> [N]
 
 
 def load_perceptual(device: torch.device | str = "cpu") -> Perceptual:
-    """LPIPS (arXiv 1801.03924) on AlexNet where its weights are in the cache, else `pyramid`. Never downloads."""
-    backbone = download.cached("alexnet")
-    if backbone is None:
-        return Perceptual("pyramid", pyramid)
-    network = lpips_alex(backbone).to(device)
+    """LPIPS on AlexNet where its weights are in the cache, else the shipped CLIP's, else `pyramid`. Never downloads.
+
+    Networks are read on the first call: they import torchvision, which takes seconds that a program's start need not.
+    """
+    if (backbone := download.cached("alexnet")) is not None:
+        return Perceptual("lpips-alex", _on_first_call(lambda: lpips_distance(lpips_alex(backbone).to(device))))
+    if (file := shipped_clip()) is not None:
+        return Perceptual(SHIPPED, _on_first_call(lambda: clip_distance(load_clip(file, device))))
+    return Perceptual("pyramid", pyramid)
+
+
+def _on_first_call(load: Callable[[], Distance]) -> Distance:
+    loaded = cache(load)
+    return lambda a, b: loaded()(a, b)
+
+
+def clip_distance(clip: Clip) -> Distance:
+    """Distance between intermediate features of CLIP's image tower, unit-normalised over channels as LPIPS does it.
+
+    d(a, b) = 1/L sum_l mean_hw |y_l(a) / |y_l(a)| - y_l(b) / |y_l(b)||^2 (equation 1 of arXiv 1801.03924 with all
+    channel weights 1, its "baseline" variant): 0 for equal pictures, 4 at most. Differentiable in both pictures.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        levels = []
+        for features in clip.features(torch.cat([a, b])):
+            first, second = F.normalize(features, dim=1, eps=NO_FEATURE).chunk(2)
+            levels.append((first - second).square().sum(dim=1).mean(dim=(1, 2)))
+        return torch.stack(levels).mean(dim=0)
+
+    return distance
+
+
+def lpips_distance(network: torch.nn.Module) -> Distance:
+    """LPIPS (arXiv 1801.03924) by `network`; smaller pictures are enlarged to what its backbone needs."""
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         if a.shape[-1] < LPIPS_SMALLEST:
             a, b = (F.interpolate(x, size=LPIPS_SMALLEST, mode="bilinear", antialias=True) for x in (a, b))
         return network(a, b).flatten()
 
-    return Perceptual("lpips-alex", distance)
+    return distance
 
 
 def lpips_alex(backbone: Path) -> torch.nn.Module:

@@ -114,7 +114,7 @@ class DiscriminatorEpilogue(nn.Module):
             features = self.fromrgb(img)
             x = features if x is None else x + features
         assert x is not None
-        x = x.to(torch.float32)
+        x = x.to(torch.promote_types(x.dtype, torch.float32)).contiguous()
         if self.config.mbstd_num_channels:
             x = minibatch_stddev(x, self.config.mbstd_group_size, self.config.mbstd_num_channels)
         features = self.out(self.fc(self.conv(x).flatten(1)))
@@ -142,10 +142,18 @@ class Discriminator(nn.Module):
         self,
         img: Tensor,  # [N, img_channels, H, W], [-1, 1]
         c: Tensor | None = None,  # [N, c_dim]
+        dtype: torch.dtype | None = None,
     ) -> Tensor:  # [N, 1] logits, larger = more real
+        """Judge images. `dtype` is what the blocks above 4 px compute in (None: as the images); 16 bits run
+
+        channels-last.
+        """
         expected = (self.img_channels, self.img_resolution, self.img_resolution)
         if img.ndim != 4 or img.shape[1:] != expected:
             raise ValueError(f"img must be [N, {', '.join(map(str, expected))}], got {list(img.shape)}")
+        img = img.to(dtype or img.dtype)
+        if img.dtype.itemsize == 2:
+            img = img.contiguous(memory_format=torch.channels_last)
         x = None
         for resolution in self.config.resolutions[:0:-1]:
             x, img = getattr(self, f"b{resolution}")(x, img)

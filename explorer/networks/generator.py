@@ -6,7 +6,7 @@ Source: StyleGAN2 (arXiv 1912.04958). Plain and differentiable; the engine holds
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -15,10 +15,20 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from explorer.networks.layers import Conv2d, FullyConnected, modulated_conv2d, normalize_2nd_moment
+from explorer.networks.layers import (
+    Conv2d,
+    FullyConnected,
+    conv2d_resample,
+    demodulation,
+    modulate,
+    normalize_2nd_moment,
+    upsample_image,
+)
 
 Architecture = Literal["skip", "orig", "resnet"]
 NoiseMode = Literal["const", "none", "random"]
+# Where random noise comes from: a generator of PyTorch's, or a function (batch, resolution) -> [batch, 1, H, W].
+NoiseSource = torch.Generator | Callable[[int, int], Tensor] | None
 
 
 def channels_from_base(img_resolution: int, channel_base: int, channel_max: int) -> tuple[int, ...]:
@@ -135,6 +145,9 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.resolution, self.up = resolution, up
         self.conv_clamp, self.use_noise = config.conv_clamp, config.use_noise
+        # What surrounds the convolution; a trainer may put compiled functions of the same meaning here.
+        self.modulate: Callable[..., Tensor] = modulate
+        self.epilogue: Callable[..., Tensor] = kernels.demod_bias_act
         self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -143,15 +156,15 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode, rng: torch.Generator | None, gain: float) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w), self.resample_filter, up=self.up)
+    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode, rng: NoiseSource, gain: float) -> Tensor:
+        styles = self.affine(w)
+        x = conv2d_resample(self.modulate(x, styles), self.weight.to(x.dtype), self.resample_filter, up=self.up)
         noise = self.noise(noise_mode, len(x), rng)
-        if noise is not None:
-            x = x + noise.to(x.dtype)
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return kernels.bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=math.sqrt(2) * gain, clamp=clamp)
+        demod = demodulation(self.weight, styles)
+        return self.epilogue(x, demod, noise, b=self.bias, gain=math.sqrt(2) * gain, clamp=clamp)
 
-    def noise(self, mode: NoiseMode, batch: int, rng: torch.Generator | None) -> Tensor | None:
+    def noise(self, mode: NoiseMode, batch: int, rng: NoiseSource) -> Tensor | None:
         """The noise image `[1 or batch, 1, H, W]`, scaled by its learned strength, or None for mode "none".
 
         Mode "random" draws on the CPU from `rng`, so that a seed gives the same noise on every device.
@@ -160,7 +173,10 @@ class SynthesisLayer(nn.Module):
             return None
         if mode == "const":
             return self.noise_const[None, None] * self.noise_strength
-        drawn = torch.randn(batch, 1, self.resolution, self.resolution, generator=rng)
+        if isinstance(rng, Callable):
+            drawn = rng(batch, self.resolution)
+        else:
+            drawn = torch.randn(batch, 1, self.resolution, self.resolution, generator=rng)
         return drawn.to(self.noise_strength.device) * self.noise_strength
 
 
@@ -177,7 +193,8 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight, styles, resample_filter=x.new_ones(1), demodulate=False)
+        weight = self.weight.flatten(1) * styles[:, None, :]  # [N, img_channels, in]: small, unlike x * styles
+        x = (weight.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:])
         return kernels.bias_act(x, self.bias.to(x.dtype), clamp=self.conv_clamp)
 
 
@@ -211,11 +228,14 @@ class SynthesisBlock(nn.Module):
         img: Tensor | None,  # [N, img_channels, H / 2, W / 2]
         rows: Tensor,  # [N, num_conv + 1, w_dim]; the last row is ToRGB's
         noise_mode: NoiseMode,
-        rng: torch.Generator | None,
+        rng: NoiseSource,
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor | None]:
         w = rows.unbind(dim=1)
         if x is None:
-            x = self.conv1(self.const.unsqueeze(0).repeat(len(rows), 1, 1, 1), w[0], noise_mode, rng, 1.0)
+            layout = torch.channels_last if dtype.itemsize == 2 else torch.contiguous_format
+            x = self.const.to(dtype).expand(len(rows), -1, -1, -1).contiguous(memory_format=layout)
+            x = self.conv1(x, w[0], noise_mode, rng, 1.0)
         elif self.architecture == "resnet":
             half = math.sqrt(0.5)
             residual = self.skip(x, gain=half)
@@ -224,7 +244,7 @@ class SynthesisBlock(nn.Module):
         else:
             x = self.conv1(self.conv0(x, w[0], noise_mode, rng, 1.0), w[1], noise_mode, rng, 1.0)
         if img is not None:
-            img = kernels.upsample2d(img, self.resample_filter)
+            img = upsample_image(img, self.resample_filter)
         if self.has_torgb:
             rgb = self.torgb(x, w[-1]).to(torch.float32)
             img = rgb if img is None else img + rgb
@@ -250,18 +270,23 @@ class SynthesisNetwork(nn.Module):
         self,
         ws: Tensor,  # [N, num_ws, w_dim]
         noise_mode: NoiseMode = "const",
-        noise_seed: int | None = None,
+        noise_seed: int | Callable[[int, int], Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Tensor:  # [N, img_channels, H, W], float32, about [-1, 1]
-        """Synthesise images. Mode "random" draws fresh noise, the same each time where `noise_seed` is given."""
+        """Synthesise images. Mode "random" draws fresh noise, the same each time where `noise_seed` is given;
+
+        a function in its place makes the noise, (batch, resolution) -> `[batch, 1, resolution, resolution]`. `dtype` is
+        what the convolutions compute in; styles and the summed picture stay float32, 16 bits run channels-last.
+        """
         expected = (self.config.num_ws, self.config.w_dim)
         if ws.ndim != 3 or ws.shape[1:] != expected:
             raise ValueError(f"ws must be [N, {expected[0]}, {expected[1]}], got {list(ws.shape)}")
         if noise_mode not in ("const", "none", "random"):
             raise ValueError(f"noise_mode must be const, none or random, got {noise_mode!r}")
-        rng = None if noise_seed is None else torch.Generator().manual_seed(noise_seed)
+        rng = torch.Generator().manual_seed(noise_seed) if isinstance(noise_seed, int) else noise_seed
         x = img = None
         for row, block in self.blocks():
-            x, img = block(x, img, ws[:, row : row + block.num_conv + 1], noise_mode, rng)
+            x, img = block(x, img, ws[:, row : row + block.num_conv + 1], noise_mode, rng, dtype)
         assert img is not None
         return img
 

@@ -1,0 +1,5 @@
+"""Training of the project's own models, one straight loop each; so far `gan`, StyleGAN2 from pictures alone.
+
+Knows no interface and no domain expansion. The loops share `data` (pictures in a reproducible order), `draws` (every
+random number of a step as a function of seed and step) and `run` (folder, checkpoints, progress, interruption).
+"""

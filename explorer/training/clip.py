@@ -1,0 +1,320 @@
+"""A small CLIP from pictures, styles made of them, and captions: contrastive, every matching pair of a batch positive.
+
+`python -m explorer.training.clip RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
+Several processes: `accelerate launch --num_processes 2 -m explorer.training.clip ...`. Sources: CLIP (arXiv
+2103.00020), UniCL (arXiv 2204.03610). Knows no generator and no interface; `zeroshot` measures the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from explorer.networks.clip import ClipConfig, build_clip
+from explorer.training.data import Pictures
+from explorer.training.gan import anywhere, training_dtype
+from explorer.training.options import add_options, option, settings_from
+from explorer.training.pairs import Batch, build_bank, draw
+from explorer.training.run import Diverged, Folder, Interruption, Progress, RunError, sheet
+from explorer.training.zeroshot import load_pixels, measure, retrieved
+from explorer.weights.clip import save_clip
+
+MAX_SCALE = math.log(100)  # section 2.5 of the CLIP paper
+REPORT_SECONDS = 20.0
+GLANCE = 16  # held-out photos, in all styles, that are measured at a checkpoint
+BANK = "styles.npy"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown."""
+
+    data: str = option("", "a folder or zip of pictures; dataset.json beside them names their coats")
+    name: str = option("clip", "what the model is called in reports")
+    held_out: float = option(0.05, "fraction of the pictures never trained on, chosen by their names' hash")
+    resolution: int = option(64, "px")
+    layers: tuple[int, ...] = option((1, 2, 2, 1), "blocks of four residual stages, or one number: a transformer")
+    width: int = option(32, "channels of the image tower's first stage")
+    patch_size: int = option(8, "px, of a transformer")
+    embed_dim: int = option(256, "length of the vectors that pictures and texts share")
+    context_length: int = option(24, "tokens")
+    text_width: int = option(128, "channels of the text tower")
+    text_layers: int = option(3, "layers of the text tower")
+    styles_per_photo: int = option(5, "styled pictures made of every photo before training starts")
+    batch: int = option(128, "images a step, over all processes")
+    captions: int = option(64, "captions a step; they belong to the first images")
+    kimg: float = option(400.0, "when to stop")
+    lr: float = option(1e-3, "the highest learning rate, reached after a warm-up, falling to 0 as a cosine")
+    warmup_kimg: float = option(12.0, "length of the warm-up")
+    weight_decay: float = option(0.05, "of matrices, embeddings excepted")
+    attack_every: int = option(4, "one image of this many is changed against the model before it sees it; 0: none")
+    attack_size: float = option(0.03, "by how much at most; pictures reach from -1 to 1")
+    seed: int = option(0, "of weights, styles and every random number")
+    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies in it")
+    checkpoint_minutes: float = option(4.0, "minutes between two checkpoints")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(int(n) for n in self.layers))
+        if not 0 < self.captions <= self.batch:
+            raise RunError(f"--captions must lie between 1 and the batch of {self.batch}, got {self.captions}")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
+
+    @property
+    def shape(self) -> ClipConfig:
+        """The model's part. Raises ValueError where it does not fit together."""
+        return ClipConfig(
+            self.resolution,
+            self.layers,
+            self.width,
+            self.patch_size,
+            self.embed_dim,
+            self.context_length,
+            self.text_width,
+            self.text_layers,
+        )
+
+
+class Trainer:
+    """The model, its optimiser and the step count: what a checkpoint holds, and what one step does to it."""
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.device = accelerator.device
+        self.dtype = training_dtype(config.precision, self.device)
+        self.step = 0
+        if config.batch % accelerator.num_processes or config.captions % accelerator.num_processes:
+            raise RunError(f"batch and captions must be multiples of the {accelerator.num_processes} processes")
+        torch.manual_seed(config.seed)
+        # channels_last: convolutions of small pictures take two thirds of the time on a CPU
+        self.clip = build_clip(config.shape, config.name).to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        decayed = [p for n, p in self.clip.named_parameters() if p.ndim > 1 and "embedding" not in n]
+        others = [p for n, p in self.clip.named_parameters() if p.ndim <= 1 or "embedding" in n]
+        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, config.lr, (0.9, 0.98), fused=True)
+
+    @property
+    def seen(self) -> int:
+        """Images shown so far."""
+        return self.step * self.config.batch
+
+    def rate(self) -> float:
+        """The learning rate of this step."""
+        kimg, warm = self.seen / 1000, self.config.warmup_kimg
+        if kimg < warm:
+            return self.config.lr * (kimg + self.config.batch / 1000) / (warm + self.config.batch / 1000)
+        past = min(1.0, (kimg - warm) / max(self.config.kimg - warm, 1e-9))
+        return self.config.lr * 0.5 * (1 + math.cos(math.pi * past))
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step on this process's share of the whole batch; returns figures to log."""
+        self.clip.train()
+        tokens = self.clip.tokenizer([caption.text for caption in batch.captions])
+        images = self.mine(batch.images).to(self.device, memory_format=torch.channels_last)
+        match = batch.match.to(self.device)
+        with self.precision():
+            texts = self.everyone(self.clip.encode_tokens(self.mine(tokens).to(self.device)).float())
+        images = self.attacked(images, self.mine(match), texts.detach())
+        with self.precision():
+            pictures = self.everyone(self.clip.encode_image(images).float())
+        logits = self.clip.scale * pictures @ texts.t()
+        loss = (contrast(logits, match) + contrast(logits.t(), match.t())) / 2
+        loss.backward()
+        self.descend()
+        hit = match.gather(1, logits.argmax(1, keepdim=True)).mean()
+        return {"loss": loss.detach(), "image to text": hit, "scale": self.clip.scale.detach()}
+
+    def attacked(self, images: Tensor, match: Tensor, texts: Tensor) -> Tensor:
+        """Some images moved against their captions, by one signed step of the size of a faint noise.
+
+        A teacher of generators must not be fooled by such noise: it is the first thing a generator would find.
+        Source: fast adversarial training (Wong et al., arXiv 2001.03994), where the step starts at a random point; ours
+        starts at the augmented picture.
+        """
+        if not self.config.attack_every:
+            return images
+        chosen = self.mine(torch.arange(self.config.batch, device=self.device) % self.config.attack_every == 0)
+        victims = images[chosen].requires_grad_()
+        with self.precision():
+            pictures = self.clip.encode_image(victims).float()
+        loss = contrast(self.clip.scale.detach() * pictures @ texts.t(), match[chosen])
+        (gradient,) = torch.autograd.grad(loss, victims)
+        moved = images.clone()
+        moved[chosen] = (victims + self.config.attack_size * gradient.sign()).detach().clamp(-1, 1)
+        return moved
+
+    def precision(self) -> torch.autocast:
+        """The towers' arithmetic."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def mine(self, whole: Tensor) -> Tensor:
+        """This process's consecutive part."""
+        size = len(whole) // self.accelerator.num_processes
+        return whole[self.accelerator.process_index * size :][:size]
+
+    def everyone(self, part: Tensor) -> Tensor:  # [n, E] -> [n * processes, E]
+        """The parts of all processes in order, with a gradient through this one's.
+
+        Gradients are averaged over processes in the end, but a picture is seen by one of them only: hence the factor.
+        """
+        processes = self.accelerator.num_processes
+        if processes == 1:
+            return part
+        parts = list(self.accelerator.gather(part.detach()).chunk(processes))  # type: ignore[union-attr]
+        parts[self.accelerator.process_index] = part * processes - part.detach() * (processes - 1)
+        return torch.cat(parts)
+
+    def descend(self) -> None:
+        """One step along the mean gradient of all processes."""
+        rate = self.rate()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+            if self.accelerator.num_processes > 1:
+                for weight in group["params"]:
+                    weight.grad = self.accelerator.reduce(weight.grad, "mean")
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        with torch.no_grad():
+            self.clip.model.logit_scale.clamp_(0, MAX_SCALE)
+        self.step += 1
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; random numbers and batches follow from the step."""
+        return {"step": self.step, "clip": self.clip.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.step = state["step"]
+        self.clip.load_state_dict(state["clip"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def contrast(logits: Tensor, match: Tensor) -> Tensor:  # [N, M], [N, M] of 0 and 1 -> scalar
+    """Cross-entropy of every row to the even distribution over its matches (UniCL, equation 2), if it has any."""
+    matches = match.sum(1)
+    rows = -(match * logits.log_softmax(1)).sum(1) / matches.clamp(min=1)
+    return rows[matches > 0].mean()
+
+
+def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
+    """The loop: from the newest checkpoint, if there is one, until `config.kimg` or an interruption.
+
+    Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    """
+    main, total = accelerator.is_main_process, 1000 * config.kimg
+    photos, coats = load_pixels(Pictures(config.data, config.resolution, config.held_out))
+    with accelerator.main_process_first():  # the others read what the first has written
+        bank = build_bank(photos, coats, config.styles_per_photo, config.seed, folder.path / BANK)
+    trainer = Trainer(config, accelerator)
+    if (state := folder.load()) is not None:
+        trainer.load_state(state)
+    writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if main else None
+    progress = Progress(int(total), trainer.seen)
+    saved = reported = time.monotonic()
+
+    def save() -> None:
+        if writer:
+            folder.save(trainer.state())
+            export(trainer, folder)
+            glance(trainer, folder, writer)
+
+    with Interruption() as interruption:
+        while trainer.seen < total:
+            rng = np.random.default_rng((config.seed, trainer.step))
+            figures = trainer.train_step(draw(bank, config.batch, config.captions, rng))
+            stop, diverged = anywhere(accelerator, interruption.asked, not bool(figures["loss"].isfinite()))
+            if diverged:
+                raise Diverged(
+                    f"the loss is no longer finite after {trainer.seen} images; the last checkpoint in {folder.path}"
+                    " is good: resume it with a lower --lr"
+                )
+            now = time.monotonic()
+            if writer and now - reported > REPORT_SECONDS:
+                reported = now
+                values = {name: float(value) for name, value in figures.items()}
+                values["images per second"] = progress.report(trainer.seen, values)
+                for name, value in values.items():
+                    writer.add_scalar(name, value, trainer.seen)
+            if stop:
+                break
+            if now - saved > 60 * config.checkpoint_minutes:
+                save()
+                saved = time.monotonic()
+    save()
+    if writer:
+        writer.close()
+    return trainer.seen
+
+
+def export(trainer: Trainer, folder: Folder) -> Path:
+    """The model in the program's own format, float16, beside the checkpoint."""
+    meta = {"images_seen": trainer.seen, "data": Path(trainer.config.data).name, "held_out": trainer.config.held_out}
+    return save_clip(trainer.clip, folder.path / "clip.safetensors", meta)
+
+
+def glance(trainer: Trainer, folder: Folder, writer: SummaryWriter) -> None:
+    """Figures on a few held-out pictures, and a sheet of what the styles' prompts find among them."""
+    config, clip = trainer.config, trainer.clip.eval()
+    if config.held_out == 0:
+        return
+    pixels, coats = load_pixels(Pictures(config.data, config.resolution, config.held_out, held_out=True))
+    for name, value in measure(clip, pixels[: 20 * GLANCE], coats[: 20 * GLANCE], GLANCE).items():
+        if isinstance(value, float):
+            writer.add_scalar(f"held out/{name}", value, trainer.seen)
+    images = retrieved(clip, pixels[:GLANCE])
+    folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
+    writer.add_image("found by the styles' prompts", sheet(images), trainer.seen)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The trainer's flags; only those given appear in the namespace, so that a resumed run keeps the rest."""
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in RUN; other flags change its settings"
+    )
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    add_options(parser, Config)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
+
+    Raises RunError, DataError or ValueError with one sentence where it cannot start or go on.
+    """
+    folder = Folder(arguments.run_folder)
+    accelerator = Accelerator(cpu=arguments.cpu)
+    config = settings_from(Config, arguments, folder.read_config() if arguments.resume else {})
+    if not config.data:
+        raise RunError("name the pictures to train on with --data")
+    if accelerator.is_main_process:
+        (folder.write_config if arguments.resume else folder.create)(asdict(config))
+    seen = train(folder, config, accelerator)
+    return f"{folder.path}: {seen} of {round(1000 * config.kimg)} images"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m explorer.training.clip", description="Train a small CLIP.")
+    add_arguments(parser)
+    try:
+        print(run(parser.parse_args(argv)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

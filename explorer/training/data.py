@@ -1,0 +1,149 @@
+"""Pictures for training: a folder, a zip, or either with `dataset.json` labels, in an order that a step number fixes.
+
+Knows no networks and no augmentation. Held-out pictures are chosen by a hash of their names, so that every program that
+asks for the same fraction leaves out the same ones, whatever else lies beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+CACHE_BYTES = 2**30  # decoded pictures kept in memory, if all of them fit
+
+
+class DataError(ValueError):
+    """A data set that cannot be used; the message is one sentence on what was expected."""
+
+
+def is_held_out(name: str, fraction: float) -> bool:
+    """Whether the picture called `name` (its path inside the folder or zip) belongs to the held-out `fraction`."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return number < fraction * 2**64
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Pictures of a folder or zip as `(uint8 [3, resolution, resolution], class index)`, sorted by name.
+
+    Other sizes are cropped to their central square and resized (Lanczos). `dataset.json` beside the pictures may hold
+    `{"classes": [name, ...], "labels": [[file, class index], ...]}`, or the labels of NVIDIA's data-set tool, without
+    "classes"; pictures without a label there are left out. Without it every class index is -1. `held_out` keeps the
+    held-out `fraction` instead of the rest. Raises DataError where nothing usable is found; a picture that cannot be
+    decoded raises it when it is asked for.
+    """
+
+    def __init__(self, source: str | Path, resolution: int, fraction: float = 0.0, held_out: bool = False) -> None:
+        self.source, self.resolution = Path(source), resolution
+        self._archive: tuple[int, zipfile.ZipFile] | None = None
+        self._cache: dict[int, Tensor] = {}
+        found = sorted(self._list())
+        pictures = [name for name in found if name.lower().endswith(ENDINGS)]
+        self.labels, self.classes = {}, ()
+        if "dataset.json" in found:
+            self.labels, self.classes = _labels(self._read("dataset.json"), set(pictures))
+            pictures = [name for name in pictures if name in self.labels] if self.labels else pictures
+        self.names = [name for name in pictures if is_held_out(name, fraction) == held_out]
+        if not self.names:
+            raise DataError(f"{self.source} holds no {'held-out ' if held_out else ''}pictures ({', '.join(ENDINGS)})")
+        self._caching = len(self.names) * 3 * resolution**2 <= CACHE_BYTES
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = self._cache.get(index)
+        if picture is None:
+            picture = self._decode(self.names[index])
+            if self._caching:
+                self._cache[index] = picture
+        return picture, self.labels.get(self.names[index], -1)
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_archive": None, "_cache": {}}
+
+    def _decode(self, name: str) -> Tensor:
+        try:
+            with Image.open(io.BytesIO(self._read(name))) as file:
+                picture = ImageOps.exif_transpose(file).convert("RGB")
+        except (UnidentifiedImageError, OSError) as error:
+            raise DataError(f"{name} in {self.source} cannot be decoded: {error}") from None
+        if picture.size != (self.resolution, self.resolution):
+            picture = ImageOps.fit(picture, (self.resolution, self.resolution), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+
+    def _list(self) -> Iterator[str]:
+        if self.source.is_dir():
+            yield from (p.relative_to(self.source).as_posix() for p in self.source.rglob("*") if p.is_file())
+        elif zipfile.is_zipfile(self.source):
+            yield from (info.filename for info in self._zip().infolist() if not info.is_dir())
+        else:
+            raise DataError(f"{self.source} is neither a folder nor a zip file")
+
+    def _read(self, name: str) -> bytes:
+        if self.source.is_dir():
+            return (self.source / name).read_bytes()
+        return self._zip().read(name)
+
+    def _zip(self) -> zipfile.ZipFile:
+        """The open archive; every process opens its own, since a file position cannot be shared after a fork."""
+        if self._archive is None or self._archive[0] != os.getpid():
+            self._archive = (os.getpid(), zipfile.ZipFile(self.source))
+        return self._archive[1]
+
+
+def _labels(text: bytes, pictures: set[str]) -> tuple[dict[str, int], tuple[str, ...]]:
+    try:
+        data = json.loads(text)
+        labels = {str(name): int(label) for name, label in data.get("labels") or []}
+        count = max(labels.values(), default=-1) + 1
+        classes = tuple(str(name) for name in data.get("classes") or map(str, range(count)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"dataset.json is not {{'classes': [...], 'labels': [[file, index], ...]}}: {error}") from None
+    labels = {name: label for name, label in labels.items() if name in pictures}
+    if any(not 0 <= label < len(classes) for label in labels.values()):
+        raise DataError(f"dataset.json has a label outside its {len(classes)} classes")
+    return labels, classes
+
+
+class Order:
+    """Endless batches of indices: every epoch a new permutation of all `count` pictures, fixed by `seed` alone.
+
+    Batches run across the end of an epoch. `share` picks this process's part of each batch (`draws.share`). Iteration
+    starts at step `start`, which is all that a resumed run needs to know.
+    """
+
+    def __init__(self, count: int, batch: int, seed: int, start: int = 0, share: Tensor | None = None) -> None:
+        self.count, self.batch, self.seed, self.start, self.share = count, batch, seed, start, share
+        self._epochs: dict[int, Tensor] = {}
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.start
+        while True:
+            batch = self.at(step)
+            yield (batch if self.share is None else batch[self.share]).tolist()
+            step += 1
+
+    def at(self, step: int) -> Tensor:  # [batch], int64
+        """The indices of one step's whole batch."""
+        positions = torch.arange(step * self.batch, (step + 1) * self.batch)
+        epochs = positions // self.count
+        return torch.stack([self._epoch(int(e))[p % self.count] for e, p in zip(epochs, positions, strict=True)])
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._epochs:
+            self._epochs = {e: order for e, order in self._epochs.items() if e == epoch - 1}
+            generator = torch.Generator().manual_seed(self.seed * 65_537 + epoch)
+            self._epochs[epoch] = torch.randperm(self.count, generator=generator)
+        return self._epochs[epoch]

@@ -1,0 +1,426 @@
+"""StyleGAN2 from pictures: non-saturating loss, lazy R1, style mixing, EMA, and dormant directions on purpose.
+
+`python -m explorer.training.gan RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
+Several processes: `accelerate launch --num_processes 2 -m explorer.training.gan ...`. Source: StyleGAN2 (arXiv
+1912.04958). Knows no domain expansion and no interface.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from explorer.training import dormancy, losses
+from explorer.training.augment import KINDS, augment
+from explorer.training.data import Order, Pictures
+from explorer.training.draws import Draws, share
+from explorer.training.fuse import fuse, unfused
+from explorer.training.options import add_options, option, settings_from
+from explorer.training.run import Diverged, Folder, Interruption, Progress, RunError, sheet
+from explorer.weights import Checkpoint, load
+
+SHEET = 48  # samples on a sheet
+REPORT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown."""
+
+    data: str = option("", "a folder or zip of pictures")
+    held_out: float = option(0.05, "fraction of the pictures never trained on, chosen by their names' hash")
+    labels: bool = option(False, "a conditional generator, from dataset.json")
+    mirror: bool = option(True, "half of the pictures are flipped left to right")
+    augment: str = option("", "DiffAugment for small data sets, comma-separated: color,translation,cutout")
+    resolution: int = option(64, "px")
+    g_channels: tuple[int, ...] = option((192, 192, 128, 64, 32), "widths from 4 px up")
+    d_channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
+    z_dim: int = option(512, "width of the latent z")
+    w_dim: int = option(512, "width of the style code w")
+    mapping_layers: int = option(4, "layers from z to w")
+    start_from: str = option("", "a checkpoint whose networks, as far as it has them, are the starting point")
+    batch: int = option(32, "images a step, over all processes")
+    kimg: float = option(1000.0, "when to stop")
+    g_lr: float = option(0.0025, "the generator's learning rate")
+    d_lr: float = option(0.0025, "the discriminator's learning rate")
+    freeze_kimg: float = option(0.0, "only the discriminator learns at first: for a trained generator with a new one")
+    ramp_kimg: float = option(0.0, "afterwards the generator's rate rises from 0 to g_lr over this")
+    anneal_kimg: float = option(0.0, "both rates fall linearly to 0 over the end of the run")
+    r1_gamma: float = option(0.1, "weight of R1, times 1/2")
+    r1_every: int = option(16, "steps")
+    path_weight: float = option(0.0, "2 in the paper")
+    path_every: int = option(4, "steps")
+    style_mixing: float = option(0.9, "probability")
+    ema_kimg: float = option(10.0, "half-life")
+    ema_ramp: float = option(0.05, "a younger run's half-life is at most this fraction of its age")
+    style_decay: float = option(1.0, "factor a step on the style weights; see `dormancy`")
+    style_threshold: float = option(0.0, "how much their smallest singular values are lowered a step")
+    style_dormant: int = option(256, "how many are lowered: directions to be emptied")
+    style_every: int = option(16, "steps between two thresholdings, which then do the work of all of them")
+    seed: int = option(0, "of weights, data order and every random number")
+    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies in it")
+    compile: bool = option(True, "compiled epilogues, on a CPU in bf16")
+    workers: int = option(0, "processes that decode pictures")
+    checkpoint_minutes: float = option(3.0, "minutes between two checkpoints")
+
+    def __post_init__(self) -> None:
+        for name in ("g_channels", "d_channels"):
+            object.__setattr__(self, name, tuple(int(width) for width in getattr(self, name)))
+        if unknown := set(self.augmentations) - set(KINDS):
+            raise RunError(f"--augment knows {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The kinds of DiffAugment asked for."""
+        return tuple(kind for kind in self.augment.split(",") if kind)
+
+
+class Trainer:
+    """The networks, their optimisers and the step count: what a checkpoint holds, and what one step does to it."""
+
+    def __init__(self, config: Config, classes: Sequence[str], accelerator: Accelerator) -> None:
+        self.config, self.classes, self.accelerator = config, tuple(classes), accelerator
+        self.device = accelerator.device
+        self.step = 0
+        self.path_mean = torch.zeros((), device=self.device)
+        self.singular_values = torch.zeros(0, dtype=torch.float64)
+        self.share = share(config.batch, accelerator.process_index, accelerator.num_processes, min(4, config.batch))
+        self.dtype = training_dtype(config.precision, self.device)
+        torch.manual_seed(config.seed)
+        c_dim = len(classes) if config.labels else 0
+        generator = GeneratorConfig(
+            config.resolution,
+            config.g_channels,
+            z_dim=config.z_dim,
+            c_dim=c_dim,
+            w_dim=config.w_dim,
+            mapping_layers=config.mapping_layers,
+        )
+        discriminator = DiscriminatorConfig(
+            config.resolution, config.d_channels, c_dim=c_dim, cmap_dim=config.w_dim if c_dim else 0
+        )
+        self.G = Generator(generator)
+        self.D = Discriminator(discriminator)
+        self.ema = Generator(generator)
+        if config.start_from:
+            start_from(load(config.start_from), self.G, self.D)
+        self.ema.load_state_dict(self.G.state_dict())
+        self.ema.eval().requires_grad_(False)
+        for network in (self.G, self.D, self.ema):
+            network.to(self.device)
+        if config.compile and self.dtype == torch.bfloat16 and self.device.type == "cpu":
+            fuse(self.G)
+        self.g_optimiser = torch.optim.Adam(self.G.parameters(), config.g_lr, (0.0, 0.99), fused=True)
+        self.d_optimiser = torch.optim.Adam(self.D.parameters(), config.d_lr, (0.0, 0.99), fused=True)
+
+    @property
+    def seen(self) -> int:
+        """Images shown so far."""
+        return self.step * self.config.batch
+
+    def rates(self) -> tuple[float, float]:
+        """Learning rates of generator and discriminator at this step."""
+        config, kimg = self.config, self.seen / 1000
+        end = min(1.0, (config.kimg - kimg) / config.anneal_kimg) if config.anneal_kimg else 1.0
+        awake = kimg - config.freeze_kimg
+        begin = min(1.0, awake / config.ramp_kimg) if config.ramp_kimg else float(awake >= 0)
+        return config.g_lr * max(begin, 0.0) * end, config.d_lr * end
+
+    def train_step(self, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One step of both networks on this process's share of the batch; returns figures to log.
+
+        `real` is uint8 `[share, 3, H, W]`, `labels` int64 `[share]`. Both networks learn from the same forward pass:
+        each loss is differentiated for its own network's weights only, and both are stepped together.
+        """
+        config = self.config
+        draws = Draws(config.seed, self.step, config.batch, self.share, self.device)
+        g_rate, d_rate = self.rates()
+        real = real.to(self.device).to(torch.float32) / 127.5 - 1
+        if config.mirror:
+            real = torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
+        c = nn.functional.one_hot(labels.to(self.device), len(self.classes)).float() if config.labels else None
+
+        with torch.set_grad_enabled(g_rate > 0):
+            ws, w_mean = self.sample_codes(draws, c)
+            fake = self.G.synthesis(ws, "random", draws.noise, self.dtype)
+        if config.augmentations:
+            real = augment(real, config.augmentations, draws)
+            fake = augment(fake, config.augmentations, draws)
+        real_logits, fake_logits = self.D(real, c, self.dtype), self.D(fake, c, self.dtype)
+        d_loss = losses.discriminator_loss(real_logits, fake_logits)
+        g_loss = losses.generator_loss(fake_logits)
+        figures = {"D": d_loss, "G": g_loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
+
+        d_weights, g_weights = list(self.D.parameters()), list(self.G.parameters())
+        d_gradient = torch.autograd.grad(d_loss, d_weights, retain_graph=g_rate > 0)
+        if self.step % config.r1_every == 0 and config.r1_gamma:
+            penalty = losses.gradient_penalty(lambda x: self.D(x, c, self.dtype), real)
+            scaled = penalty * (config.r1_gamma / 2 * config.r1_every)
+            extra = torch.autograd.grad(scaled, d_weights, allow_unused=True)
+            d_gradient = [g if e is None else g + e for g, e in zip(d_gradient, extra, strict=True)]
+            figures["R1"] = penalty
+        if g_rate > 0:
+            g_gradient = torch.autograd.grad(g_loss, g_weights)
+            if self.step % config.path_every == 0 and config.path_weight:
+                extra, figures["path"] = self.path_gradient(draws, c, g_weights)
+                g_gradient = [g if e is None else g + e for g, e in zip(g_gradient, extra, strict=True)]
+            self.descend(self.g_optimiser, g_weights, g_gradient, g_rate)
+            self.tend_styles()
+        self.descend(self.d_optimiser, d_weights, d_gradient, d_rate)
+        self.G.mapping.w_avg.lerp_(self.mean(w_mean), 0.002)
+        self.step += 1
+        self.update_ema()
+        return {name: value.detach() for name, value in figures.items()}
+
+    def sample_codes(self, draws: Draws, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Codes `[share, num_ws, w_dim]`, mixed (StyleGAN, arXiv 1812.04948, section 3.1), and their mean before."""
+        ws = self.G.mapping(draws.normal(self.G.z_dim), c)
+        w_mean = ws[:, 0].detach().mean(dim=0)
+        if self.config.style_mixing:
+            second = self.G.mapping(draws.normal(self.G.z_dim), c)
+            row = torch.arange(self.G.num_ws, device=self.device)
+            cut = draws.integers(1, self.G.num_ws, 1)
+            mixed = (row >= cut) & (draws.uniform(1) < self.config.style_mixing)  # [share, num_ws]
+            ws = torch.where(mixed[:, :, None], second, ws)
+        return ws, w_mean
+
+    def path_gradient(
+        self, draws: Draws, c: Tensor | None, weights: list[nn.Parameter]
+    ) -> tuple[Sequence[Any], Tensor]:
+        """Gradient of the path-length penalty (StyleGAN2, equation 4) on fresh codes, and the mean length."""
+        with unfused(self.G):
+            ws, _ = self.sample_codes(draws, c)
+            images = self.G.synthesis(ws, "random", draws.noise, self.dtype)
+            lengths = losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
+        self.path_mean = self.path_mean.lerp(self.mean(lengths.detach().mean()), 0.01)
+        penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
+        return torch.autograd.grad(penalty, weights, allow_unused=True), self.path_mean
+
+    def descend(
+        self, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter], gradient: Sequence[Tensor], rate: float
+    ) -> None:
+        """One step along the mean gradient of all processes."""
+        if self.accelerator.num_processes > 1:
+            flat = self.mean(torch.cat([part.flatten() for part in gradient]))
+            gradient = flat.split([weight.numel() for weight in weights])
+        for weight, part in zip(weights, gradient, strict=True):
+            weight.grad = part.view_as(weight)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.step()
+        optimiser.zero_grad()
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of `value` over all processes."""
+        mean = self.accelerator.reduce(value, "mean")
+        assert isinstance(mean, Tensor)
+        return mean
+
+    def tend_styles(self) -> None:
+        """Empty the style directions that nothing holds (see `dormancy`)."""
+        config = self.config
+        if config.style_decay < 1:
+            dormancy.decay(self.G, config.style_decay)
+        if config.style_threshold and self.step % config.style_every == 0:
+            amount = config.style_threshold * config.style_every
+            self.singular_values = dormancy.threshold(self.G, amount, config.style_dormant)
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """Exponential moving average of the generator (ProGAN, arXiv 1710.10196, section 6) with ramp-up."""
+        config = self.config
+        age = max(self.seen - 1000 * config.freeze_kimg, 1)
+        half_life = min(1000 * config.ema_kimg, age * config.ema_ramp) if config.ema_ramp else 1000 * config.ema_kimg
+        weight = 1 - 0.5 ** (config.batch / max(half_life, 1e-8))
+        for mine, theirs in zip(self.ema.parameters(), self.G.parameters(), strict=True):
+            mine.lerp_(theirs, weight)
+        for mine, theirs in zip(self.ema.buffers(), self.G.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; random numbers and data order follow from the step."""
+        return {
+            "step": self.step,
+            "generator": self.G.state_dict(),
+            "discriminator": self.D.state_dict(),
+            "ema": self.ema.state_dict(),
+            "g_optimiser": self.g_optimiser.state_dict(),
+            "d_optimiser": self.d_optimiser.state_dict(),
+            "path_mean": self.path_mean,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.step = state["step"]
+        self.G.load_state_dict(state["generator"])
+        self.D.load_state_dict(state["discriminator"])
+        self.ema.load_state_dict(state["ema"])
+        self.g_optimiser.load_state_dict(state["g_optimiser"])
+        self.d_optimiser.load_state_dict(state["d_optimiser"])
+        self.path_mean = state["path_mean"].to(self.device)
+
+    @torch.no_grad()
+    def samples(self, count: int = SHEET) -> Tensor:  # [count, 3, H, W]
+        """Pictures of the averaged generator for always the same codes, truncated at psi 0.7."""
+        rng = torch.Generator().manual_seed(0)
+        z = torch.randn(count, self.ema.z_dim, generator=rng)
+        c = torch.arange(count) % max(len(self.classes), 1)
+        labels = nn.functional.one_hot(c, len(self.classes)).float() if self.config.labels else None
+        parts = zip(z.split(8), labels.split(8) if labels is not None else [None] * count, strict=False)
+        to = self.device
+        return torch.cat([self.ema(a.to(to), None if b is None else b.to(to), 0.7).cpu() for a, b in parts])
+
+    def checkpoint(self) -> Checkpoint:
+        """The averaged generator and the discriminator as the program's own kind of checkpoint."""
+        meta: dict[str, Any] = {"images_seen": self.seen, "data": Path(self.config.data).name}
+        if self.config.labels:
+            meta["classes"] = list(self.classes)
+        return Checkpoint(self.ema, self.D, meta=meta)
+
+
+def training_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """float32, or bfloat16 where it is asked for or the hardware multiplies in it."""
+    if precision == "auto":
+        fast = (
+            torch.cuda.is_bf16_supported()
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+        return torch.bfloat16 if fast else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def start_from(checkpoint: Checkpoint, generator: Generator, discriminator: Discriminator) -> None:
+    """Load what a checkpoint has. Raises RunError where its networks are of another shape."""
+    pairs = [(generator, checkpoint.generator), (discriminator, checkpoint.discriminator)]
+    for mine, theirs in pairs:
+        if theirs is None:
+            continue
+        try:
+            mine.load_state_dict(theirs.state_dict())
+        except RuntimeError as error:
+            raise RunError(f"the networks to start from have another shape: {error}") from None
+
+
+def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
+    """The loop: from the newest checkpoint, if there is one, until `config.kimg` or an interruption.
+
+    Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    """
+    pictures = Pictures(config.data, config.resolution, config.held_out)
+    trainer = Trainer(config, pictures.classes, accelerator)
+    if (state := folder.load()) is not None:
+        trainer.load_state(state)
+    order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
+    batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
+    main, total = accelerator.is_main_process, 1000 * config.kimg
+    writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if main else None
+    progress = Progress(int(total), trainer.seen)
+    saved = reported = time.monotonic()
+
+    def save() -> None:
+        if writer:
+            folder.save(trainer.state())
+            trainer.checkpoint().save(folder.path / "network.safetensors")
+            images = trainer.samples()
+            folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
+            writer.add_image("samples", sheet(images), trainer.seen)
+
+    with Interruption() as interruption:
+        while trainer.seen < total:
+            figures = trainer.train_step(*next(batches))
+            finite = bool((figures["D"] + figures["G"]).isfinite())
+            stop, diverged = anywhere(accelerator, interruption.asked, not finite)
+            if diverged:
+                raise Diverged(
+                    f"the losses are no longer finite after {trainer.seen} images; the last checkpoint in {folder.path}"
+                    " is good: resume it with lower --g-lr and --d-lr or a higher --r1-gamma"
+                )
+            now = time.monotonic()
+            if writer and now - reported > REPORT_SECONDS:
+                reported = now
+                values = {name: float(value) for name, value in figures.items()}
+                rate = progress.report(trainer.seen, values)
+                log(writer, trainer, values | {"images per second": rate})
+            if stop:
+                break
+            if now - saved > 60 * config.checkpoint_minutes:
+                save()
+                saved = time.monotonic()
+    save()
+    if writer:
+        writer.close()
+    return trainer.seen
+
+
+def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
+    """Each flag: is it raised in any process?"""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    raised = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
+    raised = accelerator.reduce(raised, "sum")
+    assert isinstance(raised, Tensor)
+    return (raised > 0).tolist()
+
+
+def log(writer: SummaryWriter, trainer: Trainer, figures: dict[str, float]) -> None:
+    """TensorBoard: losses, logits, speed, and how empty W has become."""
+    for name, value in figures.items():
+        writer.add_scalar(name, value, trainer.seen)
+    if len(values := trainer.singular_values):
+        writer.add_scalar("styles/largest singular value", float(values[-1]), trainer.seen)
+        writer.add_scalar("styles/directions below 1", int((values < 1).sum()), trainer.seen)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The trainer's flags."""
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue RUN; other flags then change its settings")
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    add_options(parser, Config)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
+
+    Raises RunError, DataError or CheckpointError with one sentence where it cannot start or go on.
+    """
+    folder = Folder(arguments.run_folder)
+    accelerator = Accelerator(cpu=arguments.cpu)
+    config = settings_from(Config, arguments, folder.read_config() if arguments.resume else {})
+    if not config.data:
+        raise RunError("name the pictures to train on with --data")
+    if accelerator.is_main_process:
+        (folder.write_config if arguments.resume else folder.create)(asdict(config))
+    seen = train(folder, config, accelerator)
+    return f"{folder.path}: {seen} of {round(1000 * config.kimg)} images"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m explorer.training.gan", description="Train StyleGAN2.")
+    add_arguments(parser)
+    try:
+        print(run(parser.parse_args(argv)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""A run's folder: its configuration, its checkpoints, its progress, and how it is interrupted. Shared by all trainers.
+
+    config.json        the resolved configuration; the only one a resumed run obeys
+    checkpoint.pt      everything needed to continue; replaced in one step, so it is whole at all times
+    checkpoint-1.pt    the one before
+    samples/           one sheet of samples a checkpoint
+    events.*           TensorBoard
+
+Knows no networks: a checkpoint is a dict of tensors, numbers and strings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+class RunError(ValueError):
+    """A run that cannot start or go on; the message is one sentence on what to do."""
+
+
+class Diverged(RunError):
+    """Training produced NaN or infinity. The last good checkpoint was kept."""
+
+
+class Folder:
+    """The run folder at `path`. `create` refuses a folder that already holds a run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Make the folder for a new run. Raises RunError where there is one already."""
+        if (self.path / "config.json").exists():
+            raise RunError(f"{self.path} already holds a run: continue it with --resume, or name another folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_config(config)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Save the resolved configuration."""
+        with _replacing(self.path / "config.json") as path:
+            path.write_text(json.dumps(config, indent=2) + "\n")
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration of the run. Raises RunError where there is none."""
+        try:
+            return json.loads((self.path / "config.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path} holds no run to resume: {error}") from None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state` as the newest checkpoint; the one before stays as `checkpoint-1.pt`.
+
+        Raises Diverged, and writes nothing, where a tensor of it holds NaN or infinity.
+        """
+        if name := _not_finite(state):
+            raise Diverged(f"{name} holds NaN or infinity; the checkpoints in {self.path} are older and good")
+        newest = self.path / "checkpoint.pt"
+        with _replacing(newest) as path:
+            torch.save(state, path)
+            if newest.exists():
+                os.replace(newest, self.path / "checkpoint-1.pt")
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest checkpoint on the CPU; None for a run that has none yet. Nothing in the file is executed."""
+        for name in ("checkpoint.pt", "checkpoint-1.pt"):  # a kill between the two renames leaves only the second
+            if (self.path / name).exists():
+                return torch.load(self.path / name, map_location="cpu", weights_only=True)
+        return None
+
+    def save_sheet(self, name: str, images: Tensor, columns: int = 8) -> Path:
+        """Write images `[N, 3, H, W]` in [-1, 1] as one PNG, row by row."""
+        path = self.path / "samples" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(sheet(images, columns).permute(1, 2, 0).numpy()).save(path)
+        return path
+
+
+def sheet(images: Tensor, columns: int = 8) -> Tensor:  # [N, 3, H, W] in [-1, 1] -> uint8 [3, rows * H, columns * W]
+    """Tile images row by row; places left over in the last row are black."""
+    pixels = (images.detach().cpu() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+    missing = -len(pixels) % columns
+    pixels = torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])])
+    rows = pixels.unflatten(0, (-1, columns))  # [rows, columns, 3, H, W]
+    return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; what was written there takes its place at the end, or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _not_finite(state: Any, name: str = "") -> str | None:
+    """The name of the first tensor with NaN or infinity."""
+    if isinstance(state, Tensor):
+        return None if not state.is_floating_point() or state.isfinite().all() else name
+    items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list | tuple) else ()
+    return next((bad for key, value in items if (bad := _not_finite(value, f"{name}.{key}".strip(".")))), None)
+
+
+class Interruption:
+    """Turns the first Ctrl-C or termination signal into a flag that the loop reads; the second one stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interruption:
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print(f"\n{signal.Signals(number).name}: saving after this step", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """One line a report: images seen, images/s since the last one, time left. On a terminal the line is redrawn."""
+
+    def __init__(self, total: int, seen: int) -> None:
+        self.total, self.seen, self.time = total, seen, time.monotonic()
+
+    def report(self, seen: int, figures: dict[str, float]) -> float:
+        """Print the line; returns images/s."""
+        now = time.monotonic()
+        rate = (seen - self.seen) / max(now - self.time, 1e-9)
+        self.seen, self.time = seen, now
+        left = (self.total - seen) / rate if rate > 0 else float("inf")
+        parts = [f"{100 * seen / self.total:5.1f} %", f"{seen / 1000:.1f}k of {self.total / 1000:.0f}k images"]
+        parts += [f"{rate:.1f} images/s", f"{duration(left)} left"]
+        parts += [f"{name} {value:.3g}" for name, value in figures.items()]
+        terminal = sys.stderr.isatty()
+        text = "  ".join(parts)
+        print(f"\r{text[:160]:160}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        return rate
+
+
+def duration(seconds: float) -> str:
+    """3:05 h, 4:10 min or 12 s."""
+    if seconds == float("inf"):
+        return "unknown time"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02} h"

@@ -1,0 +1,373 @@
+"""Visual styles made from real photos with OpenCV: what the CLIP trainer learns to name and judges learn to tell apart.
+
+A style is a function of a picture and a random generator: RGB uint8 [H, W, 3] -> the same shape and type, the same
+picture for the same state of the generator. Drawn for faces of about 64 px; larger pictures get finer strokes, not
+larger ones. Knows no captions and no training. `render` is the way in; styles never change their input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+Picture = np.ndarray  # [H, W, 3], uint8, RGB
+Tone = np.ndarray  # [H, W], float32
+Style = Callable[[Picture, np.random.Generator], Picture]
+
+PHOTO = "photo"
+
+
+def render(style: str, picture: Picture, rng: np.random.Generator) -> Picture:
+    """`picture` in `style`, RGB uint8 [H, W, 3]; `photo` returns it as it is. Raises KeyError for an unknown style."""
+    if style == PHOTO:
+        return picture
+    return np.ascontiguousarray(STYLES[style](picture, rng))
+
+
+# Tones. Everything in floats works on [0, 1].
+
+
+def _grey(x: Picture) -> Tone:  # [H, W, 3] -> [H, W] in [0, 1]
+    return cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+
+
+def _equalised(x: Picture, strength: float = 2.0) -> Tone:
+    """Grey with local contrast, so that black cats and white cats both keep eyes and nose."""
+    clahe = cv2.createCLAHE(clipLimit=strength, tileGridSize=(2, 2))
+    return clahe.apply(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)).astype(np.float32) / 255
+
+
+def _lines(x: Picture, sigma: float = 1.4, gain: float = 9.0) -> Tone:
+    """Contours in [0, 1] by a difference of Gaussians: 1 on the dark side of an edge."""
+    grey = _equalised(x)
+    near, far = cv2.GaussianBlur(grey, (0, 0), 0.6), cv2.GaussianBlur(grey, (0, 0), sigma * 1.6)
+    return np.clip((far - near) * gain, 0, 1)
+
+
+def _picture(x: Tone) -> Picture:
+    """[H, W] or [H, W, 3] in [0, 1] -> uint8 RGB, clipped."""
+    x = np.repeat(x[..., None], 3, axis=2) if x.ndim == 2 else x
+    return (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _mapped(tone: Tone, *colours: tuple[int, int, int]) -> Picture:
+    """A tone in [0, 1] through equally spaced RGB colours."""
+    stops = np.linspace(0, 1, len(colours))
+    table = np.array(colours, dtype=np.float32)
+    tone = np.clip(tone, 0, 1)
+    return np.stack([np.interp(tone, stops, table[:, c]) for c in range(3)], axis=-1).astype(np.uint8)
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> Tone:
+    """Gaussian noise of unit variance, smoothed over `sigma` pixels."""
+    noise = rng.standard_normal(shape[:2]).astype(np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), sigma) if sigma > 0 else noise
+    return noise / (noise.std() + 1e-6)
+
+
+def _grid(x: Picture) -> np.ndarray:  # [2, H, W]: every pixel's row and column
+    return np.indices(x.shape[:2])
+
+
+def _quantised(x: Picture, levels: int) -> Picture:
+    """The nearest of `levels` values in every channel, from black to full."""
+    step = 255 / (levels - 1)
+    return (np.round(x / step) * step).astype(np.uint8)
+
+
+def _saturated(x: Picture, factor: float, value: float = 1.0) -> Picture:
+    hsv = cv2.cvtColor(x, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 1] = np.clip(hsv[..., 1] * factor, 0, 255)
+    hsv[..., 2] = np.clip(hsv[..., 2] * value, 0, 255)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+
+
+# Drawings.
+
+
+def pencil_sketch(x: Picture, rng: np.random.Generator) -> Picture:
+    """Graphite by dodging the picture with its blurred negative, on white paper with grain."""
+    grey = _equalised(x)
+    paper = np.clip(grey / (cv2.GaussianBlur(grey, (0, 0), rng.uniform(2.5, 3.5)) + 0.02), 0, 1)
+    shade = 0.8 + 0.2 * cv2.GaussianBlur(grey, (0, 0), 1.5)
+    return _picture(paper**1.8 * shade + 0.015 * _noise(grey.shape, rng, 0) + 0.02)
+
+
+def colored_pencil(x: Picture, rng: np.random.Generator) -> Picture:
+    """Pale strokes of colour along one diagonal, contours in dark pencil."""
+    colour = _saturated(cv2.bilateralFilter(x, 5, 60, 3), 1.8).astype(np.float32) / 255
+    stroke = _diagonal(_noise(x.shape, rng, 0), 7)
+    cover = np.clip(0.72 + 0.28 * stroke - 0.35 * _grey(x), 0.1, 1)[..., None]
+    sheet = 1 - cover * (1 - np.clip(colour * 1.1 + 0.1, 0, 1))
+    return _picture(sheet * (1 - 0.6 * _lines(x)[..., None]))
+
+
+def _diagonal(noise: Tone, length: int) -> Tone:
+    """Noise smeared along the diagonal: strokes of one hand."""
+    smeared = cv2.filter2D(noise, -1, np.eye(length, dtype=np.float32)[::-1] / length)
+    return smeared / (smeared.std() + 1e-6)
+
+
+def charcoal(x: Picture, rng: np.random.Generator) -> Picture:
+    """Broad smudged blacks on rough grey-beige paper."""
+    grey = cv2.GaussianBlur(_equalised(x, 4.0), (0, 0), 1.0)
+    tone = 1 / (1 + np.exp(-9 * (grey - 0.5))) - 0.9 * _lines(x, 2.0, 5.0)
+    tone = tone + 0.16 * _diagonal(_noise(grey.shape, rng, 0), 3) * (1.1 - np.abs(2 * grey - 1))
+    return _mapped(tone, (22, 20, 20), (92, 88, 84), (202, 194, 182))
+
+
+def woodcut(x: Picture, rng: np.random.Generator) -> Picture:
+    """Black ink on cream: wavy gouges that swell with the light, and cut contours."""
+    grey = cv2.GaussianBlur(_equalised(x, 3.0), (0, 0), 0.6)
+    rows, columns = _grid(x)
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (rows + 1.5 * np.sin(columns / 9 + rng.uniform(0, 6))) / 3.2)
+    light = 1 / (1 + np.exp(-14 * (1.15 * grey - 0.2 - 0.42 * wave)))
+    return _mapped(light - 0.9 * _lines(x, 1.4, 10), (20, 16, 14), (240, 226, 196))
+
+
+def chalkboard(x: Picture, rng: np.random.Generator) -> Picture:
+    """White chalk lines and dust on a dark green board."""
+    lines = np.clip(1.2 * _lines(x, 1.6, 10) + 0.35 * (_equalised(x) > 0.62), 0, 1)
+    chalk = lines * np.clip(0.85 + 0.3 * _noise(x.shape, rng, 0.5), 0.3, 1)
+    board = np.array([34, 62, 50], np.float32) / 255 * (1 + 0.07 * _noise(x.shape, rng, 4))[..., None]
+    return _picture(board + chalk[..., None] * (np.array([0.92, 0.94, 0.9], np.float32) - board))
+
+
+def comic(x: Picture, rng: np.random.Generator) -> Picture:
+    """Flat bright colours in few steps inside thick black outlines."""
+    flat = x
+    for _ in range(4):
+        flat = cv2.bilateralFilter(flat, 5, 50, 3)
+    lifted = (255 * (flat / 255.0) ** 0.7).astype(np.uint8)
+    flat = _quantised(_saturated(lifted, 1.9, 1.05), 6).astype(np.float32) / 255
+    ink = np.clip((_lines(x, 1.3, 10) - rng.uniform(0.5, 0.6)) * 5, 0, 1)
+    return _picture((0.1 + 0.9 * flat) * (1 - ink)[..., None])
+
+
+# Paintings.
+
+
+def oil_painting(x: Picture, rng: np.random.Generator) -> Picture:
+    """OpenCV's oil painting, drawn at double size for finer strokes, lit from the side so that they stand out."""
+    height, width = x.shape[:2]
+    large = cv2.resize(_saturated(x, 1.7, 1.05), (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
+    painted = cv2.xphoto.oilPainting(large, int(rng.integers(3, 5)), 1)
+    painted = cv2.resize(painted, (width, height), interpolation=cv2.INTER_AREA)
+    paint = cv2.GaussianBlur(_noise(x.shape, rng, 0.7) * 0.09 + _grey(painted), (0, 0), 0.5)
+    light = cv2.filter2D(paint, -1, np.array([[1, 0.5, 0], [0.5, 0, -0.5], [0, -0.5, -1]], np.float32))
+    return _picture(painted.astype(np.float32) / 255 + 0.4 * light[..., None])
+
+
+def watercolor(x: Picture, rng: np.random.Generator) -> Picture:
+    """Thin washes: OpenCV's stylization on white paper, pigment that gathers at edges, granulates and leaves a rim."""
+    wash = cv2.stylization(_saturated(x, 2.4, 1.1), sigma_s=12, sigma_r=0.35).astype(np.float32) / 255
+    gathered = np.clip(cv2.GaussianBlur(wash, (0, 0), 2) - wash, 0, 1)
+    pale = 0.3 + 0.74 * wash**0.8 - 0.5 * gathered
+    pigment = 0.045 * _noise(x.shape, rng, 2.5) + 0.02 * _noise(x.shape, rng, 0)
+    rows, columns = _grid(x)
+    edge = np.minimum.reduce([rows, columns, rows[::-1], columns[:, ::-1]]) / (0.09 * x.shape[0])
+    cover = np.clip(edge - 0.1 + 0.4 * _noise(x.shape, rng, 3), 0, 1)[..., None]
+    return _picture(0.98 - cover * (0.98 - pale - pigment[..., None]))
+
+
+def pointillism(x: Picture, rng: np.random.Generator) -> Picture:
+    """Round dabs of pure colour, each a little off in hue, over a light ground."""
+    height, width = x.shape[:2]
+    colours = _saturated(cv2.GaussianBlur(x, (0, 0), 0.8), 2.0, 1.1).astype(np.int32)
+    canvas = cv2.addWeighted(cv2.GaussianBlur(x, (0, 0), 4), 0.5, np.full_like(x, 225), 0.5, 0)
+    scale = 4  # drawn larger, or dots of two pixels would be squares
+    canvas = cv2.resize(canvas, (width * scale, height * scale), interpolation=cv2.INTER_LINEAR)
+    count = height * width // 4
+    rows, columns = rng.integers(0, height, count), rng.integers(0, width, count)
+    jitter = rng.integers(-40, 41, (count, 3))
+    for row, column, shift in zip(rows, columns, jitter, strict=True):
+        colour = np.clip(colours[row, column] + shift, 0, 255).tolist()
+        cv2.circle(canvas, (int(column) * scale, int(row) * scale), int(1.15 * scale), colour, -1)
+    return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def pop_art(x: Picture, rng: np.random.Generator) -> Picture:
+    """Four flat screen-print inks by lightness."""
+    inks = np.array([(48, 0, 110), (236, 0, 120), (255, 212, 0), (0, 222, 235)], np.uint8)
+    grey = cv2.medianBlur((_equalised(x, 3.0) * 255).astype(np.uint8), 3)
+    steps = np.sort(grey, axis=None)[[grey.size // 4, grey.size * 11 // 20, grey.size * 4 // 5]]
+    return inks[np.digitize(grey, np.sort(steps + rng.uniform(-8, 8, 3)))]
+
+
+# Materials.
+
+
+def _relief(x: Picture, depth: float, smooth: float = 0.8) -> Tone:
+    """Light from the upper left on the picture taken as a height field; about [-1, 1]."""
+    height = cv2.GaussianBlur(_equalised(x, 3.0), (0, 0), smooth)
+    return depth * cv2.filter2D(height, -1, np.array([[-1, -1, 0], [-1, 0, 1], [0, 1, 1]], np.float32))
+
+
+def bronze_statue(x: Picture, rng: np.random.Generator) -> Picture:
+    """Brown metal with golden highlights and a trace of green patina."""
+    form = cv2.bilateralFilter((_equalised(x, 3.0) * 255).astype(np.uint8), 7, 50, 3).astype(np.float32) / 255
+    shine = np.clip(0.15 + 0.65 * form + 0.55 * _relief(x, 0.7), 0, 1)
+    metal = _mapped(shine, (28, 14, 6), (94, 52, 20), (176, 112, 46), (255, 226, 150)).astype(np.float32) / 255
+    patina = 0.28 * np.clip(_noise(x.shape, rng, 5) - 0.8, 0, 1)[..., None]
+    return _picture(metal * (1 - patina) + patina * np.array([0.25, 0.5, 0.42], np.float32))
+
+
+def marble_statue(x: Picture, rng: np.random.Generator) -> Picture:
+    """White stone: little contrast, soft light, grey veins."""
+    form = cv2.GaussianBlur(_equalised(x, 2.5), (0, 0), 0.8)
+    veins = np.exp(-((_noise(x.shape, rng, 6) / 0.08) ** 2))
+    light = 0.3 + 0.5 * form + 0.5 * _relief(x, 0.7, 0.8) - 0.1 * veins
+    return _mapped(light, (78, 84, 98), (178, 182, 190), (255, 254, 250))
+
+
+def clay_relief(x: Picture, rng: np.random.Generator) -> Picture:
+    """Embossed terracotta: only the slopes are seen."""
+    light = 0.5 + 0.62 * _relief(x, 0.8, 0.7) + 0.02 * _noise(x.shape, rng, 0)
+    return _mapped(light, (72, 26, 12), (196, 104, 66), (255, 206, 170))
+
+
+def stained_glass(x: Picture, rng: np.random.Generator) -> Picture:
+    """Panes of one deep colour each, between dark leads."""
+    height, width = x.shape[:2]
+    pitch = 5.0
+    centres = np.stack(np.meshgrid(np.arange(0, height, pitch), np.arange(0, width, pitch)), -1).reshape(-1, 2)
+    centres = centres + rng.uniform(0, pitch, centres.shape)
+    pane, lead = _voronoi(height, width, centres.astype(np.float32))
+    count = np.maximum(np.bincount(pane.ravel(), minlength=len(centres)), 1)[:, None]
+    sums = np.stack([np.bincount(pane.ravel(), x[..., c].ravel(), len(centres)) for c in range(3)], -1)
+    colours = _saturated((sums / count).astype(np.uint8)[None], 3.0, 1.25)[0].astype(np.float32) / 255
+    return _picture((colours[pane] * 1.05 + 0.03 * _noise(x.shape, rng, 1)[..., None]) * lead[..., None])
+
+
+def _voronoi(height: int, width: int, centres: np.ndarray) -> tuple[np.ndarray, Tone]:  # [K, 2] -> [H, W], [H, W]
+    """The cell of every pixel, and how far it is from its cell's border: dark on it, 1 from 1.3 px on."""
+    rows = (np.arange(height, dtype=np.float32)[:, None] - centres[:, 0]) ** 2
+    columns = (np.arange(width, dtype=np.float32)[:, None] - centres[:, 1]) ** 2
+    distance = rows[:, None] + columns[None]
+    cell = distance.argmin(-1)
+    first = np.take_along_axis(distance, cell[..., None], -1)[..., 0]
+    np.put_along_axis(distance, cell[..., None], np.inf, -1)
+    return cell, np.clip((np.sqrt(distance.min(-1)) - np.sqrt(first)) / 1.3, 0.08, 1)
+
+
+def mosaic(x: Picture, rng: np.random.Generator) -> Picture:
+    """Square stones of 4 px with light grout, each a little off in brightness."""
+    height, width = x.shape[:2]
+    small = cv2.resize(_saturated(x, 1.5), (width // 4, height // 4), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small *= 1 + 0.1 * rng.standard_normal(small.shape[:2]).astype(np.float32)[..., None]
+    tiles = cv2.resize(np.clip(small, 0, 255), (width, height), interpolation=cv2.INTER_NEAREST) / 255
+    rows, columns = _grid(x)
+    grout = ((rows % 4 == 3) | (columns % 4 == 3))[..., None]
+    return _picture(np.where(grout, 0.45 * tiles + 0.4, tiles))
+
+
+def cross_stitch(x: Picture, rng: np.random.Generator) -> Picture:
+    """Threads crossed in cells of 5 px on white cloth."""
+    height, width = x.shape[:2]
+    rows, columns = _grid(x)
+    small = cv2.resize(_saturated(x, 1.5), (-(-width // 5), -(-height // 5)), interpolation=cv2.INTER_AREA)
+    small = _quantised(small, 6)
+    cell = small[rows // 5, columns // 5].astype(np.float32) / 255
+    row, column = rows % 5, columns % 5
+    thread = np.maximum(1 - np.abs(row - column) / 1.6, 0.8 * (1 - np.abs(row + column - 4) / 1.6)).clip(0, 1)
+    cloth = np.array([0.94, 0.93, 0.88], np.float32) * (1 - 0.1 * rng.random((height, width, 1), np.float32))
+    return _picture(cloth + np.sqrt(thread)[..., None] * (cell * (0.72 + 0.28 * thread[..., None]) - cloth))
+
+
+# Colour worlds.
+
+
+def blueprint(x: Picture, rng: np.random.Generator) -> Picture:
+    """Pale lines and a drafting grid on Prussian blue."""
+    rows, columns = _grid(x)
+    offset = rng.integers(8)
+    grid = 0.13 * (((rows + offset) % 8 == 0) | ((columns + offset) % 8 == 0))
+    return _mapped(np.clip(1.1 * _lines(x, 1.3, 11), 0, 1) + grid + 0.12 * _grey(x), (10, 44, 128), (228, 240, 255))
+
+
+def thermal_camera(x: Picture, rng: np.random.Generator) -> Picture:
+    """Heat as colour, on a blurred luminance with a warm centre."""
+    heat = cv2.GaussianBlur(_equalised(x, 2.0), (0, 0), 1.3)
+    rows, columns = _grid(x)
+    half = x.shape[0] / 2
+    centre = np.exp(-((rows - half) ** 2 + (columns - half) ** 2) / (2 * (0.55 * half) ** 2))
+    heat = np.clip(0.6 * heat + 0.4 * centre + rng.uniform(-0.04, 0.04), 0, 1)
+    return cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+
+
+def neon_night(x: Picture, rng: np.random.Generator) -> Picture:
+    """Glowing tubes from magenta to cyan along the contours of a dark scene."""
+    lines = np.clip(_lines(x, 1.4, 12), 0, 1)
+    glow = cv2.GaussianBlur(lines, (0, 0), 2.2)
+    rows, columns = _grid(x)
+    across = np.clip((columns + rows) / (sum(x.shape[:2]) - 2) + rng.uniform(-0.15, 0.15), 0, 1)
+    colour = _mapped(across, (255, 20, 170), (150, 60, 255), (0, 235, 255)).astype(np.float32) / 255
+    scene = np.array([0.05, 0.02, 0.12], np.float32) * (0.4 + 2 * _grey(x)[..., None])
+    return _picture(scene + colour * (0.75 * lines + 0.95 * glow)[..., None] + 0.35 * lines[..., None] ** 2)
+
+
+def sepia(x: Picture, rng: np.random.Generator) -> Picture:
+    """A faded brown photograph with dark corners."""
+    rows, columns = _grid(x)
+    half = x.shape[0] / 2
+    corner = ((rows - half) ** 2 + (columns - half) ** 2) / (2 * half**2)
+    tone = 0.12 + 0.8 * _grey(x) - 0.3 * corner**2 + 0.02 * _noise(x.shape, rng, 0.5)
+    return _mapped(tone, (44, 26, 12), (160, 122, 80), (248, 230, 196))
+
+
+def black_and_white(x: Picture, rng: np.random.Generator) -> Picture:
+    """A grey photograph with some contrast and film grain."""
+    grey = _grey(x)
+    return _picture(0.5 + rng.uniform(1.0, 1.2) * (grey - 0.5) + 0.015 * _noise(grey.shape, rng, 0))
+
+
+def night_vision(x: Picture, rng: np.random.Generator) -> Picture:
+    """Green phosphor: noise, scan lines, a dark rim."""
+    rows, columns = _grid(x)
+    half = x.shape[0] / 2
+    rim = np.clip(1.35 - ((rows - half) ** 2 + (columns - half) ** 2) / half**2, 0, 1)
+    tone = (_equalised(x, 3.0) + 0.07 * _noise(x.shape, rng, 0)) * (1 - 0.18 * (rows % 3 == 0)) * rim
+    return _mapped(tone, (0, 12, 2), (18, 132, 36), (176, 255, 160))
+
+
+def x_ray(x: Picture, rng: np.random.Generator) -> Picture:
+    """A negative in cold blue: bright contours in black."""
+    negative = 1 - _equalised(x, 2.0)
+    tone = 0.75 * negative**1.6 + 0.45 * _lines(x, 2.0, 4.0) + 0.015 * _noise(x.shape, rng, 0)
+    return _mapped(tone, (0, 2, 10), (44, 92, 140), (226, 244, 255))
+
+
+def halftone(x: Picture, rng: np.random.Generator) -> Picture:
+    """Newsprint: black dots on a turned grid of 3.5 px, their size the darkness."""
+    rows, columns = _grid(x)
+    pitch, phase = 3.5, rng.uniform(0, 6, 2)
+    u, v = (columns + rows) / np.sqrt(2), (columns - rows) / np.sqrt(2)
+    screen = 0.5 + 0.25 * (np.cos(2 * np.pi * u / pitch + phase[0]) + np.cos(2 * np.pi * v / pitch + phase[1]))
+    grey = 0.1 + 0.8 * _equalised(x, 2.0)
+    return _mapped(1 / (1 + np.exp(-10 * (grey - screen))), (18, 18, 20), (246, 242, 232))
+
+
+def glitch(x: Picture, rng: np.random.Generator) -> Picture:
+    """A broken video signal: torn rows, red and blue apart, scan lines."""
+    torn = x.copy()
+    for _ in range(5):
+        row, tall = int(rng.integers(x.shape[0])), int(rng.integers(3, 9))
+        torn[row : row + tall] = np.roll(torn[row : row + tall], int(rng.integers(-9, 10)), axis=1)
+    shift = int(rng.integers(3, 5))
+    red, blue = np.roll(torn[..., 0], shift, axis=1), np.roll(torn[..., 2], -shift, axis=1)
+    signal = _saturated(np.stack([red, torn[..., 1], blue], -1), 1.6, 1.1).astype(np.float32) / 255
+    return _picture(signal * (1 - 0.28 * (np.arange(x.shape[0]) % 2))[:, None, None])
+
+
+# Names as they are written to files; `captions` has the words for each.
+STYLES: dict[str, Style] = {
+    style.__name__.replace("_", " "): style
+    for style in (
+        pencil_sketch, colored_pencil, charcoal, woodcut, chalkboard, comic,
+        oil_painting, watercolor, pointillism, pop_art,
+        bronze_statue, marble_statue, clay_relief, stained_glass, mosaic, cross_stitch,
+        blueprint, thermal_camera, neon_night, sepia, black_and_white, night_vision, x_ray, halftone, glitch,
+    )
+}  # fmt: skip

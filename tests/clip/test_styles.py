@@ -1,0 +1,96 @@
+"""Laws of the styles and of what is made of them: the same again, different from each other, still a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from explorer.training.pairs import augment, build_bank, draw, nothing
+from explorer.training.styles import PHOTO, STYLES, render
+from tests.clip.tiny_clip import face
+
+FACES = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "white"))]
+
+
+def test_there_are_some_two_dozen() -> None:
+    assert 20 <= len(STYLES) <= 30
+    assert PHOTO not in STYLES
+
+
+@pytest.mark.parametrize("style", [PHOTO, *STYLES])
+def test_a_style_is_a_function_of_picture_and_generator(style: str) -> None:
+    for picture in FACES:
+        before = picture.copy()
+        made = render(style, picture, np.random.default_rng(3))
+        assert made.shape == picture.shape
+        assert made.dtype == np.uint8
+        np.testing.assert_array_equal(made, render(style, picture, np.random.default_rng(3)))
+        np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_keeps_the_difference_between_pictures(style: str) -> None:
+    first, second = (render(style, face("ginger", 64, seed), np.random.default_rng(0)) for seed in (5, 9))
+    assert np.abs(first.astype(int) - second).mean() > 4
+    assert first.std() > 8
+
+
+@pytest.mark.parametrize("size", [32, 50, 128])
+def test_other_sizes_have_styles_too(size: int) -> None:
+    for style in STYLES:
+        assert render(style, face("white", size, 1), np.random.default_rng(0)).shape == (size, size, 3)
+
+
+def test_styles_are_distinct() -> None:
+    """No two look alike on average: mean colour, contrast and grain of the same three faces."""
+    made = {style: np.stack([render(style, p, np.random.default_rng(1)) for p in FACES]) for style in [PHOTO, *STYLES]}
+    for style, pictures in made.items():
+        for other, pictures_of_other in made.items():
+            if style < other:
+                assert np.abs(pictures.astype(int) - pictures_of_other).mean() > 6, (style, other)
+
+
+def test_an_unknown_style_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        render("cubism of a lost school", FACES[0], np.random.default_rng(0))
+
+
+def test_the_bank_is_the_same_from_memory_and_from_its_file(tmp_path: Path) -> None:
+    photos = np.stack(FACES)
+    fresh = build_bank(photos, ["black", "ginger", "white"], 3, 7, None)
+    for _ in range(2):  # written, then read
+        stored = build_bank(photos, ["black", "ginger", "white"], 3, 7, tmp_path / "bank.npy")
+        np.testing.assert_array_equal(fresh.styled, stored.styled)
+    assert all(len(set(row)) == 3 for row in fresh.styles.tolist())
+    with pytest.raises(ValueError, match="made for other data"):
+        build_bank(photos[:2], ["black", "ginger"], 3, 7, tmp_path / "bank.npy")
+
+
+def test_a_batch_follows_from_its_generator_alone() -> None:
+    bank = build_bank(np.stack(FACES), ["black", "ginger", None], 3, 7, None)
+    first, second = (draw(bank, 32, 12, np.random.default_rng((1, 5))) for _ in range(2))
+    assert torch.equal(first.images, second.images)
+    assert first.captions == second.captions
+    assert first.match.shape == (32, 12)
+    assert all(first.match[i, i] == 1 for i in range(12))  # a caption describes its own picture
+    assert not torch.equal(first.images, draw(bank, 32, 12, np.random.default_rng((1, 6))).images)
+
+
+def test_augmentation_stays_in_range_and_near_the_picture() -> None:
+    images = torch.from_numpy(np.stack(FACES * 8)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    before = images.clone()
+    augmented = augment(images, np.random.default_rng(0))
+    assert torch.equal(images, before)
+    assert augmented.abs().max() <= 1
+    assert augmented.shape == images.shape
+    assert 0.02 < (augmented - images).abs().mean() < 0.4
+
+
+def test_pictures_of_nothing_keep_no_face() -> None:
+    rng = np.random.default_rng(0)
+    made = [nothing(FACES[1], rng) for _ in range(20)]
+    assert all(m.shape == (64, 64, 3) and m.dtype == np.uint8 for m in made)
+    assert all(np.abs(m.astype(int) - FACES[1]).mean() > 8 for m in made)

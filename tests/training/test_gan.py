@@ -1,0 +1,194 @@
+"""The GAN trainer as a whole: resumed, killed, interrupted, diverged, in two processes, conditional, augmented."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from explorer import weights
+from explorer.training import gan, losses
+from explorer.training.data import Order, Pictures
+from explorer.training.run import Diverged, Folder
+from tests.training.tiny import config, differences, flags, train, write_pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
+
+
+@pytest.fixture(scope="module")
+def eight_steps(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The checkpoint of an uninterrupted run of eight steps."""
+    return train(tmp_path_factory.mktemp("whole"), config(data, 8))
+
+
+def trainer_after(data: Path, steps: int, **changes: Any) -> gan.Trainer:
+    settings = config(data, steps, **changes)
+    pictures = Pictures(data, 16, settings.held_out)
+    trainer = gan.Trainer(settings, pictures.classes, Accelerator(cpu=True))
+    order = Order(len(pictures), settings.batch, settings.seed)
+    for step in range(steps):
+        real, labels = zip(*(pictures[int(i)] for i in order.at(step)), strict=True)
+        trainer.train_step(torch.stack(real), torch.tensor(labels))
+    return trainer
+
+
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
+    data: Path, eight_steps: dict[str, Any], tmp_path: Path
+) -> None:
+    first = train(tmp_path, config(data, 5))
+    assert first["step"] == 5
+    resumed = train(tmp_path, config(data, 8))
+    assert resumed["step"] == 8
+    assert differences(eight_steps, resumed) == []
+
+
+def test_a_killed_run_goes_on_bit_for_bit(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "explorer.training.gan", str(tmp_path / "killed")]
+    command += flags(data, 100_000, checkpoint_minutes=0)
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "killed" / "checkpoint-1.pt").exists():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    state = Folder(tmp_path / "killed").load()
+    assert state is not None
+    steps = state["step"] + 3
+    resumed = train(tmp_path / "killed", config(data, steps))
+    assert differences(train(tmp_path / "whole", config(data, steps)), resumed) == []
+
+
+def test_ctrl_c_saves_after_the_step(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = gan.Trainer.train_step
+
+    def interrupted(self: gan.Trainer, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        if self.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *batch)
+
+    monkeypatch.setattr(gan.Trainer, "train_step", interrupted)
+    assert train(tmp_path, config(data, 50))["step"] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_nan_stops_with_a_word_and_keeps_the_last_good_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = train(tmp_path, config(data, 2))
+    monkeypatch.setattr(losses, "generator_loss", lambda logits: logits.mean() * torch.nan)
+    with pytest.raises(Diverged, match="no longer finite after 24 images"):
+        train(tmp_path, config(data, 50, checkpoint_minutes=0))
+    kept = Folder(tmp_path).load()
+    assert kept is not None
+    assert differences(good, kept) == []
+
+
+def test_two_processes_equal_one_with_the_same_whole_batch(
+    data: Path, eight_steps: dict[str, Any], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "explorer.training.gan", str(tmp_path / "two"), *flags(data, 8)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    state = Folder(tmp_path / "two").load()
+    assert state is not None
+    assert state["step"] == 8
+    for network in ("generator", "discriminator", "ema"):
+        for name, value in eight_steps[network].items():
+            torch.testing.assert_close(state[network][name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_one_forward_pass_gives_both_networks_their_own_gradient(data: Path) -> None:
+    """The step equals two separate ones from the same weights: D on detached fakes, G through a frozen D."""
+    trainer = trainer_after(data, 0, r1_gamma=0, path_weight=0, style_decay=1, style_threshold=0, mirror=False)
+    seen: list[list[torch.Tensor]] = []
+    trainer.descend = lambda _, __, gradient, ___: seen.append(list(gradient))  # type: ignore[method-assign]
+    real = torch.randint(0, 255, (8, 3, 16, 16), dtype=torch.uint8)
+    trainer.train_step(real, torch.zeros(8, dtype=torch.int64))
+    draws = gan.Draws(0, 0, 8, trainer.share)
+    ws, _ = trainer.sample_codes(draws, None)
+    fake = trainer.G.synthesis(ws, "random", draws.noise)
+    d_loss = losses.discriminator_loss(trainer.D(real / 127.5 - 1), trainer.D(fake.detach()))
+    expected = torch.autograd.grad(d_loss, list(trainer.D.parameters()))
+    torch.testing.assert_close(seen[1], list(expected))
+    g_loss = losses.generator_loss(trainer.D(fake))
+    torch.testing.assert_close(seen[0], list(torch.autograd.grad(g_loss, list(trainer.G.parameters()))))
+
+
+def test_ema_follows_its_half_life_with_ramp_up(data: Path) -> None:
+    trainer = trainer_after(data, 3, ema_ramp=0.5)
+    before = {name: value.clone() for name, value in trainer.ema.named_parameters()}
+    trainer.step = 4  # 32 images old: half-life 16 images, batch 8
+    trainer.update_ema()
+    weight = 1 - 0.5 ** (8 / 16)
+    for (name, value), live in zip(trainer.ema.named_parameters(), trainer.G.parameters(), strict=True):
+        torch.testing.assert_close(value, before[name].lerp(live, weight))
+    trainer.step = 10_000  # old: half-life 100 images
+    middle = {name: value.clone() for name, value in trainer.ema.named_parameters()}
+    trainer.update_ema()
+    weight = 1 - 0.5 ** (8 / 100)
+    for (name, value), live in zip(trainer.ema.named_parameters(), trainer.G.parameters(), strict=True):
+        torch.testing.assert_close(value, middle[name].lerp(live, weight))
+
+
+def test_rates_freeze_ramp_and_anneal(data: Path) -> None:
+    settings = config(data, 1000, freeze_kimg=0.8, ramp_kimg=1.6, anneal_kimg=4.0, g_lr=1.0, d_lr=1.0)
+    trainer = gan.Trainer(settings, (), Accelerator(cpu=True))
+    found = []
+    for trainer.step in (0, 100, 200, 300, 500, 750, 1000):
+        found.append(trainer.rates())
+    expected = [(0, 1), (0, 1), (0.5, 1), (1, 1), (1, 1), (0.5, 0.5), (0, 0)]
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected, dtype=torch.float32))
+
+
+def test_a_frozen_generator_stays_while_the_discriminator_learns(data: Path) -> None:
+    start, end = trainer_after(data, 0), trainer_after(data, 2, freeze_kimg=1.0)
+    for name, value in end.G.named_parameters():
+        assert torch.equal(value, start.G.get_parameter(name)), name
+    assert any(not torch.equal(value, start.D.get_parameter(name)) for name, value in end.D.named_parameters())
+
+
+def test_conditional_and_augmented_runs_export_what_they_are(data: Path, tmp_path: Path) -> None:
+    train(tmp_path, config(data, 2, labels=True, augment="color,translation,cutout"))
+    checkpoint = weights.load(tmp_path / "network.safetensors")
+    assert checkpoint.generator.config.c_dim == 3
+    assert checkpoint.discriminator is not None
+    assert checkpoint.meta["classes"] == ["a", "b", "c"]
+    assert checkpoint.meta["images_seen"] == 16
+
+
+def test_a_run_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    train(tmp_path, config(data, 2))
+    checkpoint = weights.load(tmp_path / "network.safetensors")
+    begun = trainer_after(data, 0, start_from=str(tmp_path / "network.safetensors"), seed=5)
+    assert differences(checkpoint.generator.state_dict(), begun.G.state_dict()) == []
+    assert checkpoint.discriminator is not None
+    assert differences(checkpoint.discriminator.state_dict(), begun.D.state_dict()) == []
+
+
+def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    cases = [
+        ([run, "--resume", "--cpu"], "no run to resume"),
+        ([run, "--cpu"], "--data"),
+        ([run, "--cpu", "--data", str(data), "--augment", "magic"], "--augment knows"),
+        ([run, *flags(data, 1, batch=6)], "groups of 4"),
+        ([run, *flags(data, 1)], "already holds a run"),  # the case before made it
+    ]
+    for arguments, words in cases:
+        assert gan.main(arguments) == 2
+        assert words in capsys.readouterr().err
