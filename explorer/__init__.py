@@ -1,9 +1,9 @@
 """Domain Explorer: load a domain-expanded StyleGAN2, move along its directions, see the picture follow.
 
-    import explorer
-    checkpoint = explorer.load("checkpoints/cats64.safetensors")
-    engine = explorer.Engine(checkpoint)
-    image = engine.render(explorer.Edit(seed=3, strengths={0: 2.5}))  # uint8 [H, W, 3]
+import explorer
+checkpoint = explorer.load("checkpoints/cats64.safetensors")
+engine = explorer.Engine(checkpoint)
+image = engine.render(explorer.Edit(seed=3, strengths={0: 2.5}))  # uint8 [H, W, 3]
 """
 
 from explorer import latents
