@@ -93,4 +93,5 @@ def test_pictures_of_nothing_keep_no_face() -> None:
     rng = np.random.default_rng(0)
     made = [nothing(FACES[1], rng) for _ in range(20)]
     assert all(m.shape == (64, 64, 3) and m.dtype == np.uint8 for m in made)
+    assert all(nothing(face("white", 50, 0), rng).shape == (50, 50, 3) for _ in range(10))
     assert all(np.abs(m.astype(int) - FACES[1]).mean() > 8 for m in made)

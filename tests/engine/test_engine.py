@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_generator
+from generators import make_generator
 
 from explorer import Edit, EditError, Engine, Latent, latents
 from explorer.engine import effects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_generator
+from generators import make_generator
 from torch import Tensor
 
 from explorer.engine.synthesis import Synthesis

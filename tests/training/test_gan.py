@@ -60,8 +60,11 @@ def test_a_killed_run_goes_on_bit_for_bit(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer.training.gan", str(tmp_path / "killed")]
     command += flags(data, 100_000, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
         while not (tmp_path / "killed" / "checkpoint-1.pt").exists():
-            assert process.poll() is None, process.stderr and process.stderr.read()
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"no second checkpoint: {process.communicate()[1]}")
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Server
+from app_server import ROOT, Server
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import Server
+from app_server import Server
 from PIL import Image
 from playwright.sync_api import Browser, Download, Locator, Page, expect
 

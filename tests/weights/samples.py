@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from conftest import make_generator
+from generators import make_generator
 from hostile import Call, tree
 
 from explorer.latents import Expansion, factorize

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_generator
+from generators import make_generator
 from hostile import Call, dump, network, tree
 from safetensors.torch import save_file
 from samples import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_generator
+from generators import make_generator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from samples import FIXTURES, NVIDIA, relative_error, tiny_checkpoint

@@ -1,0 +1,29 @@
+"""Tiny real generators for every test that needs one."""
+
+from __future__ import annotations
+
+import torch
+
+from explorer.networks import Generator, GeneratorConfig
+
+
+def make_generator(seed: int = 0, **changes: object) -> Generator:
+    """A random generator with every part awake: noise strengths and biases are not zero, w_avg is not the origin."""
+    settings: dict = {
+        "img_resolution": 16,
+        "channels": (32, 16, 16),
+        "z_dim": 12,
+        "w_dim": 24,
+        "mapping_layers": 2,
+        **changes,
+    }
+    torch.manual_seed(seed)
+    generator = Generator(GeneratorConfig(**settings))
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.3)
+            elif name.endswith("bias") and "affine" not in name and "fc" not in name:
+                parameter.normal_(std=0.2)
+        generator.mapping.w_avg.normal_(std=0.3)
+    return generator.eval().requires_grad_(False)
