@@ -1,7 +1,7 @@
 """StyleGAN2 from pictures: non-saturating loss, lazy R1, style mixing, EMA, and dormant directions on purpose.
 
 `python -m explorer.training.gan RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
-Several processes: `accelerate launch --num_processes 2 -m explorer.training.gan ...`. Source: StyleGAN2 (arXiv
+Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.training.gan ...`. Source: StyleGAN2 (arXiv
 1912.04958). Knows no domain expansion and no interface.
 """
 
@@ -28,7 +28,16 @@ from explorer.training.data import Order, Pictures
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 from explorer.training.options import add_options, option, settings_from
-from explorer.training.run import Diverged, Folder, Interruption, Progress, RunError, sheet
+from explorer.training.run import (
+    Diverged,
+    Folder,
+    Interruption,
+    Progress,
+    RunError,
+    anywhere,
+    sheet,
+    training_dtype,
+)
 from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
@@ -292,18 +301,6 @@ class Trainer:
         return Checkpoint(self.ema, self.D, meta=meta)
 
 
-def training_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """float32, or bfloat16 where it is asked for or the hardware multiplies in it."""
-    if precision == "auto":
-        fast = (
-            torch.cuda.is_bf16_supported()
-            if device.type == "cuda"
-            else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        )
-        return torch.bfloat16 if fast else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-
-
 def start_from(checkpoint: Checkpoint, generator: Generator, discriminator: Discriminator) -> None:
     """Load what a checkpoint has. Raises RunError where its networks are of another shape."""
     pairs = [(generator, checkpoint.generator), (discriminator, checkpoint.discriminator)]
@@ -365,16 +362,6 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     if writer:
         writer.close()
     return trainer.seen
-
-
-def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
-    """Each flag: is it raised in any process?"""
-    if accelerator.num_processes == 1:
-        return list(flags)
-    raised = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
-    raised = accelerator.reduce(raised, "sum")
-    assert isinstance(raised, Tensor)
-    return (raised > 0).tolist()
 
 
 def log(writer: SummaryWriter, trainer: Trainer, figures: dict[str, float]) -> None:

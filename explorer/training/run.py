@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
@@ -115,6 +116,28 @@ def _not_finite(state: Any, name: str = "") -> str | None:
         return None if not state.is_floating_point() or state.isfinite().all() else name
     items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list | tuple) else ()
     return next((bad for key, value in items if (bad := _not_finite(value, f"{name}.{key}".strip(".")))), None)
+
+
+def training_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """float32, or bfloat16 where it is asked for or the hardware multiplies in it."""
+    if precision == "auto":
+        fast = (
+            torch.cuda.is_bf16_supported()
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+        return torch.bfloat16 if fast else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
+    """Each flag: is it raised in any process?"""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    raised = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
+    raised = accelerator.reduce(raised, "sum")
+    assert isinstance(raised, Tensor)
+    return (raised > 0).tolist()
 
 
 class Interruption:

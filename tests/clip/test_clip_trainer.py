@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ from tests.training.tiny import differences
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 STEPS = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes that these tests start: bit for bit holds for the same number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -106,17 +116,18 @@ def test_contrast_is_cross_entropy_where_every_row_has_one_match() -> None:
 
 
 def test_a_tiny_model_learns_styles_from_prompts(data: Path, tmp_path: Path) -> None:
-    """A hundred steps on two dozen faces tell a few very different styles apart on faces never seen."""
+    """Two hundred steps on two dozen faces tell a few very different styles apart on faces never seen."""
     changes = {"batch": 48, "captions": 48, "styles_per_photo": 12, "lr": 3e-3, "warmup_kimg": 0.2, "attack_every": 0}
-    train(tmp_path, settings(data, 120, **changes))
+    train(tmp_path, settings(data, 200, **changes))
     clip = load_clip(tmp_path / "clip.safetensors")
     styles = ("blueprint", "night vision", "pop art", "sepia")
     texts = clip.encode_prompts([style_prompts(style) for style in styles])
     right = []
     for i, style in enumerate(styles):
-        pixels = np.stack([render(style, face(coat, 32, 99), np.random.default_rng(0)) for coat in COATS])
+        faces = [face(coat, 32, 90 + seed) for coat in COATS for seed in range(4)]
+        pixels = np.stack([render(style, picture, np.random.default_rng(0)) for picture in faces])
         right += (encode(clip, pixels) @ texts.t()).argmax(1).eq(i).tolist()
-    assert sum(right) >= 10
+    assert sum(right) >= 0.7 * len(right)  # chance is a quarter
     figures = measure(clip, np.stack([face(coat, 32, 50) for coat in COATS * 2]), COATS * 2, 4)
     assert figures["style"] > 3 / 26
     assert set(figures) >= {"coat", "nothing", "image to text 1", "text to image 5", "chance"}

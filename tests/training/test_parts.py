@@ -11,11 +11,12 @@ from torch import Tensor
 
 import kernels
 from explorer.networks import Discriminator, DiscriminatorConfig
+from explorer.networks.generator import SynthesisLayer
 from explorer.networks.layers import Conv2d, demodulation, upsample_image
 from explorer.training import dormancy, losses, run
 from explorer.training.augment import augment, cutout, translation
 from explorer.training.draws import Draws
-from explorer.training.fuse import epilogue
+from explorer.training.fuse import epilogue, fuse, unfused
 from tests.conftest import make_generator
 
 
@@ -207,6 +208,24 @@ def test_the_epilogue_to_compile_is_the_one_of_the_kernels(clamp: float | None) 
     x, d, noise, b = torch.randn(2, 4, 5, 5), torch.rand(2, 4), torch.randn(2, 1, 5, 5), torch.randn(4)
     expected = kernels.demod_bias_act(x, d, noise, b=b, gain=0.9, clamp=clamp)
     torch.testing.assert_close(epilogue(x, d, noise, b=b, gain=0.9, clamp=clamp), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_fused_generator_draws_the_same_and_can_be_differentiated_twice_where_unfused() -> None:
+    plain, fused = make_generator(), make_generator()
+    ws = plain.mapping(torch.randn(2, 12))
+    fuse(fused)
+    with torch.compiler.set_stance("force_eager"):  # the functions that would be compiled, without a compiler's minute
+        torch.testing.assert_close(fused.synthesis(ws), plain.synthesis(ws), atol=1e-5, rtol=1e-5)
+    layer = next(layer for layer in fused.modules() if isinstance(layer, SynthesisLayer))
+    own = layer.epilogue
+    assert own is not kernels.demod_bias_act
+    with unfused(fused):
+        assert layer.epilogue is kernels.demod_bias_act
+        ws.requires_grad_()
+        images = fused.synthesis(ws)
+        (gradient,) = torch.autograd.grad(losses.path_lengths(images, ws, torch.randn_like(images)).sum(), ws)
+        assert gradient.isfinite().all()
+    assert layer.epilogue is own
 
 
 def test_demodulation_equals_the_norm_of_modulated_weights() -> None:
