@@ -301,6 +301,7 @@ def run(arguments: argparse.Namespace) -> str:
     if accelerator.is_main_process:
         (folder.write_config if arguments.resume else folder.create)(asdict(config))
     seen = train(folder, config, accelerator)
+    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
     return f"{folder.path}: {seen} of {round(1000 * config.kimg)} images"
 
 
