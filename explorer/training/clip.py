@@ -1,7 +1,7 @@
 """A small CLIP from pictures, styles made of them, and captions: contrastive, every matching pair of a batch positive.
 
 `python -m explorer.training.clip RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
-Several processes: `accelerate launch --num_processes 2 -m explorer.training.clip ...`. Sources: CLIP (arXiv
+Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.training.clip ...`. Sources: CLIP (arXiv
 2103.00020), UniCL (arXiv 2204.03610). Knows no generator and no interface; `zeroshot` measures the result.
 """
 
