@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,20 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from explorer.networks.clip import ClipConfig, build_clip
+from explorer.training import command
 from explorer.training.data import Pictures
-from explorer.training.gan import anywhere, training_dtype
-from explorer.training.options import add_options, option, settings_from
+from explorer.training.options import option
 from explorer.training.pairs import Batch, build_bank, draw
-from explorer.training.run import Diverged, Folder, Interruption, Progress, RunError, sheet
+from explorer.training.run import (
+    Diverged,
+    Folder,
+    Interruption,
+    Progress,
+    RunError,
+    anywhere,
+    sheet,
+    training_dtype,
+)
 from explorer.training.zeroshot import load_pixels, measure, retrieved
 from explorer.weights.clip import save_clip
 
@@ -279,42 +288,20 @@ def glance(trainer: Trainer, folder: Folder, writer: SummaryWriter) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The trainer's flags; only those given appear in the namespace, so that a resumed run keeps the rest."""
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of the run")
-    parser.add_argument(
-        "--resume", action="store_true", help="continue the run in RUN; other flags change its settings"
-    )
-    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
-    add_options(parser, Config)
+    """The trainer's flags."""
+    command.add_arguments(parser, Config)
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
-
-    Raises RunError, DataError or ValueError with one sentence where it cannot start or go on.
-    """
-    folder = Folder(arguments.run_folder)
-    accelerator = Accelerator(cpu=arguments.cpu)
-    config = settings_from(Config, arguments, folder.read_config() if arguments.resume else {})
-    if not config.data:
-        raise RunError("name the pictures to train on with --data")
-    if accelerator.is_main_process:
-        (folder.write_config if arguments.resume else folder.create)(asdict(config))
-    seen = train(folder, config, accelerator)
-    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
-    return f"{folder.path}: {seen} of {round(1000 * config.kimg)} images"
+    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
+    return command.run(arguments, Config, train)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr."""
+    """Run from a command line; see `command.main`."""
     parser = argparse.ArgumentParser(prog="python -m explorer.training.clip", description="Train a small CLIP.")
     add_arguments(parser)
-    try:
-        print(run(parser.parse_args(argv)))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.main(parser, run, argv)
 
 
 if __name__ == "__main__":

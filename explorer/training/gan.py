@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
-from explorer.training import dormancy, losses
+from explorer.training import command, dormancy, losses
 from explorer.training.augment import KINDS, augment
 from explorer.training.data import Order, Pictures
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
-from explorer.training.options import add_options, option, settings_from
+from explorer.training.options import option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -375,39 +375,19 @@ def log(writer: SummaryWriter, trainer: Trainer, figures: dict[str, float]) -> N
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The trainer's flags."""
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="continue RUN; other flags then change its settings")
-    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
-    add_options(parser, Config)
+    command.add_arguments(parser, Config)
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
-
-    Raises RunError, DataError or CheckpointError with one sentence where it cannot start or go on.
-    """
-    folder = Folder(arguments.run_folder)
-    accelerator = Accelerator(cpu=arguments.cpu)
-    config = settings_from(Config, arguments, folder.read_config() if arguments.resume else {})
-    if not config.data:
-        raise RunError("name the pictures to train on with --data")
-    if accelerator.is_main_process:
-        (folder.write_config if arguments.resume else folder.create)(asdict(config))
-    seen = train(folder, config, accelerator)
-    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
-    return f"{folder.path}: {seen} of {round(1000 * config.kimg)} images"
+    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
+    return command.run(arguments, Config, train)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr."""
+    """Run from a command line; see `command.main`."""
     parser = argparse.ArgumentParser(prog="python -m explorer.training.gan", description="Train StyleGAN2.")
     add_arguments(parser)
-    try:
-        print(run(parser.parse_args(argv)))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.main(parser, run, argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""The command line that the trainers share: a run's folder, `--resume`, `--cpu`, and one flag for each setting.
+
+Knows no model; a trainer brings its `Config` and its loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from explorer.training.options import add_options, settings_from
+from explorer.training.run import Folder, RunError
+
+
+def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+    """The flags; only settings given appear in the namespace, so that a resumed run keeps the rest."""
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue RUN; other flags then change its settings")
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    add_options(parser, config)
+
+
+def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folder, Any, Accelerator], int]) -> str:
+    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
+
+    Raises RunError, DataError or another ValueError with one sentence where it cannot start or go on.
+    """
+    folder = Folder(arguments.run_folder)
+    accelerator = Accelerator(cpu=arguments.cpu)
+    settings = settings_from(config, arguments, folder.read_config() if arguments.resume else {})
+    if not settings.data:
+        raise RunError("name the pictures to train on with --data")
+    if accelerator.is_main_process:
+        (folder.write_config if arguments.resume else folder.create)(asdict(settings))
+    seen = train(folder, settings, accelerator)
+    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
+    return f"{folder.path}: {seen} of {round(1000 * settings.kimg)} images"
+
+
+def main(
+    parser: argparse.ArgumentParser, run_parsed: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None
+) -> int:
+    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr."""
+    try:
+        print(run_parsed(parser.parse_args(argv)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
