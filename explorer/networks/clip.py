@@ -112,7 +112,8 @@ class Clip(nn.Module):
         if (height, width) != (self.image_size, self.image_size):
             scale = self.image_size / min(height, width)
             size = [max(self.image_size, round(side * scale)) for side in (height, width)]
-            images = F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False)
+            dtype = images.dtype  # PyTorch's antialiased resizing has no 16-bit form on a CPU
+            images = F.interpolate(images.float(), size=size, mode="bicubic", antialias=True).to(dtype)
             top, left = ((side - self.image_size) // 2 for side in size)
             images = images[:, :, top : top + self.image_size, left : left + self.image_size]
         return (images * 0.5 + 0.5 - self.mean) / self.std

@@ -12,6 +12,7 @@ from typing import Any
 
 from explorer.weights import native, nvidia, rosinality, torchfile
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, UnsafeCheckpointError
+from explorer.weights.container import is_native
 from explorer.weights.download import resolve
 
 __all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"]
@@ -44,7 +45,7 @@ def _read(path: Path) -> Checkpoint:
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(0)
-        if native.is_native(head):
+        if is_native(head):
             return native.read(path)
         if head.startswith(b"PK\x03\x04"):
             with torchfile.Archive(path) as archive:

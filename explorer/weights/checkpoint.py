@@ -76,7 +76,8 @@ class Checkpoint:
 
 def build_generator(config: GeneratorConfig, entries: Entries) -> Generator:
     """A generator of `config` with exactly the tensors of `entries`. Raises CheckpointError where they do not fit."""
-    return _filled(Generator, config, entries)
+    _check_claims(config, entries)
+    return fill(Generator, config, entries)
 
 
 def build_discriminator(config: DiscriminatorConfig, entries: Entries) -> Discriminator:
@@ -84,7 +85,8 @@ def build_discriminator(config: DiscriminatorConfig, entries: Entries) -> Discri
     group, statistics = config.mbstd_group_size, config.mbstd_num_channels
     if group == 0 or (statistics and config.channels[0] % statistics):
         raise CheckpointError(f"its minibatch statistics cannot be: groups of {group}, {statistics} channels")
-    return _filled(Discriminator, config, entries)
+    _check_claims(config, entries)
+    return fill(Discriminator, config, entries)
 
 
 def build_expansion(
@@ -113,9 +115,12 @@ def read_finite(name: str, entry: Entry) -> Tensor:
     return values
 
 
-def _filled(network: type[Net], config: GeneratorConfig | DiscriminatorConfig, entries: Entries) -> Net:
-    """Build the shapes alone, hold every name and shape against the entries, and only then read values."""
-    _check_claims(config, entries)
+def fill(network: type[Net], config: Any, entries: Entries) -> Net:
+    """A network of `config` with exactly the tensors of `entries`, in evaluation mode and without gradients.
+
+    Builds the shapes alone, holds every name and shape against the entries, and only then reads values. Raises
+    CheckpointError where they do not fit.
+    """
     try:
         with torch.device("meta"), _ShapesOnly():
             net = network(config)

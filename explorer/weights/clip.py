@@ -21,12 +21,13 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from explorer.networks.clip import Clip, ClipConfig, build_clip
-from explorer.weights import download, native
-from explorer.weights.checkpoint import CheckpointError, UnsafeCheckpointError, read_finite
+from explorer.weights import download
+from explorer.weights.checkpoint import CheckpointError, Entries, UnsafeCheckpointError, read_finite
+from explorer.weights.container import json_object, opened, read_config, stored, to_json, write
 
 FORMAT = "domain-explorer-clip"
 VERSION = "1"
@@ -64,49 +65,36 @@ def save_clip(clip: Clip, path: Path, meta: dict[str, Any], dtype: torch.dtype =
     if clip.config is None:
         raise ValueError(f"{clip.name} was not made here; only models with a ClipConfig have a native file")
     tensors = {
-        f"clip.{name}": native._stored(name, value, dtype if value.ndim > 1 else torch.float32)
+        f"clip.{name}": stored(name, value, dtype if value.ndim > 1 else torch.float32)
         for name, value in clip.model.state_dict().items()
         if value.is_floating_point()  # what is left are batch counters that evaluation does not read
     }
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "clip": native._json(asdict(clip.config)),
-        "meta": native._json({"name": clip.name} | meta),
+        "clip": to_json(asdict(clip.config)),
+        "meta": to_json({"name": clip.name} | meta),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        native._write(tensors, metadata, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot write {path}: {error}") from None
-    return path
+    return write(path, tensors, metadata)
 
 
 def read_clip(path: Path) -> tuple[Clip, dict[str, Any]]:
     """A native file's model and its `meta`. Raises CheckpointError where anything is missing, unknown or misshapen."""
     try:
-        with path.open("rb") as file:
-            head = file.read(16)
-        header = int.from_bytes(head[:8], "little")
-        if not native.is_native(head) or header > min(native.MAX_HEADER, path.stat().st_size - 8):
-            raise CheckpointError("this is no native CLIP file (safetensors); other models are given as NAME=FILE")
-        with safe_open(path, framework="pt") as file:
-            return _read(file)
+        with opened(path) as (entries, metadata):
+            return _read(entries, metadata)
     except CheckpointError as error:
         raise type(error)(f"{path.name}: {error}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{path.name}: its structure is damaged ({str(error)[:200]}): get it again") from None
 
 
-def _read(file: Any) -> tuple[Clip, dict[str, Any]]:
-    metadata = file.metadata() or {}
+def _read(entries: Entries, metadata: dict[str, str]) -> tuple[Clip, dict[str, Any]]:
     if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
         known = f"{metadata.get('format', 'none')[:40]} {metadata.get('version', '')[:20]}"
         raise CheckpointError(f"its format is {known!r}, expected {FORMAT} {VERSION}: it is another kind of file")
-    config = native._config(ClipConfig, metadata, "clip")
-    meta = native._object(metadata, "meta")
+    config = read_config(ClipConfig, metadata, "clip")
+    meta = json_object(metadata, "meta")
     if not isinstance(name := meta.get("name"), str) or not 0 < len(name) < 100:
         raise CheckpointError("its meta needs a name of at most 100 letters: the file is damaged")
     with torch.device("meta"):  # shapes only: a claim costs nothing until it was held against the file
@@ -115,7 +103,6 @@ def _read(file: Any) -> tuple[Clip, dict[str, Any]]:
             for name, value in build_clip(config, name).model.state_dict().items()
             if value.is_floating_point()
         }
-    entries = {key: native._entry(file, key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     if odd := {f"clip.{key}" for key in shapes} ^ entries.keys():
         raise CheckpointError(f"tensors missing or unknown: {sorted(odd)[:3]}; it does not fit its own configuration")
     for key, shape in shapes.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from explorer.latents.sampling import sample_z
 from explorer.networks import Generator, GeneratorConfig
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entry, build_generator
 from explorer.weights.nvidia import resample_filter
@@ -136,5 +137,5 @@ def _layer(index: int) -> str:
 
 @torch.no_grad()
 def _mean_w(generator: Generator) -> torch.Tensor:  # [w_dim]
-    z = torch.randn(MEAN_SAMPLES, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    z = sample_z(MEAN_SAMPLES, generator.z_dim, seed=0)
     return generator.mapping(z)[:, 0].mean(dim=0)

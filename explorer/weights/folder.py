@@ -1,0 +1,22 @@
+"""Which files of a folder are generators of this program's own format. Reads headers only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from explorer.weights import native
+from explorer.weights.checkpoint import CheckpointError
+from explorer.weights.container import opened
+
+
+def generators(folder: Path) -> list[Path]:
+    """The native checkpoints in `folder` by name; its other networks and whatever cannot be read are left out."""
+    return [path for path in sorted(folder.glob("*.safetensors")) if _is_generator(path)]
+
+
+def _is_generator(path: Path) -> bool:
+    try:
+        with opened(path) as (_, metadata):
+            return metadata.get("format") == native.FORMAT
+    except (CheckpointError, OSError):
+        return False
