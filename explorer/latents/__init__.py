@@ -7,6 +7,7 @@ from explorer.latents.basis import direction_scales, factorize
 from explorer.latents.dormancy import measure_effects
 from explorer.latents.expansion import Expansion, compose, project
 from explorer.latents.paths import interpolate, move
+from explorer.latents.sampling import sample_z
 
 __all__ = [
     "Expansion",
@@ -17,4 +18,5 @@ __all__ = [
     "measure_effects",
     "move",
     "project",
+    "sample_z",
 ]

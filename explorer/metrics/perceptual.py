@@ -47,15 +47,16 @@ def pyramid(a: Tensor, b: Tensor) -> Tensor:  # [N, C, H, W], twice -> [N]
     return torch.stack(levels).mean(dim=0)
 
 
-def load_perceptual(device: torch.device | str = "cpu") -> Perceptual:
+def load_perceptual(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Perceptual:
     """LPIPS on AlexNet where its weights are in the cache, else the shipped CLIP's, else `pyramid`. Never downloads.
 
+    `dtype` is what the shipped CLIP computes in: 16 bits for training, float32 for every figure that is reported.
     Networks are read on the first call: they import torchvision, which takes seconds that a program's start need not.
     """
     if (backbone := download.cached("alexnet")) is not None:
         return Perceptual("lpips-alex", _on_first_call(lambda: lpips_distance(lpips_alex(backbone).to(device))))
     if (file := shipped_clip()) is not None:
-        return Perceptual(SHIPPED, _on_first_call(lambda: clip_distance(load_clip(file, device))))
+        return Perceptual(SHIPPED, _on_first_call(lambda: clip_distance(load_clip(file, device).to(dtype))))
     return Perceptual("pyramid", pyramid)
 
 
@@ -71,12 +72,14 @@ def clip_distance(clip: Clip) -> Distance:
     channel weights 1, its "baseline" variant): 0 for equal pictures, 4 at most. Differentiable in both pictures.
     """
 
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        levels = []
-        for features in clip.features(torch.cat([a, b])):
-            first, second = F.normalize(features, dim=1, eps=NO_FEATURE).chunk(2)
-            levels.append((first - second).square().sum(dim=1).mean(dim=(1, 2)))
-        return torch.stack(levels).mean(dim=0)
+    def directions(images: Tensor) -> list[Tensor]:
+        dtype = next(clip.parameters()).dtype
+        pictures = images.to(dtype).contiguous(memory_format=torch.channels_last)
+        return [F.normalize(features.float(), dim=1, eps=NO_FEATURE) for features in clip.features(pictures)]
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:  # apart: fixed pictures then cost no backward pass
+        pairs = zip(directions(a), directions(b), strict=True)
+        return torch.stack([(x - y).square().sum(dim=1).mean(dim=(1, 2)) for x, y in pairs]).mean(dim=0)
 
     return distance
 

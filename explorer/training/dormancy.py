@@ -45,3 +45,22 @@ def threshold(generator: Generator, amount: float, count: int) -> Tensor:  # [w_
     for weight, part in zip(weights, lowered.split([len(w) for w in weights]), strict=True):
         weight.copy_(part)
     return values
+
+
+@torch.no_grad()
+def kept_projection(generator: Generator, count: int) -> Tensor:  # [w_dim, w_dim]
+    """The projection of W on the `count` directions that the stacked style weights look at most."""
+    stacked = torch.cat(style_weights(generator)).to(torch.float64)
+    _, basis = torch.linalg.eigh(stacked.t() @ stacked)
+    kept = basis[:, -count:]
+    return (kept @ kept.t()).to(stacked.device, torch.float32)
+
+
+@torch.no_grad()
+def keep(generator: Generator, projection: Tensor) -> None:
+    """Let the style weights look at nothing outside the subspace of `projection`, in place.
+
+    Unlike `threshold`, which empties whatever is smallest at each step, this never touches what the generator uses.
+    """
+    for weight in style_weights(generator):
+        weight.copy_(weight @ projection)

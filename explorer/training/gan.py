@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from explorer.training import command, dormancy, losses
 from explorer.training.augment import KINDS, augment
@@ -38,6 +39,7 @@ from explorer.training.run import (
     sheet,
     training_dtype,
 )
+from explorer.training.vision import VisionCritic
 from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
@@ -71,6 +73,11 @@ class Config:
     r1_every: int = option(16, "steps")
     path_weight: float = option(0.0, "2 in the paper")
     path_every: int = option(4, "steps")
+    vision: str = option("", "a frozen ImageNet network for a second critic, as efficientnet-lite1; see `vision`")
+    vision_px: int = option(96, "its resolution")
+    vision_weight: float = option(1.0, "of its loss for the generator")
+    vision_lr: float = option(4.0, "its learning rate, as a multiple of d_lr: little must learn much")
+    vision_augment: str = option("color,translation", "DiffAugment of what it sees")
     style_mixing: float = option(0.9, "probability")
     ema_kimg: float = option(10.0, "half-life")
     ema_ramp: float = option(0.05, "a younger run's half-life is at most this fraction of its age")
@@ -78,6 +85,7 @@ class Config:
     style_threshold: float = option(0.0, "how much their smallest singular values are lowered a step")
     style_dormant: int = option(256, "how many are lowered: directions to be emptied")
     style_every: int = option(16, "steps between two thresholdings, which then do the work of all of them")
+    style_keep: int = option(0, "directions of W that stay in use; all others are emptied at the start and stay so")
     seed: int = option(0, "of weights, data order and every random number")
     precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies in it")
     compile: bool = option(True, "compiled epilogues, on a CPU in bf16")
@@ -87,15 +95,15 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("g_channels", "d_channels"):
             object.__setattr__(self, name, tuple(int(width) for width in getattr(self, name)))
-        if unknown := set(self.augmentations) - set(KINDS):
-            raise RunError(f"--augment knows {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+        if unknown := {*kinds(self.augment), *kinds(self.vision_augment)} - set(KINDS):
+            raise RunError(f"augmentations are {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 
-    @property
-    def augmentations(self) -> tuple[str, ...]:
-        """The kinds of DiffAugment asked for."""
-        return tuple(kind for kind in self.augment.split(",") if kind)
+
+def kinds(text: str) -> tuple[str, ...]:
+    """The kinds of DiffAugment that a comma-separated setting asks for."""
+    return tuple(kind for kind in text.split(",") if kind)
 
 
 class Trainer:
@@ -127,14 +135,26 @@ class Trainer:
         self.ema = Generator(generator)
         if config.start_from:
             start_from(load(config.start_from), self.G, self.D)
+        self.kept = dormancy.kept_projection(self.G, config.style_keep) if config.style_keep else None
+        if self.kept is not None:
+            dormancy.keep(self.G, self.kept)
         self.ema.load_state_dict(self.G.state_dict())
         self.ema.eval().requires_grad_(False)
-        for network in (self.G, self.D, self.ema):
-            network.to(self.device)
+        self.vision = VisionCritic(config.vision, config.vision_px, self.dtype) if config.vision else None
+        for network in (self.G, self.D, self.ema, self.vision):
+            if network is not None:
+                network.to(self.device)
         if config.compile and self.dtype == torch.bfloat16 and self.device.type == "cpu":
             fuse(self.G)
         self.g_optimiser = torch.optim.Adam(self.G.parameters(), config.g_lr, (0.0, 0.99), fused=True)
-        self.d_optimiser = torch.optim.Adam(self.D.parameters(), config.d_lr, (0.0, 0.99), fused=True)
+        groups: list[dict[str, Any]] = [{"params": list(self.D.parameters())}]
+        if self.vision:
+            groups.append({"params": list(self.vision.parameters()), "times": config.vision_lr})
+        self.d_optimiser = torch.optim.Adam(groups, config.d_lr, (0.0, 0.99), fused=True)
+
+    def critics(self) -> list[nn.Parameter]:
+        """The weights that learn to tell real from fake."""
+        return [*self.D.parameters(), *(self.vision.parameters() if self.vision else ())]
 
     @property
     def seen(self) -> int:
@@ -166,15 +186,20 @@ class Trainer:
         with torch.set_grad_enabled(g_rate > 0):
             ws, w_mean = self.sample_codes(draws, c)
             fake = self.G.synthesis(ws, "random", draws.noise, self.dtype)
-        if config.augmentations:
-            real = augment(real, config.augmentations, draws)
-            fake = augment(fake, config.augmentations, draws)
+        real, fake = (augment(x, kinds(config.augment), draws) for x in (real, fake))
         real_logits, fake_logits = self.D(real, c, self.dtype), self.D(fake, c, self.dtype)
         d_loss = losses.discriminator_loss(real_logits, fake_logits)
         g_loss = losses.generator_loss(fake_logits)
         figures = {"D": d_loss, "G": g_loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
+        if self.vision:
+            views = (augment(x, kinds(config.vision_augment), draws) for x in (real, fake))
+            logits = zip(*map(self.vision, views), strict=True)
+            pairs = [(losses.discriminator_loss(r, f), losses.generator_loss(f)) for r, f in logits]
+            figures["D vision"], figures["G vision"] = (sum(part) / len(pairs) for part in zip(*pairs, strict=True))
+            d_loss = d_loss + figures["D vision"]
+            g_loss = g_loss + config.vision_weight * figures["G vision"]
 
-        d_weights, g_weights = list(self.D.parameters()), list(self.G.parameters())
+        d_weights, g_weights = self.critics(), list(self.G.parameters())
         d_gradient = torch.autograd.grad(d_loss, d_weights, retain_graph=g_rate > 0)
         if self.step % config.r1_every == 0 and config.r1_gamma:
             penalty = losses.gradient_penalty(lambda x: self.D(x, c, self.dtype), real)
@@ -229,7 +254,7 @@ class Trainer:
         for weight, part in zip(weights, gradient, strict=True):
             weight.grad = part.view_as(weight)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("times", 1.0)
         optimiser.step()
         optimiser.zero_grad()
 
@@ -244,6 +269,8 @@ class Trainer:
         config = self.config
         if config.style_decay < 1:
             dormancy.decay(self.G, config.style_decay)
+        if self.kept is not None:
+            dormancy.keep(self.G, self.kept)
         if config.style_threshold and self.step % config.style_every == 0:
             amount = config.style_threshold * config.style_every
             self.singular_values = dormancy.threshold(self.G, amount, config.style_dormant)
@@ -266,10 +293,12 @@ class Trainer:
             "step": self.step,
             "generator": self.G.state_dict(),
             "discriminator": self.D.state_dict(),
+            "vision": self.vision.state_dict() if self.vision else {},
             "ema": self.ema.state_dict(),
             "g_optimiser": self.g_optimiser.state_dict(),
             "d_optimiser": self.d_optimiser.state_dict(),
             "path_mean": self.path_mean,
+            "kept": self.kept,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -277,16 +306,18 @@ class Trainer:
         self.step = state["step"]
         self.G.load_state_dict(state["generator"])
         self.D.load_state_dict(state["discriminator"])
+        if self.vision:
+            self.vision.load_state_dict(state["vision"])
         self.ema.load_state_dict(state["ema"])
         self.g_optimiser.load_state_dict(state["g_optimiser"])
         self.d_optimiser.load_state_dict(state["d_optimiser"])
         self.path_mean = state["path_mean"].to(self.device)
+        self.kept = None if state["kept"] is None else state["kept"].to(self.device)
 
     @torch.no_grad()
     def samples(self, count: int = SHEET) -> Tensor:  # [count, 3, H, W]
         """Pictures of the averaged generator for always the same codes, truncated at psi 0.7."""
-        rng = torch.Generator().manual_seed(0)
-        z = torch.randn(count, self.ema.z_dim, generator=rng)
+        z = sample_z(count, self.ema.z_dim, seed=0)
         c = torch.arange(count) % max(len(self.classes), 1)
         labels = nn.functional.one_hot(c, len(self.classes)).float() if self.config.labels else None
         parts = zip(z.split(8), labels.split(8) if labels is not None else [None] * count, strict=False)

@@ -50,7 +50,7 @@ class Folder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Save the resolved configuration."""
-        with _replacing(self.path / "config.json") as path:
+        with replacing(self.path / "config.json") as path:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
     def read_config(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Folder:
         if name := _not_finite(state):
             raise Diverged(f"{name} holds NaN or infinity; the checkpoints in {self.path} are older and good")
         newest = self.path / "checkpoint.pt"
-        with _replacing(newest) as path:
+        with replacing(newest) as path:
             torch.save(state, path)
             if newest.exists():
                 os.replace(newest, self.path / "checkpoint-1.pt")
@@ -98,7 +98,7 @@ def sheet(images: Tensor, columns: int = 8) -> Tensor:  # [N, 3, H, W] in [-1, 1
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`; what was written there takes its place at the end, or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -198,7 +198,7 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
     cases = [
         ([run, "--resume", "--cpu"], "no run to resume"),
         ([run, "--cpu"], "--data"),
-        ([run, "--cpu", "--data", str(data), "--augment", "magic"], "--augment knows"),
+        ([run, "--cpu", "--data", str(data), "--augment", "magic"], "augmentations are"),
         ([run, *flags(data, 1, batch=6)], "groups of 4"),
         ([run, *flags(data, 1)], "already holds a run"),  # the case before made it
     ]

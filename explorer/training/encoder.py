@@ -1,0 +1,326 @@
+"""The domain-guided encoder of in-domain inversion: pictures to codes of a frozen generator, trained on real pictures.
+
+`python -m explorer.training.encoder RUN --data PICTURES --generator CHECKPOINT`; `--resume` continues RUN, bit for bit
+in float32 on a CPU. Source: In-Domain GAN Inversion (arXiv 2004.00049), equations 1 and 2. Ours beside it: half of each
+batch is decoded in W and half in W+, so that both outputs learn, and codes of generated pictures are regressed, which
+teaches the map before pictures can. Knows no inversion by optimisation and no interface.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from explorer.latents import sample_z
+from explorer.metrics import load_perceptual
+from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
+from explorer.training import command, losses
+from explorer.training.data import DataError, Order, Pictures
+from explorer.training.draws import Draws, share
+from explorer.training.fuse import fuse
+from explorer.training.options import option
+from explorer.training.run import (
+    Diverged,
+    Folder,
+    Interruption,
+    Progress,
+    RunError,
+    anywhere,
+    sheet,
+    training_dtype,
+)
+from explorer.weights import DEFAULT, Checkpoint, load
+from explorer.weights.parts import load_discriminator, part_of, save_part
+
+SHEET = 24  # pictures on a sheet, each above its reconstructions
+SCALE_SAMPLES = 4096  # codes for the statistics of W
+REPORT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown."""
+
+    data: str = option("", "a folder or zip of pictures")
+    held_out: float = option(0.05, "fraction of the pictures never trained on, chosen by their names' hash")
+    generator: str = option(str(DEFAULT), "the checkpoint whose codes the encoder finds")
+    mirror: bool = option(True, "half of the pictures are flipped left to right")
+    channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
+    batch: int = option(32, "images a step, over all processes")
+    kimg: float = option(200.0, "when to stop")
+    lr: float = option(0.001, "the encoder's learning rate; the paper's 1e-4 is for layers without equalised rates")
+    d_lr: float = option(0.001, "the discriminator's")
+    anneal_kimg: float = option(50.0, "both rates fall linearly to 0 over the end of the run")
+    lambda_pixel: float = option(1.0, "weight of the mean squared error")
+    lambda_perceptual: float = option(1.0, "weight of the perceptual distance in use")
+    lambda_adv: float = option(0.02, "weight of the discriminator's word on reconstructions; 0 for none")
+    lambda_offsets: float = option(0.05, "weight of the offsets' mean square, in units of W's spread")
+    lambda_code: float = option(0.5, "weight of the codes' error on generated pictures, in units of W's spread")
+    generated: float = option(0.25, "generated pictures for each real one, in quarters up to 1")
+    r1_gamma: float = option(1.0, "weight of R1, times 1/2")
+    r1_every: int = option(16, "steps")
+    ema_kimg: float = option(5.0, "half-life")
+    seed: int = option(0, "of weights, data order and every random number")
+    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies in it")
+    compile: bool = option(True, "compiled epilogues, on a CPU in bf16")
+    workers: int = option(0, "processes that decode pictures")
+    checkpoint_minutes: float = option(3.0, "minutes between two checkpoints")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(int(width) for width in self.channels))
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
+
+
+class Trainer:
+    """The encoder, its critic, their optimisers and the step count, and what one step does to them."""
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.config, self.accelerator, self.device = config, accelerator, accelerator.device
+        self.step = 0
+        self.share = share(config.batch, accelerator.process_index, accelerator.num_processes, min(4, config.batch))
+        self.dtype = training_dtype(config.precision, self.device)
+        torch.manual_seed(config.seed)
+        source = load(config.generator)
+        self.G, self.source = source.generator.to(self.device), Path(config.generator).name
+        shape = EncoderConfig(
+            self.G.img_resolution, config.channels, self.G.w_dim, self.G.num_ws, self.G.config.img_channels
+        )
+        self.E, self.ema = Encoder(shape), Encoder(shape)
+        with torch.no_grad():
+            w = self.G.mapping(sample_z(SCALE_SAMPLES, self.G.z_dim, seed=0).to(self.device))[:, 0]
+        self.E.w_avg.copy_(self.G.mapping.w_avg)
+        self.E.scale.copy_(w.std(dim=0).square().mean().sqrt())
+        self.ema.load_state_dict(self.E.state_dict())
+        self.ema.eval().requires_grad_(False)
+        self.D = (
+            critic_of(source) or Discriminator(DiscriminatorConfig(self.G.img_resolution, config.channels))
+        ).train()
+        self.D.requires_grad_(True)
+        for network in (self.E, self.D, self.ema):
+            network.to(self.device)
+        if config.compile and self.dtype == torch.bfloat16 and self.device.type == "cpu":
+            fuse(self.G)
+        self.perceptual = load_perceptual(self.device, self.dtype)
+        self.e_optimiser = torch.optim.Adam(self.E.parameters(), config.lr, (0.0, 0.99), fused=True)
+        self.d_optimiser = torch.optim.Adam(self.D.parameters(), config.d_lr, (0.0, 0.99), fused=True)
+
+    @property
+    def seen(self) -> int:
+        """Real pictures shown so far."""
+        return self.step * self.config.batch
+
+    def train_step(self, real: Tensor) -> dict[str, Tensor]:
+        """One step on this process's share of the batch, uint8 `[share, 3, H, W]`; returns figures to log."""
+        config = self.config
+        draws = Draws(config.seed, self.step, config.batch, self.share, self.device)
+        real = real.to(self.device).to(torch.float32) / 127.5 - 1
+        if config.mirror:
+            real = torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
+        # Chosen by place in the whole batch, whose quarters every process has its part of.
+        chosen = self.share < round(4 * config.generated) * config.batch // 4 * bool(config.lambda_code)
+        plus = (self.share >= config.batch // 2).to(self.device).view(-1, 1, 1)
+        z = draws.normal(self.G.z_dim)[chosen.to(self.device)]
+        with torch.no_grad():
+            codes = self.G.mapping(z)[:, 0]
+            pictures = torch.cat([real, self.G.synthesis(self.rows(codes), "const", dtype=self.dtype).float()])
+        w, offsets = self.E(pictures, self.dtype)
+        figures: dict[str, Tensor] = {}
+        if len(codes):
+            figures["code"] = ((w[len(real) :] - codes) / self.E.scale).square().mean()
+        w, offsets = w[: len(real)], offsets[: len(real)]
+        ws = self.rows(w) + torch.where(plus, offsets, 0)
+        images = self.G.synthesis(ws, "const", dtype=self.dtype).float()
+        figures["pixel"] = (images - real).square().mean()
+        figures["perceptual"] = self.perceptual(images, real).mean()
+        figures["offsets"] = (offsets / self.E.scale).square().mean()
+        loss = (
+            config.lambda_pixel * figures["pixel"]
+            + config.lambda_perceptual * figures["perceptual"]
+            + config.lambda_offsets * figures["offsets"]
+        )
+        if len(codes):
+            loss = loss + config.lambda_code * figures["code"]
+        rate, weights, critic = self.rate(), list(self.E.parameters()), list(self.D.parameters())
+        if config.lambda_adv:
+            fake_logits, real_logits = self.D(images, None, self.dtype), self.D(real, None, self.dtype)
+            loss = loss + config.lambda_adv * losses.generator_loss(fake_logits)
+            figures["D"] = losses.discriminator_loss(real_logits, fake_logits)
+            d_gradient = self.critic_gradient(figures, critic, real)
+            self.descend(self.e_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate)
+            self.descend(self.d_optimiser, critic, d_gradient, config.d_lr * rate)
+        else:
+            self.descend(self.e_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate)
+        self.step += 1
+        self.update_ema()
+        return {name: value.detach() for name, value in (figures | {"loss": loss}).items()}
+
+    def critic_gradient(self, figures: dict[str, Tensor], weights: list[nn.Parameter], real: Tensor) -> list[Tensor]:
+        """Gradient of the discriminator's loss, of R1 too where its turn is; the graph stays for the encoder's."""
+        gradient = list(torch.autograd.grad(figures["D"], weights, retain_graph=True))
+        if self.step % self.config.r1_every or not self.config.r1_gamma:
+            return gradient
+        figures["R1"] = losses.gradient_penalty(lambda x: self.D(x, None, self.dtype), real)
+        scaled = figures["R1"] * (self.config.r1_gamma / 2 * self.config.r1_every)
+        extra = torch.autograd.grad(scaled, weights, allow_unused=True)
+        return [g if e is None else g + e for g, e in zip(gradient, extra, strict=True)]
+
+    def rows(self, w: Tensor) -> Tensor:  # [N, w_dim] -> [N, num_ws, w_dim]
+        """One code for all layers."""
+        return w[:, None].expand(-1, self.G.num_ws, -1)
+
+    def rate(self) -> float:
+        """Fraction of the learning rates at this step."""
+        left = self.config.kimg - self.seen / 1000
+        return min(1.0, left / self.config.anneal_kimg) if self.config.anneal_kimg else 1.0
+
+    def descend(
+        self, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter], gradient: Sequence[Tensor], rate: float
+    ) -> None:
+        """One step along the mean gradient of all processes."""
+        if self.accelerator.num_processes > 1:
+            flat = self.accelerator.reduce(torch.cat([part.flatten() for part in gradient]), "mean")
+            assert isinstance(flat, Tensor)
+            gradient = flat.split([weight.numel() for weight in weights])
+        for weight, part in zip(weights, gradient, strict=True):
+            weight.grad = part.view_as(weight)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.step()
+        optimiser.zero_grad()
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """Exponential moving average of the encoder."""
+        half_life = min(1000 * self.config.ema_kimg, max(self.seen, 1) * 0.05)
+        weight = 1 - 0.5 ** (self.config.batch / max(half_life, 1e-8))
+        for mine, theirs in zip(self.ema.parameters(), self.E.parameters(), strict=True):
+            mine.lerp_(theirs, weight)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; random numbers and data order follow from the step."""
+        return {
+            "step": self.step,
+            "encoder": self.E.state_dict(),
+            "ema": self.ema.state_dict(),
+            "discriminator": self.D.state_dict(),
+            "e_optimiser": self.e_optimiser.state_dict(),
+            "d_optimiser": self.d_optimiser.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.step = state["step"]
+        self.E.load_state_dict(state["encoder"])
+        self.ema.load_state_dict(state["ema"])
+        self.D.load_state_dict(state["discriminator"])
+        self.e_optimiser.load_state_dict(state["e_optimiser"])
+        self.d_optimiser.load_state_dict(state["d_optimiser"])
+
+    @torch.no_grad()
+    def samples(self, real: Tensor) -> Tensor:  # uint8 [N, 3, H, W] -> [3 N, 3, H, W], rows of 8
+        """Eight pictures, below them what W gives, below that what W+ gives; then the next eight."""
+        real = real.to(self.device).float() / 127.5 - 1
+        w, offsets = self.ema(real)
+        kinds = [real, *(self.G.synthesis(ws, "const").float() for ws in (self.rows(w), self.rows(w) + offsets))]
+        return torch.cat([part for parts in zip(*(kind.split(8) for kind in kinds), strict=True) for part in parts])
+
+
+def shown_pictures(pictures: Pictures, held_out: float) -> Tensor:  # [SHEET or fewer, 3, H, W], uint8
+    """Held-out pictures for the sheet; some of the others where so small a set has none."""
+    with contextlib.suppress(DataError):
+        pictures = Pictures(pictures.source, pictures.resolution, held_out, held_out=True)
+    return torch.stack([pictures[i][0] for i in range(min(SHEET, len(pictures)))])
+
+
+def critic_of(checkpoint: Checkpoint) -> Discriminator | None:
+    """The discriminator in a checkpoint or beside it."""
+    if checkpoint.discriminator is None and (path := part_of(checkpoint, "discriminator")) is not None:
+        return load_discriminator(path)[0]
+    return checkpoint.discriminator
+
+
+def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
+    """The loop: from the newest checkpoint, if there is one, until `config.kimg` or an interruption.
+
+    Returns the pictures seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    """
+    trainer = Trainer(config, accelerator)
+    pictures = Pictures(config.data, trainer.G.img_resolution, config.held_out)
+    shown = shown_pictures(pictures, config.held_out)
+    if (state := folder.load()) is not None:
+        trainer.load_state(state)
+    order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
+    batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
+    writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if accelerator.is_main_process else None
+    total = 1000 * config.kimg
+    progress = Progress(int(total), trainer.seen)
+    saved = reported = time.monotonic()
+
+    def save() -> None:
+        if writer:
+            folder.save(trainer.state())
+            meta = {"pictures_seen": trainer.seen, "data": Path(config.data).name, "generator": trainer.source}
+            save_part(trainer.ema, folder.path / "encoder.safetensors", meta, half=False)
+            images = trainer.samples(shown)
+            folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
+            writer.add_image("held-out pictures, W, W+", sheet(images), trainer.seen)
+
+    with Interruption() as interruption:
+        while trainer.seen < total:
+            figures = trainer.train_step(next(batches)[0])
+            stop, diverged = anywhere(accelerator, interruption.asked, not bool(figures["loss"].isfinite()))
+            if diverged:
+                raise Diverged(
+                    f"the loss is no longer finite after {trainer.seen} pictures; the last checkpoint in {folder.path}"
+                    " is good: resume it with a lower --lr"
+                )
+            now = time.monotonic()
+            if writer and now - reported > REPORT_SECONDS:
+                reported = now
+                values = {name: float(value) for name, value in figures.items()}
+                values["images per second"] = progress.report(trainer.seen, values)
+                for name, value in values.items():
+                    writer.add_scalar(name, value, trainer.seen)
+            if stop:
+                break
+            if now - saved > 60 * config.checkpoint_minutes:
+                save()
+                saved = time.monotonic()
+    save()
+    if writer:
+        writer.close()
+    return trainer.seen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The trainer's flags."""
+    command.add_arguments(parser, Config)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
+    return command.run(arguments, Config, train)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from a command line; see `command.main`."""
+    parser = argparse.ArgumentParser(prog="python -m explorer.training.encoder", description="Train an encoder.")
+    add_arguments(parser)
+    return command.main(parser, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

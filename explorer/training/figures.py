@@ -1,0 +1,151 @@
+"""`python -m explorer measure expansion`: reads the files that its figures need, and prints the report.
+
+The figures are `explorer.metrics.expansion`; this module knows the files, the flags, and what the domains are called in
+the judge's classes and in prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from explorer.metrics import report
+from explorer.metrics.expansion import BARS, Scorer
+from explorer.metrics.perceptual import Perceptual, load_perceptual
+from explorer.training.captions import PHRASES, style_prompts
+from explorer.training.data import Pictures
+from explorer.training.quality import FEATURES, real
+from explorer.training.styles import PHOTO
+from explorer.weights import Checkpoint, CheckpointError, load
+from explorer.weights.clip import SHIPPED, load_clip
+from explorer.weights.judge import load_judge
+from explorer.weights.parts import part_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the expanded generator")
+    parser.add_argument("--source", required=True, help="the generator it was expanded from")
+    parser.add_argument(
+        "--judge",
+        type=Path,
+        metavar="FILE",
+        help="of `python -m explorer.training.judge`; else the one beside CHECKPOINT",
+    )
+    parser.add_argument("--domain", action="append", default=[], metavar="NAME", help="only this one, and others named")
+    pair = {"type": named, "action": "append", "default": []}
+    parser.add_argument("--class", **pair, dest="classes", metavar="DOMAIN=CLASS", help="the judge's class of a domain")
+    parser.add_argument("--prompt", **pair, dest="prompts", metavar="DOMAIN=TEXT", help="what CLIP calls a domain")
+    parser.add_argument("--clip", default=SHIPPED, help="the CLIP of training, for zero-shot scores beside the judge's")
+    parser.add_argument("--data", metavar="PICTURES", help="real pictures; with them the Frechet distance is measured")
+    parser.add_argument("--features", default="imagenet", choices=FEATURES, help="of the Frechet distance")
+    parser.add_argument("--frechet-count", type=int, default=5000, metavar="N", help="samples for it")
+    parser.add_argument("--count", type=int, default=256, metavar="N", help="samples for all other figures")
+    parser.add_argument("--adapted", **pair, metavar="DOMAIN=FILE", help="a generator adapted to that domain alone")
+    parser.add_argument("--json", action="store_true", help="plain data instead of tables")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Measure what the parsed arguments ask for; text or JSON. Raises ValueError with one sentence on what is wrong."""
+    found = measure(
+        load(arguments.checkpoint),
+        load(arguments.source),
+        domains=arguments.domain,
+        judge=arguments.judge,
+        classes=dict(arguments.classes),
+        prompts={domain: [text] for domain, text in arguments.prompts},
+        clip=arguments.clip,
+        data=arguments.data,
+        features=arguments.features,
+        frechet_count=arguments.frechet_count,
+        count=arguments.count,
+        adapted=dict(arguments.adapted),
+    )
+    return json.dumps(found | {"bars": BARS}, indent=2) if arguments.json else report.text(found)
+
+
+def measure(
+    checkpoint: Checkpoint,
+    source: Checkpoint,
+    *,
+    domains: Sequence[str] = (),
+    judge: Path | None = None,
+    classes: Mapping[str, str] | None = None,
+    prompts: Mapping[str, Sequence[str]] | None = None,
+    clip: str | Path = SHIPPED,
+    data: str | Path | None = None,
+    features: str = "imagenet",
+    frechet_count: int = 5000,
+    count: int = 256,
+    adapted: Mapping[str, str | Path] | None = None,
+    perceptual: Perceptual | None = None,
+) -> dict[str, Any]:
+    """All figures of an expanded generator as plain data; those that need a file that is not given are left out.
+
+    Args:
+        judge: a judge's file; by default the one beside the checkpoint, `NAME-judge.safetensors`.
+        domains: those to measure, which then compete with each other and the source only; all where none is named.
+        classes: the judge's class of a domain, where it is not called as the domain is.
+        prompts: what CLIP calls a domain; by default the text it was taught by, all captions of a style, else its name.
+        adapted: for some domains a checkpoint that was trained on it alone.
+
+    Raises ValueError where a file does not fit, with one sentence on what was expected.
+    """
+    expansion = checkpoint.expansion
+    if expansion is None or not expansion.domains:
+        raise CheckpointError(f"{checkpoint.meta.get('name', 'the generator')} has no domains: expand it first")
+    if (source.generator.num_ws, source.generator.w_dim) != (checkpoint.generator.num_ws, checkpoint.generator.w_dim):
+        raise CheckpointError("the source takes other codes than the expanded generator: give the one it came from")
+    domains = tuple(domains) or expansion.domains
+    for name in (*domains, *(prompts or {}), *(adapted or {})):
+        if name not in expansion.domains or name not in domains:
+            raise ValueError(f"{name!r} is no domain to measure; these are: {', '.join(expansion.domains)}")
+    perceptual = perceptual or load_perceptual()
+    distance = report.in_batches(perceptual)
+    scorers: dict[str, Scorer] = {}
+    if (judge := judge or part_of(checkpoint, "judge")) is not None:
+        scorers["judge"] = report.judge_scorer(load_judge(judge)[0], domains, classes)
+    network = load_clip(clip)
+    texts = taught(checkpoint.meta, domains) | dict(prompts or {})
+    scorers[network.name] = report.clip_scorer(network, domains, texts, style_prompts(PHOTO))
+
+    def subject(size: int) -> report.Subject:
+        ws = report.codes(source.generator, size, seed=0)
+        return report.Subject(checkpoint.generator, source.generator, expansion, ws)
+
+    seen = subject(count)
+    original = seen.original()
+    found: dict[str, Any] = {"count": count, "distance": perceptual.name, "replay": report.replay(seen)}
+    found |= report.domain_figures(seen, original, domains, scorers, distance)
+    if adapted:
+        generators = {domain: load(path).generator for domain, path in adapted.items()}
+        best = next(iter(scorers.values()))
+        found["adaptation"] = report.adaptation(seen, generators, original, domains, best, distance)
+    if data is not None:
+        judges = FEATURES[features]()
+        pictures = real(Pictures(data, source.generator.img_resolution), slice(None))
+        found["frechet"] = report.preservation(subject(frechet_count), judges, pictures)
+        found["frechet"] |= {"features": judges.name, "count": frechet_count}
+    return found
+
+
+def taught(meta: Mapping[str, Any], domains: Sequence[str]) -> dict[str, list[str]]:
+    """What each domain is called: the target text that the expansion noted, or its name; all captions of a style."""
+    noted = meta.get("learned")
+    entries = [entry for entry in noted if isinstance(entry, dict)] if isinstance(noted, list) else []
+    arguments = {entry.get("name"): entry.get("arguments") for entry in entries}
+    found = {name: values.get("target") for name, values in arguments.items() if isinstance(values, dict)}
+    texts = {name: str(found.get(name) or name) for name in domains}
+    styles = {phrase.format("cat"): style for style, phrases in PHRASES.items() for phrase in (style, *phrases)}
+    return {name: style_prompts(styles[text]) if text in styles else [text] for name, text in texts.items()}
+
+
+def named(text: str) -> tuple[str, str]:
+    """`sketch=pencil sketch`: something of a domain."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not DOMAIN=VALUE")
+    return name, value

@@ -1,0 +1,223 @@
+"""A judge of domains that no generator ever saw: a classifier of real photos to which styles were applied.
+
+`python -m explorer.training.judge OUT --data PICTURES [--folder NAME=FOLDER] [--image NAME=PICTURE]`. Classes are
+`photo`, `nothing` (textures without a face, so that these do not win) and one a style of `styles`, and further:
+
+- a folder's class is its pictures, every fifth of them held out where there are ten or more;
+- a picture's class is the picture itself, moved and turned, and twice as often photos with its colours (see
+  `recoloured`). So it judges the colours and, less, the look; what else the artist of the picture did is not judged.
+
+Generated pictures are softer than these, hence the blur and the resizing. Knows no generator and no CLIP. It takes
+minutes and cannot be resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from explorer.networks.judge import Judge, JudgeConfig
+from explorer.training.captions import NOTHING
+from explorer.training.data import DataError, Pictures
+from explorer.training.pairs import Pixels, augment, nothing
+from explorer.training.run import Progress, training_dtype
+from explorer.training.styles import PHOTO, STYLES, render
+from explorer.training.zeroshot import load_pixels
+from explorer.weights.judge import save_judge
+
+PX = 64
+BATCH = 128
+LR, DECAY, SMOOTHING = 4e-3, 0.02, 0.05
+HELD_OUT = 0.05  # of the photos, by their names' hash: the same as the other trainers leave out
+PER_CLASS, PER_TEST = 800, 150  # pictures made of a class for training, and for its accuracy
+SHARES = {
+    PHOTO: 0.2,
+    NOTHING: 0.1,
+}  # of a batch: these two are the most varied, and all that is no style must be theirs
+SOFTEN = (20, 64)  # px to which half of the pictures are reduced and enlarged again
+
+Classes = Mapping[str, Pixels]  # name -> [n, H, W, 3]
+
+
+def styled(photos: Pixels, count: int, seed: int) -> dict[str, Pixels]:
+    """`count` pictures of every style and of `photo`, each of a random photo, four times as many of `nothing`."""
+    cv2.setNumThreads(1)  # pictures are tiny: threads would only wait for each other
+    made: dict[str, Pixels] = {}
+    for index, style in enumerate((PHOTO, *STYLES)):
+        rng = np.random.default_rng((seed, index))
+        chosen = rng.choice(len(photos), count, replace=count > len(photos))
+        made[style] = np.stack([render(style, photos[i], rng) for i in chosen])
+    rng, every = np.random.default_rng((seed, len(made))), list(made.values())
+    made[NOTHING] = np.stack([nothing(every[k % len(every)][k % count], rng) for k in range(4 * count)])
+    return made
+
+
+def recoloured(photo: np.ndarray, target: np.ndarray) -> np.ndarray:  # [H, W, 3] uint8, twice -> [H, W, 3] uint8
+    """`photo` with mean and covariance of the target's colours.
+
+    The linear Monge-Kantorovich map, of all maps that do it the one that moves colours least (Pitie and Kokaram, "The
+    linear Monge-Kantorovitch linear colour mapping", 2007): `T = A^-1 (A B A)^1/2 A^-1`, A^2 the covariance of the
+    photo, B that of the target.
+    """
+    source, wanted = (x.reshape(-1, 3).astype(np.float64) for x in (photo, target))
+    root = _power(np.cov(source.T), 0.5)
+    inverse = np.linalg.inv(root)
+    matrix = inverse @ _power(root @ np.cov(wanted.T) @ root, 0.5) @ inverse
+    moved = (source - source.mean(0)) @ matrix + wanted.mean(0)
+    return np.clip(moved + 0.5, 0, 255).astype(np.uint8).reshape(photo.shape)
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:  # symmetric, [3, 3]
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.maximum(values, 1.0) ** exponent) @ vectors.T  # a variance of 1: grey pictures have none
+
+
+def of_picture(target: np.ndarray, photos: Pixels, count: int, seed: int) -> Pixels:  # -> [count, H, W, 3]
+    """The class of a single picture: itself (every third), and photos in its colours."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(photos), size=count)
+    return np.stack([target if i % 3 == 0 else recoloured(photos[k], target) for i, k in enumerate(chosen)])
+
+
+def softened(images: Tensor, rng: np.random.Generator) -> Tensor:  # [N, 3, H, W] in [-1, 1]
+    """Half of the pictures reduced to a random size and enlarged again, in four groups; then `pairs.augment`."""
+    size = images.shape[-1]
+    parts = list(images.chunk(8))
+    for i in range(0, len(parts), 2):
+        small = round(size * rng.uniform(SOFTEN[0], SOFTEN[1]) / SOFTEN[1])
+        part = F.interpolate(parts[i], size=small, mode="bilinear", antialias=True)
+        parts[i] = F.interpolate(part, size=size, mode="bicubic" if rng.random() < 0.5 else "bilinear").clamp(-1, 1)
+    return augment(torch.cat(parts), rng)
+
+
+def batch(classes: Classes, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:  # [B, 3, H, W], [B] int64
+    """Random classes by SHARES, the others alike; random pictures of them, softened and augmented."""
+    groups = list(classes.values())
+    shares = np.array([SHARES.get(name, 0.0) for name in classes])
+    shares[shares == 0] = (1 - shares.sum()) / np.count_nonzero(shares == 0)
+    labels = rng.choice(len(groups), size, p=shares)
+    pixels = np.stack([groups[k][rng.integers(len(groups[k]))] for k in labels])
+    return softened(_images(pixels), rng), torch.from_numpy(labels)
+
+
+def _images(pixels: Pixels) -> Tensor:  # [N, H, W, 3] uint8 -> [N, 3, H, W] in [-1, 1]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def train(classes: Classes, steps: int, seed: int = 0, widths: Sequence[int] = JudgeConfig.widths) -> Judge:
+    """A judge of `classes` after `steps` of AdamW on balanced batches, the rate rising and falling (arXiv 1708.07120).
+
+    Raises ValueError for fewer than two classes.
+    """
+    torch.manual_seed(seed)
+    size = next(iter(classes.values())).shape[1]
+    judge = Judge(JudgeConfig(tuple(classes), size, tuple(widths))).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dtype = training_dtype("auto", torch.device("cpu"))
+    optimiser = torch.optim.AdamW(judge.parameters(), LR, weight_decay=DECAY, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=steps, pct_start=0.15)
+    progress = Progress(steps * BATCH, 0)
+    for step in range(steps):
+        images, labels = batch(classes, BATCH, np.random.default_rng((seed, step)))
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            logits = judge(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        schedule.step()
+        if step % 100 == 99:
+            hit = (logits.argmax(1) == labels).float().mean()
+            progress.report((step + 1) * BATCH, {"loss": loss.item(), "accuracy": hit.item()})
+    return judge.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def accuracy(judge: Judge, classes: Classes) -> dict[str, float]:
+    """For each class, the fraction of its pictures that the judge gives to it."""
+    names = judge.config.classes
+    found = {
+        name: torch.cat([judge(part).argmax(1) for part in _images(p).split(BATCH)]) for name, p in classes.items()
+    }
+    return {name: (labels == names.index(name)).float().mean().item() for name, labels in found.items()}
+
+
+def gather(
+    data: str, folders: Mapping[str, str], images: Mapping[str, str]
+) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
+    """The classes to learn and those to measure on. Raises ValueError where pictures are missing or a name is taken.
+
+    Pictures of a folder are left out of the photos, should they be among these.
+    """
+    taken = [name for name in (*folders, *images) if name in (PHOTO, NOTHING, *STYLES)]
+    if taken or folders.keys() & images.keys():
+        raise DataError(f"the judge has a class {(taken or sorted(folders.keys() & images.keys()))[0]!r} already")
+    extra = {name: load_pixels(Pictures(path, PX))[0] for name, path in folders.items()}
+    targets = {name: _picture(path) for name, path in images.items()}
+    known = {pixels.tobytes() for group in extra.values() for pixels in group}
+    parts = []
+    for held_out, count, seed in ((False, PER_CLASS, 0), (True, PER_TEST, 1)):
+        photos, _ = load_pixels(Pictures(data, PX, HELD_OUT, held_out))
+        photos = np.stack([photo for photo in photos if photo.tobytes() not in known])
+        made = styled(photos, count, seed) | ({} if held_out else {PHOTO: photos})
+        for name, group in extra.items():
+            few = len(group) < 10
+            made[name] = group if few else group[::5] if held_out else np.delete(group, np.s_[::5], axis=0)
+        for index, (name, target) in enumerate(targets.items()):
+            made[name] = of_picture(target, photos, count, 1000 * (seed + 1) + index)
+        parts.append(made)
+    return parts[0], parts[1]
+
+
+def _picture(path: str) -> np.ndarray:
+    """One picture file, cropped and resized as `Pictures` does. Raises DataError where it cannot be read."""
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"{path} is no picture file")
+    folder = Pictures(file.parent, PX)
+    if file.name not in folder.names:
+        raise DataError(f"{path} is no picture that can be used (png, jpg, webp, bmp)")
+    return folder[folder.names.index(file.name)][0].permute(1, 2, 0).numpy()
+
+
+def named(text: str) -> tuple[str, str]:
+    """`mittens=photos/mittens`: a class and its pictures."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    return name, path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, measure and write a judge; the exit code is 0, or 2 with one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m explorer.training.judge", description="Train a judge of domains.")
+    parser.add_argument("out", metavar="OUT", type=Path, help="where to write, usually NAME.safetensors")
+    parser.add_argument("--data", required=True, help="a folder or zip of photos")
+    parser.add_argument("--folder", type=named, action="append", default=[], metavar="NAME=FOLDER", help="a class")
+    parser.add_argument("--image", type=named, action="append", default=[], metavar="NAME=PICTURE", help="a class")
+    parser.add_argument("--steps", type=int, default=1200, help=f"batches of {BATCH} pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    try:
+        learned, unseen = gather(arguments.data, dict(arguments.folder), dict(arguments.image))
+        judge = train(learned, arguments.steps, arguments.seed)
+        figures = accuracy(judge, unseen)
+        meta = {"data": Path(arguments.data).name, "held_out": HELD_OUT, "steps": arguments.steps, "accuracy": figures}
+        save_judge(judge, arguments.out, meta)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({"accuracy": sum(figures.values()) / len(figures), "classes": figures}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

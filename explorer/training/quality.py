@@ -1,0 +1,90 @@
+"""`python -m explorer measure generator`: how good its pictures are, and how much of its W does nothing.
+
+Frechet distances to real pictures on several networks, each beside that of two halves of the real pictures, which no
+generator can beat; the spectrum of the style weights and the measured effect of every direction. Trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.latents import factorize, sample_z
+from explorer.latents.basis import style_weights
+from explorer.metrics.frechet import Features, clip_features, frechet_distance, imagenet_features, statistics
+from explorer.networks import Generator
+from explorer.training.data import Pictures
+from explorer.weights import DEFAULT, load
+
+BATCH = 50
+FEATURES = {"imagenet": imagenet_features, "clip": clip_features}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("checkpoint", nargs="?", default=DEFAULT, help="a generator")
+    parser.add_argument("--data", required=True, metavar="PICTURES", help="the real pictures: a folder or zip")
+    parser.add_argument("--count", type=int, default=5000, metavar="N", help="samples")
+    parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES), help="networks that judge")
+    parser.add_argument("--json", action="store_true", help="plain data instead of text")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Measure what the parsed arguments ask for; text or JSON."""
+    generator = load(arguments.checkpoint).generator
+    pictures = Pictures(arguments.data, generator.img_resolution)
+    found: dict[str, Any] = {"count": arguments.count, "pictures": len(pictures)}
+    found["frechet"] = [compare(FEATURES[name](), generator, pictures, arguments.count) for name in arguments.features]
+    found["spectrum"] = spectrum(generator)
+    if arguments.json:
+        return json.dumps(found, indent=2)
+    lines = [f"Frechet distance, {arguments.count} samples at psi 1 with random noise, {len(pictures)} real pictures"]
+    lines += [
+        f"  {figure['features']}: {figure['distance']:.4g} (real against real: {figure['real halves']:.4g})"
+        for figure in found["frechet"]
+    ]
+    values = found["spectrum"]
+    empty = sum(value < 1e-3 * values[0] for value in values)
+    lines.append(
+        f"singular values of the style weights: {values[0]:.3g} to {values[-1]:.3g},"
+        f" {empty} of {len(values)} below a thousandth of the largest"
+    )
+    return "\n".join(lines)
+
+
+def compare(features: Features, generator: Generator, pictures: Pictures, count: int) -> dict[str, Any]:
+    """Frechet distance of `count` samples to all pictures, and of every other picture to the rest."""
+    even, odd, everything = (
+        statistics(features, real(pictures, slice(start, None, step))) for start, step in ((0, 2), (1, 2), (0, 1))
+    )
+    made = statistics(features, samples(generator, count))
+    return {
+        "features": features.name,
+        "distance": frechet_distance(everything, made),
+        "real halves": frechet_distance(even, odd),
+    }
+
+
+def real(pictures: Pictures, chosen: slice) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
+    """The chosen pictures in batches."""
+    for indices in torch.arange(len(pictures))[chosen].split(BATCH):
+        yield torch.stack([pictures[int(i)][0] for i in indices]).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def samples(generator: Generator, count: int, seed: int = 0) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
+    """Samples at psi 1, each with noise of its own, rounded to 8 bits as files are."""
+    for number, z in enumerate(sample_z(count, generator.z_dim, seed).split(BATCH)):
+        images = generator.synthesis(generator.mapping(z), "random", number)
+        yield (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).float() / 127.5 - 1
+
+
+def spectrum(generator: Generator) -> list[float]:
+    """Singular values of the stacked style weights, largest first: how strongly each basis column is looked at."""
+    weights = style_weights(generator).double()
+    return (weights @ factorize(generator).double()).norm(dim=0).tolist()

@@ -1,0 +1,72 @@
+"""Frechet distance: exact on Gaussians, blind to order, and the command that prints it on a tiny generator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from explorer import cli
+from explorer.metrics.frechet import Features, Statistics, frechet_distance, statistics
+from explorer.weights import Checkpoint
+from tests.generators import make_generator
+from tests.training.tiny import write_pictures
+
+MEANS = Features("means", lambda images: images.mean(dim=(2, 3)))
+
+
+def random_statistics(seed: int, size: int = 5) -> Statistics:
+    rng = torch.Generator().manual_seed(seed)
+    root = torch.randn(size, size, generator=rng, dtype=torch.float64)
+    return Statistics(torch.randn(size, generator=rng, dtype=torch.float64), root @ root.t())
+
+
+def test_equal_statistics_are_at_distance_zero_and_order_does_not_matter() -> None:
+    a, b = random_statistics(0), random_statistics(1)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a))
+    assert frechet_distance(a, b) > 0
+
+
+def test_diagonal_gaussians_have_the_closed_form() -> None:
+    """sum (m_a - m_b)^2 + sum (s_a - s_b)^2 for standard deviations s."""
+    mean_a, mean_b = torch.tensor([1.0, 2.0]).double(), torch.tensor([0.0, 4.0]).double()
+    std_a, std_b = torch.tensor([1.0, 3.0]).double(), torch.tensor([2.0, 0.5]).double()
+    found = frechet_distance(Statistics(mean_a, std_a.square().diag()), Statistics(mean_b, std_b.square().diag()))
+    assert found == pytest.approx(1 + 4 + 1 + 2.5**2)
+
+
+def test_a_common_rotation_changes_nothing() -> None:
+    a, b = random_statistics(2), random_statistics(3)
+    q, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64))
+    turned = [Statistics(q @ s.mean, q @ s.covariance @ q.t()) for s in (a, b)]
+    assert frechet_distance(*turned) == pytest.approx(frechet_distance(a, b))
+
+
+def test_statistics_do_not_depend_on_batches() -> None:
+    images = torch.rand(12, 3, 8, 8)
+    whole, parts = statistics(MEANS, [images]), statistics(MEANS, images.split(5))
+    torch.testing.assert_close(whole.mean, parts.mean)
+    torch.testing.assert_close(whole.covariance, parts.covariance)
+
+
+def test_singular_covariances_give_finite_numbers() -> None:
+    flat = statistics(MEANS, [torch.zeros(4, 3, 8, 8)])
+    assert frechet_distance(flat, flat) == 0
+    assert frechet_distance(flat, statistics(MEANS, [torch.ones(4, 3, 8, 8)])) == pytest.approx(3)
+
+
+def test_measure_generator_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = write_pictures(tmp_path / "pictures.zip")
+    path = Checkpoint(make_generator()).save(tmp_path / "tiny.safetensors")
+    command = ["measure", "generator", str(path), "--data", str(pictures), "--count", "60", "--features", "clip"]
+    assert cli.main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (figure,) = found["frechet"]
+    assert figure["features"] == "cats64-clip"
+    assert figure["distance"] > figure["real halves"] > 0
+    assert found["spectrum"] == sorted(found["spectrum"], reverse=True)
+    assert cli.main(command) == 0
+    assert "60 samples at psi 1" in capsys.readouterr().out

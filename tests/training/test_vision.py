@@ -1,0 +1,73 @@
+"""The critic that sees through an ImageNet network; in CI its packages are installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from explorer.training.vision import Backbone, VisionCritic
+from explorer.weights import CheckpointError
+from explorer.weights.imagenet import MEAN, STD, load_imagenet
+from tests.training.tiny import config, differences, train, write_pictures
+
+NAME = "efficientnet-lite0"
+pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
+
+
+@pytest.fixture(scope="module")
+def critic() -> VisionCritic:
+    torch.manual_seed(0)
+    return VisionCritic(NAME, 64, torch.float32)
+
+
+def test_features_are_those_of_the_network_before_each_halving() -> None:
+    backbone, network = Backbone(NAME, 64, torch.float32), load_imagenet(NAME)
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    x = (images / 2 + 0.5 - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    seen = []
+    x = network._swish(network._conv_stem(x))
+    for block in network._blocks:
+        if len(seen) and seen[-1].shape[2:] == x.shape[2:]:
+            seen.pop()
+        seen.append(x)
+        x = block(x)
+    by_size = {features.shape[-1]: features for features in seen}
+    found = backbone(images)
+    assert [features.shape[-1] for features in found] == [16, 8, 4]
+    for features in found:
+        expected = by_size[features.shape[-1]]
+        scale = expected.square().mean(dim=1, keepdim=True).sqrt()
+        torch.testing.assert_close(features * scale, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_only_the_heads_learn_and_are_saved(critic: VisionCritic) -> None:
+    assert len(list(critic.parameters())) == len(critic.state_dict()) == 18
+    images = torch.rand(2, 3, 16, 16, requires_grad=True)
+    logits = critic(images)
+    assert [tuple(part.shape) for part in logits] == [(2, 1, 16, 16), (2, 1, 8, 8), (2, 1, 4, 4)]
+    torch.stack([part.sum() for part in logits]).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert all(parameter.grad is not None for parameter in critic.parameters())
+
+
+def test_a_run_with_it_resumes_bit_for_bit(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "pictures.zip")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = {"vision": NAME, "vision_px": 32, "path_weight": 0.0}
+    train(tmp_path / "run", config(data, 2, **settings))
+    resumed = train(tmp_path / "run", config(data, 4, **settings))
+    assert differences(train(tmp_path / "whole", config(data, 4, **settings)), resumed) == []
+    torch.set_num_threads(before)
+
+
+def test_missing_packages_and_unknown_networks_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="efficientnet-lite4"):
+        load_imagenet("resnet50")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite3_pytorch_model", None)
+    with pytest.raises(CheckpointError, match="pip install efficientnet_lite_pytorch efficientnet_lite3_pytorch_model"):
+        load_imagenet("efficientnet-lite3")
