@@ -1,0 +1,316 @@
+"""A run of domain expansion from its folder: start, resume, the loop, what is written and when.
+
+    config.toml                 the resolved configuration; the only one a resumed run obeys
+    source.safetensors          the original generator, frozen; its discriminator beside it
+    incoming.safetensors        an expanded source as it came in, which teaches the domains that are kept
+    network.safetensors         the newest averaged generator with all its domains; its discriminator beside it
+    checkpoint.pt, -1.pt        all that is needed to continue
+
+and what `report` lists. Everything a resumed run needs but CLIP and pictures lies in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor
+
+from explorer.expansion.config import Config, ExpansionError, read_config, to_toml, with_dims
+from explorer.expansion.plan import make_plan
+from explorer.expansion.report import Report, write_text
+from explorer.expansion.tasks import TASKS
+from explorer.expansion.tasks.task import Eye, Studio, sample_codes
+from explorer.expansion.trainer import Trainer
+from explorer.inversion import gather
+from explorer.latents import factorize, project
+from explorer.networks import Discriminator, Generator
+from explorer.training.data import Pictures
+from explorer.training.run import Diverged, Folder, Interruption, RunError, anywhere, training_dtype
+from explorer.weights import Checkpoint, load
+from explorer.weights.clip import load_clip
+from explorer.weights.parts import load_discriminator, part_of, save_part
+
+SHOWN = 8  # codes on a grid
+STRENGTHS = (0.0, 0.5, 1.0)
+NETWORK = "network.safetensors"
+
+
+def expand(
+    source: str | Path | None,
+    config: Config | str | Path | None,
+    out: str | Path,
+    resume: bool = False,
+    cpu: bool = False,
+    **changes: Any,
+) -> Path:
+    """Teach a generator the domains of `config`; returns the expanded checkpoint's path.
+
+    Args:
+        source: a checkpoint; expanded or not. None for a resumed run.
+        config: a `Config` or the path of a TOML file; None for a resumed run, which keeps its own.
+        out: the run's folder. `resume` continues what is there, bit for bit in float32 on a CPU.
+        cpu: do not use a GPU.
+        changes: to settings of the configuration, as `steps=500`.
+
+    Raises a ValueError with one sentence where it cannot start, or cannot go on (`Diverged`).
+    """
+    folder, accelerator = Folder(out), Accelerator(cpu=cpu)
+    if resume:
+        if not (folder.path / "config.toml").is_file():
+            raise RunError(f"{folder.path} holds no run to resume")
+        settings = read_config(folder.path / "config.toml", **changes)
+    else:
+        settings = new_run(folder.path, source, config, changes, accelerator)
+    report = Report(folder.path, settings.steps, settings.batch, told=accelerator.is_main_process)
+    report.tell("preparing")
+    try:
+        with Interruption() as interruption:
+            trainer = prepare(folder, settings, accelerator)
+            stopped = train(folder, trainer, report, interruption)
+        report.tell("stopped" if stopped else "done")
+    except BaseException as error:
+        asked = isinstance(error, KeyboardInterrupt)
+        report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
+        raise
+    finally:
+        report.close()
+    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
+    return folder.path / NETWORK
+
+
+def new_run(
+    folder: Path, source: Any, config: Config | str | Path | None, changes: dict[str, Any], accelerator: Accelerator
+) -> Config:
+    """Check everything that can be checked at once, then make the folder. Returns the resolved configuration."""
+    if source is None or config is None:
+        raise ExpansionError("name the generator to expand and its configuration: SOURCE --config FILE")
+    if (folder / NETWORK).exists() and accelerator.is_main_process:
+        raise RunError(f"{folder} already holds a run: continue it with --resume, or name another folder")
+    accelerator.wait_for_everyone()
+    settings = replace(config, **changes) if isinstance(config, Config) else read_config(config, **changes)
+    checkpoint = load(source)
+    critic = discriminator_for(checkpoint, settings)
+    original = find_original(checkpoint, settings)
+    basis = torch.eye(checkpoint.generator.w_dim) if checkpoint.expansion is None else checkpoint.expansion.basis
+    plan = make_plan(settings, basis, checkpoint.generator.mapping.w_avg, checkpoint.expansion)  # names, directions
+    dims = dict(zip(plan.expansion.domains, plan.expansion.dims, strict=True))
+    settings = with_dims(replace(settings, source=str(checkpoint.path or source)), dims)
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        meta = {"name": checkpoint.meta.get("name", "source")}
+        Checkpoint(original, meta=meta).save(folder / "source.safetensors")
+        if critic is not None:
+            save_part(critic, folder / "source-discriminator.safetensors", meta, half=False)
+        if checkpoint.expansion is not None:
+            replace(checkpoint, discriminator=None).save(folder / "incoming.safetensors")
+        write_text(folder / "config.toml", to_toml(settings))
+    accelerator.wait_for_everyone()
+    return settings
+
+
+def discriminator_for(checkpoint: Checkpoint, config: Config) -> Discriminator | None:
+    """The source's discriminator: of the file that the configuration names, of the checkpoint, or beside it."""
+    beside = part_of(checkpoint, "discriminator")
+    critic = checkpoint.discriminator
+    if config.discriminator:
+        try:
+            critic = load_discriminator(Path(config.discriminator))[0]
+        except ValueError:
+            critic = load(config.discriminator).discriminator
+            if critic is None:
+                raise ExpansionError(f"{config.discriminator} holds no discriminator") from None
+    elif critic is None and beside is not None:
+        critic = load_discriminator(beside)[0]
+    generator = checkpoint.generator
+    if critic is not None and (critic.img_resolution, critic.c_dim) != (generator.img_resolution, generator.c_dim):
+        raise ExpansionError(
+            f"the discriminator is for {critic.img_resolution} px and {critic.c_dim} classes, the generator for"
+            f" {generator.img_resolution} px and {generator.c_dim}: bring the one that it was trained with"
+        )
+    if critic is None and config.lambda_src > 0 and not config.plain:
+        raise ExpansionError(
+            "this source has no discriminator: bring one with --discriminator FILE, or set lambda_src = 0"
+        )
+    return critic
+
+
+def find_original(checkpoint: Checkpoint, config: Config) -> Generator:
+    """The generator that an expanded one was made from; itself for a plain one.
+
+    Looked for in `config.original`, then beside the checkpoint. Without it the expanded one's own base subspace is
+    replayed, which preserves what is there, but no longer heals what was lost before.
+    """
+    if checkpoint.expansion is None:
+        return checkpoint.generator
+    places = [Path(config.original)] if config.original else []
+    if checkpoint.path is not None and not places:
+        names = [
+            str(checkpoint.meta.get("expanded_from", "source.safetensors")),
+            f"{checkpoint.path.stem}-source.safetensors",
+        ]
+        places = [checkpoint.path.with_name(Path(name).name) for name in names]
+    for place in places:
+        if place.is_file() or config.original:
+            found = load(place).generator
+            same = found.config == checkpoint.generator.config
+            if same and torch.allclose(found.mapping.w_avg, checkpoint.expansion.w_avg, rtol=1e-2, atol=1e-2):
+                return found
+            if config.original:
+                raise ExpansionError(f"{place} is not the generator that {checkpoint.meta.get('name')} was made from")
+    print("the original of this expanded generator is not beside it: its own base subspace is kept", file=sys.stderr)
+    return checkpoint.generator
+
+
+def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer:
+    """The trainer of the run in `folder`, at its newest checkpoint where there is one."""
+    device = accelerator.device
+    torch.manual_seed(config.seed)
+    state = folder.load()
+    original = load(folder.path / "source.safetensors")
+    came = folder.path / "incoming.safetensors"
+    incoming = load(came) if came.is_file() else original
+    basis = incoming.expansion.basis if incoming.expansion is not None else None
+    if basis is None:
+        # The basis of the source, computed once: two machines' libraries may turn its columns differently.
+        basis = state["basis"] if state is not None else factorize(original.generator)
+    basis = shared(basis, accelerator)
+    plan = make_plan(config, basis, original.generator.mapping.w_avg, incoming.expansion)
+    studio = make_studio(original, config, device)
+    domains = config.domains[:1] if config.plain else config.domains
+    tasks = [TASKS[domain.type](domain.arguments, studio).to(device) for domain in domains]
+    if state is None:
+        for domain, task in zip(domains, tasks, strict=True):
+            try:
+                task.prepare()
+            except ExpansionError as error:
+                raise ExpansionError(f"domain {domain.name!r}: {error}") from None
+            for value in task.state_dict().values():
+                value.copy_(shared(value, accelerator))
+    pictures = None
+    if config.data and config.lambda_src > 0 and not config.plain:
+        pictures = Pictures(config.data, studio.resolution)
+    trainer = Trainer(config, plan, incoming.generator.to(device), studio, tasks, pictures, accelerator)
+    if state is not None:
+        trainer.load_state(state)
+    return trainer
+
+
+def shared(value: Tensor, accelerator: Accelerator) -> Tensor:
+    """The first process's `value`, in every process."""
+    if accelerator.num_processes == 1:
+        return value
+    sent = broadcast(value.detach().to(accelerator.device).contiguous().clone(), from_process=0)
+    assert isinstance(sent, Tensor)
+    return sent.to(value.device)
+
+
+def make_studio(original: Checkpoint, config: Config, device: torch.device) -> Studio:
+    """The frozen networks: the original, its discriminator, CLIP models, the perceptual distance, an encoder."""
+    dtype = training_dtype(config.precision, device)
+    networks = gather(replace(original, path=Path(config.source)), device, dtype)
+    weights = config.clip_weights or (1.0,) * len(config.clip)
+    eyes = tuple(Eye(load_clip(name, device), w, dtype) for name, w in zip(config.clip, weights, strict=True))
+    beside = part_of(original, "discriminator")
+    critic = None if beside is None else load_discriminator(beside)[0].to(device)
+    return Studio(networks, eyes, critic, dtype)
+
+
+def train(folder: Folder, trainer: Trainer, report: Report, interruption: Interruption) -> bool:
+    """The loop until the last step or an interruption; returns whether it was interrupted.
+
+    Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    """
+    config, accelerator, stop = trainer.config, trainer.accelerator, False
+
+    def save(whole: bool = True) -> None:
+        if accelerator.is_main_process:
+            if whole:
+                folder.save(trainer.state())
+            export(folder.path, trainer)
+            show(report, trainer)
+
+    save(whole=False)
+    saved = time.monotonic()
+    report.begin(trainer.step)
+    while trainer.step < config.steps and not stop:
+        figures = trainer.train_step()
+        finite = bool(torch.stack(list(figures.values())).isfinite().all())
+        stop, diverged = anywhere(accelerator, interruption.asked, not finite)
+        if diverged:
+            raise Diverged(
+                f"the losses are no longer finite after {trainer.step} steps; the last checkpoint in {folder.path} is"
+                " good: resume it with a lower lr in its config.toml"
+            )
+        report.add(trainer.step, figures)
+        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            save()
+            saved = time.monotonic()
+    save()
+    return stop and trainer.step < config.steps
+
+
+def export(folder: Path, trainer: Trainer) -> None:
+    """Write the averaged generator as the program's own kind of checkpoint, its discriminator beside it."""
+    config = trainer.config
+    learned = [
+        {"name": d.name, "type": d.type, "arguments": asdict(d.arguments)} for d in config.domains[: len(trainer.tasks)]
+    ]
+    meta: dict[str, Any] = {
+        "name": Path(config.source).stem,
+        "expanded_from": "source.safetensors",
+        "learned": learned,
+        "steps": trainer.step,
+        "batch": config.batch,
+    }
+    expansion = None if config.plain else trainer.expansion
+    Checkpoint(trainer.ema, expansion=expansion, meta=meta).save(folder / NETWORK)
+    if trainer.D is not None:
+        save_part(trainer.D, folder / "network-discriminator.safetensors", {"name": meta["name"]})
+
+
+@torch.no_grad()
+def show(report: Report, trainer: Trainer) -> None:
+    """One grid a new domain, of the averaged generator, truncated at psi 0.7."""
+    generator, expansion = trainer.ema, trainer.expansion
+    ws = sample_codes(generator, SHOWN, 0.7)
+    if trainer.config.plain:
+        rows = [trainer.source.synthesis(ws), generator.synthesis(ws)]
+        report.grid(trainer.plan.new[0], torch.cat(rows), SHOWN)
+        return
+    base = project(ws, expansion)
+    for name in trainer.plan.new:
+        column = expansion.distance * expansion.basis[:, expansion.dim(name)].to(ws)
+        report.grid(name, torch.cat([generator.synthesis(base + a * column) for a in STRENGTHS]), SHOWN)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `python -m explorer expand`."""
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="the generator to expand; not with --resume")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="domains.toml: settings, then [[domain]]s")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--steps", type=int, metavar="N", help="in place of the configuration's")
+    parser.add_argument("--discriminator", metavar="FILE", help="the discriminator that the source lacks")
+    parser.add_argument("--original", metavar="FILE", help="what an expanded source was made from")
+    parser.add_argument("--replace", action="append", metavar="NAME", help="learn this domain of the source anew")
+    parser.add_argument("--remove", action="append", metavar="NAME", help="give this domain of the source up")
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended."""
+    given = {name: getattr(arguments, name) for name in ("steps", "discriminator", "original", "replace", "remove")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if arguments.resume and changes.keys() - {"steps"}:
+        raise RunError("a resumed run keeps its settings: only --steps may be given again")
+    path = expand(arguments.source, arguments.config, arguments.out, arguments.resume, arguments.cpu, **changes)
+    expansion = load(path).expansion
+    return f"{path}: {'adapted' if expansion is None else ', '.join(expansion.domains)}"

@@ -1,0 +1,87 @@
+"""MyStyle: one individual from a folder of photos, by anchors that the generator must reproduce.
+
+Source: Nitzan et al. (arXiv 2203.17272), section 3; inside Domain Expansion (arXiv 2301.05225, section 4) the anchors
+are projected to the base subspace and moved like every other code. Photos are inverted by `explorer.inversion`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from explorer.expansion.tasks.task import ExpansionError, Shown, Studio, Task
+from explorer.inversion import defaults
+from explorer.training.draws import Draws
+
+SPREAD = 0.5  # of the samples, between anchors where convex combinations are asked for
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of the task `mystyle`.
+
+    Attributes:
+        folder: photos of one individual, cropped alike.
+        invert_steps: of the search for a photo's code.
+        lambda_lpips, lambda_l2: weights of the distances to the photo.
+        lambda_likeness: weight of CLIP's cosine distance to the mean of the photos at other codes than the anchors',
+            to which half of the samples then go; 0 shows anchors only, as published.
+    """
+
+    folder: str
+    invert_steps: int = 200
+    lambda_lpips: float = 1.0
+    lambda_l2: float = 1.0
+    lambda_likeness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.invert_steps, self.lambda_lpips, self.lambda_l2, self.lambda_likeness) < 0:
+            raise ExpansionError("invert_steps and the lambdas must be at least 0")
+
+
+class MyStyle(Task):
+    """Anchors in W, one a photo."""
+
+    Arguments = Arguments
+    uses_clip = True
+    arguments: Arguments
+    anchors: Tensor
+    chosen: Tensor
+
+    def __init__(self, arguments: Arguments, studio: Studio) -> None:
+        super().__init__(arguments, studio)
+        self.photos = studio.photos(arguments.folder)
+        generator = studio.networks.generator
+        empty = torch.zeros(len(self.photos), generator.num_ws, generator.w_dim, device=studio.device)
+        self.register_buffer("anchors", empty)
+
+    def prepare(self) -> None:
+        settings = replace(defaults("in_domain"), steps=self.arguments.invert_steps)
+        self.anchors.copy_(self.studio.invert(self.photos, settings))
+
+    def codes(self, ws: Tensor, draws: Draws, step: int) -> Tensor:
+        self.chosen = draws.integers(0, len(self.anchors))
+        self.elsewhere = (draws.uniform() < SPREAD) & bool(self.arguments.lambda_likeness)
+        return torch.where(self.elsewhere[:, None, None], ws, self.anchors[self.chosen])
+
+    def loss(self, shown: Shown) -> Tensor:
+        images, photos, settings = shown.images, self.photos[self.chosen], self.arguments
+        each = settings.lambda_l2 * (images - photos).square().mean(dim=(1, 2, 3))
+        if settings.lambda_lpips:
+            each = each + settings.lambda_lpips * self.studio.perceptual_to(photos)(images)
+        if settings.lambda_likeness:
+            alike = [1 - (seen @ self.likeness(i)).mean(dim=0) for i, seen in enumerate(shown.seen)]
+            weights = [eye.weight for eye in self.studio.eyes]
+            like = sum((w * a for w, a in zip(weights, alike, strict=True)), torch.zeros_like(each))
+            each = torch.where(self.elsewhere, settings.lambda_likeness * like, each)
+        return each.mean()
+
+    @torch.no_grad()
+    def likeness(self, index: int) -> Tensor:  # [E]
+        """The mean direction of the photos for one CLIP; computed once."""
+        if not hasattr(self, "_likeness"):
+            means = [eye(self.photos).mean(dim=0) for eye in self.studio.eyes]
+            self._likeness = [torch.nn.functional.normalize(mean, dim=0) for mean in means]
+        return self._likeness[index]

@@ -1,0 +1,161 @@
+"""Every task learns on a tiny generator; and the laws of their losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_expansion import NADA, config, differences, fixtures, train, trainer_of
+
+from explorer.expansion.tasks import nada, one_shot_clip
+from explorer.expansion.tasks.views import NUMBERS, views
+from explorer.weights import load
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return fixtures(tmp_path_factory.mktemp("files"))
+
+
+def domain(kind: str, files: dict[str, Path]) -> dict[str, Any]:
+    folder = str(files["pictures"])
+    return {
+        "nada": {"name": "x", **NADA},
+        "nada, pictures": {"name": "x", "type": "nada", "images": folder},
+        "mystyle": {"name": "x", "type": "mystyle", "folder": folder, "invert_steps": 5, "lambda_likeness": 1.0},
+        "one_shot_clip": {"name": "x", "type": "one_shot_clip", "image": f"{folder}/0.png", "search_steps": 3},
+        "image_folder": {"name": "x", "type": "image_folder", "folder": folder},
+    }[kind]
+
+
+KINDS = ("nada", "nada, pictures", "mystyle", "one_shot_clip", "image_folder")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "image_folder"])
+def test_a_task_lowers_its_loss(files: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """Measured on the same samples before and after."""
+    changes = {"lambda_src": 0.0, "lambda_lpips": 0.1, "lambda_l2": 0.1, "lr": 0.01, "steps": 40, "anneal": 0.0}
+    trainer = trainer_of(files["plain"], config(files["clip"], domain(kind, files), **changes), tmp_path)
+
+    def loss() -> float:
+        step, trainer.step = trainer.step, 1_001  # no multiple of anything that is done every few steps
+        found = float(trainer.gradients(trainer.shares[0])[2]["x"])
+        trainer.step = step
+        return found
+
+    before = loss()
+    for _ in range(40):
+        trainer.train_step()
+    assert loss() < 0.95 * before
+
+
+def test_an_image_folder_draws_pictures_towards_it(files: dict[str, Path], tmp_path: Path) -> None:
+    """An adversarial loss need not fall; the colours of the pictures must come nearer."""
+    changes = {"lambda_src": 0.0, "lambda_lpips": 0.1, "lambda_l2": 0.1, "lr": 0.005, "d_lr": 0.005}
+    settings = config(files["clip"], domain("image_folder", files), steps=80, anneal=0.0, **changes)
+    trainer = trainer_of(files["plain"], settings, tmp_path)
+    pictures = trainer.studio.photos(str(files["pictures"]))
+
+    def distance() -> float:
+        with torch.no_grad():
+            ws = trainer.source.mapping(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
+            images = trainer.G.synthesis(trainer.codes(ws, torch.zeros(16, dtype=torch.int64))[1])
+        return float((images.mean(dim=(0, 2, 3)) - pictures.mean(dim=(0, 2, 3))).norm())
+
+    before = distance()
+    for _ in range(80):
+        trainer.train_step()
+    assert distance() < 0.8 * before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_resumes_without_looking_again(
+    files: dict[str, Path], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(files["clip"], domain(kind, files), steps=2, lambda_src=0.0)
+    first = train(files["plain"], settings, tmp_path)
+    monkeypatch.setattr("explorer.expansion.tasks.task.invert", lambda *_: pytest.fail("inverted once more"))
+    monkeypatch.setattr("explorer.expansion.tasks.nada.Nada.prepare", lambda _: pytest.fail("prepared once more"))
+    again = train(None, None, tmp_path, resume=True, steps=3)  # type: ignore[arg-type]
+    assert again["step"] == 3
+    moving = ("D.", "critic.")
+    kept = {name: value for name, value in first["tasks"].items() if not any(part in name for part in moving)}
+    assert differences(kept, {name: again["tasks"][name] for name in kept}) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_adapts_a_plain_generator_too(files: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    train(files["plain"], config(files["clip"], domain(kind, files), steps=2, plain=True), tmp_path)
+    adapted = load(tmp_path / "network.safetensors")
+    assert adapted.expansion is None
+    source = load(files["plain"]).generator.synthesis
+    assert differences(source.state_dict(), adapted.generator.synthesis.state_dict())
+
+
+def test_a_row_of_w_plus_feeds_the_layer_that_is_named(files: dict[str, Path]) -> None:
+    """The published code is off by one here, because it counts a ToRGB."""
+    generator = load(files["source"]).generator
+    ws = torch.arange(6.0)[None, :, None].expand(1, 6, 24)
+    fed = {}
+    for name in nada.layer_of_row(generator.config.resolutions):
+        layer = generator.synthesis.get_submodule(f"{name}.affine")
+        layer.register_forward_pre_hook(lambda _, args, name=name: fed.__setitem__(name, int(args[0][0, 0])))
+    generator.synthesis(ws)
+    assert list(fed) == nada.layer_of_row(generator.config.resolutions)
+    assert list(fed.values()) == [0, 1, 2, 3, 4]
+
+
+def test_frozen_layers_get_no_gradient_of_the_task(files: dict[str, Path], tmp_path: Path) -> None:
+    frozen = {"name": "x", **NADA, "layers": 1, "lambda_smooth": 0.0}
+    changes = {"lambda_src": 0.0, "lambda_lpips": 0.0, "lambda_l2": 0.0, "path_weight": 0.0}
+    trainer = trainer_of(files["plain"], config(files["clip"], frozen, **changes), tmp_path)
+    names = [name for name, _ in trainer.G.synthesis.named_parameters()]
+    gradient = trainer.gradients(trainer.shares[0])[0]
+    moved = {n.rsplit(".", 1)[0].removesuffix(".affine") for n, g in zip(names, gradient, strict=True) if g.any()}
+    assert len(moved) == 1
+    assert moved <= set(nada.layer_of_row(trainer.G.config.resolutions))
+
+
+def test_the_directional_loss_is_zero_along_the_direction_alone() -> None:
+    before, direction = torch.randn(5, 8), torch.nn.functional.normalize(torch.randn(8), dim=0)
+    assert nada.directional(before + 0.3 * direction, before, direction) < 1e-5
+    assert nada.directional(before - 0.3 * direction, before, direction) > 1.99
+
+
+def test_views_of_two_pictures_are_the_same_and_differ_among_each_other() -> None:
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    numbers = torch.rand(2, 3, NUMBERS)
+    seen = views(images, numbers, 32)
+    assert seen.shape == (4, 2, 3, 16, 16)
+    assert torch.equal(seen[0], images)
+    assert torch.equal(seen, views(images, numbers, 32))
+    apart = [(seen[a] - seen[b]).abs().mean() for a in range(4) for b in range(a)]
+    assert min(apart) > 0.05
+    both = views(images[:1].expand(2, -1, -1, -1), numbers[:1].expand(2, -1, -1), 32)
+    torch.testing.assert_close(both[:, 0], both[:, 1])
+    assert views(images, numbers, 8).shape[-1] == 8
+
+
+def test_patches_are_cut_where_they_are_said_to_be(files: dict[str, Path], tmp_path: Path) -> None:
+    settings = config(files["clip"], domain("one_shot_clip", files), lambda_src=0.0)
+    task = trainer_of(files["plain"], settings, tmp_path).task(0)
+    assert isinstance(task, one_shot_clip.OneShotClip)
+    images = torch.arange(2 * 3 * 16 * 16.0).view(2, 3, 16, 16)
+    places = torch.tensor([[0.0, 0.0], [0.999, 0.5]]).expand(2, 2, 2)
+    cut = task.cut(images, places)
+    assert cut.shape == (4, 3, 4, 4)
+    assert torch.equal(cut[0], images[0, :, :4, :4])
+    assert torch.equal(cut[3], images[1, :, 12:16, 6:10])
+
+
+def test_contrast_and_consistency_are_least_where_nothing_changed() -> None:
+    crops = torch.nn.functional.normalize(torch.randn(2, 16, 32), dim=2)
+    assert one_shot_clip.contrast(crops, crops) < 0.1
+    assert one_shot_clip.contrast(crops.roll(1, dims=1), crops) > 2
+    codes = crops[0]
+    assert one_shot_clip.consistency(codes, codes) == 0
+    assert one_shot_clip.consistency(codes, codes.roll(1, dims=0)) > 0
