@@ -65,6 +65,13 @@ class Engine:
         path = checkpoint.path
         self._set_directions(None if path is None else effects.load(effects.path_beside(path), self._effects_key))
 
+    def replace(self, checkpoint: Checkpoint) -> None:
+        """Render `checkpoint` from now on, on the same device; a picture in the making is finished with the old one."""
+        new = Engine(checkpoint, str(self.device), self.precision)
+        new._lock = self._lock  # whoever waits for it goes on with the new generator
+        with self._lock:
+            self.__dict__.update(vars(new))
+
     @property
     def img_resolution(self) -> int:
         return self.generator.img_resolution
@@ -136,7 +143,7 @@ class Engine:
         if edit.latent is not None:
             code = self._from_latent(edit)
         else:
-            z = torch.from_numpy(np.random.RandomState(edit.seed).randn(1, self.generator.z_dim)).float()
+            z = latents.sample_z(1, self.generator.z_dim, edit.seed)
             code = self.generator.mapping(
                 z.to(self.device), self._label(edit.class_index), edit.truncation_psi, edit.truncation_cutoff
             )[0]
@@ -164,8 +171,7 @@ class Engine:
 
     @torch.inference_mode()
     def _measure_w(self) -> None:
-        rng = torch.Generator().manual_seed(0)
-        z = torch.randn(NORM_SAMPLES, self.generator.z_dim, generator=rng).to(self.device)
+        z = latents.sample_z(NORM_SAMPLES, self.generator.z_dim, seed=0).to(self.device)
         c, classes = None, self.generator.c_dim
         if classes:
             c = F.one_hot(torch.arange(NORM_SAMPLES) % classes, classes).float().to(self.device)

@@ -1,0 +1,64 @@
+"""The three ways to look for a photo's code, one function a method, all on batches and with the same states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from explorer.inversion.networks import Networks
+from explorer.inversion.objective import Objective
+from explorer.inversion.search import State, descend
+from explorer.inversion.settings import InversionError, Method, Settings
+
+Steps = Callable[[Networks, Tensor, Settings], Iterator[State]]
+
+
+def encoder(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:
+    """One pass through the domain-guided encoder (arXiv 2004.00049, section 3.1). Raises InversionError without one."""
+    with torch.no_grad():
+        w, offsets = networks.encode(photos, exact=True)
+        ws = w[:, None].expand(-1, networks.generator.num_ws, -1)
+        ws = ws if settings.space == "w" else ws + offsets
+        images = networks.render(ws, exact=True)
+    yield State(0, 0, ws.clone(), images, {"pixel": (images - photos).square().mean(dim=(1, 2, 3))})
+
+
+def in_domain(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:
+    """Domain-regularised optimisation (arXiv 2004.00049, section 3.2): start at the encoder's code, stay where
+
+    the encoder finds the picture's code again. Without an encoder it starts at the mean code and has no such term.
+    """
+    return descend(networks, Objective(networks, photos, settings), start(networks, photos), settings)
+
+
+def clip_guided(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:
+    """CLIP-guided search (arXiv 2203.09301, section 3.1) from the mean code: for drawings, paintings, odd photos."""
+    w = networks.w_avg.expand(len(photos), -1)
+    return descend(networks, Objective(networks, photos, settings), (w, None), settings)
+
+
+METHODS: dict[Method, Steps] = {"encoder": encoder, "in_domain": in_domain, "clip_guided": clip_guided}
+
+
+def search(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:  # [N, 3, R, R] in [-1, 1]
+    """The states of `settings.method`. Raises InversionError where the photos or the networks do not fit."""
+    side = networks.generator.img_resolution
+    if photos.ndim != 4 or photos.shape[1:] != (3, side, side) or not len(photos):
+        raise InversionError(f"photos must be [N, 3, {side}, {side}] in [-1, 1], got {list(photos.shape)}")
+    return METHODS[settings.method](networks, photos.to(networks.device), settings)
+
+
+def start(networks: Networks, photos: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The encoder's code and offsets, or the mean code where there is no encoder."""
+    if networks.encoder is None:
+        return networks.w_avg.expand(len(photos), -1), None
+    with torch.no_grad():
+        return networks.encode(photos, exact=True)
+
+
+def from_mean(networks: Networks) -> Networks:
+    """The same without its encoder: plain optimisation from w_avg (arXiv 1904.03189), which others are held against."""
+    return replace(networks, encoder=None)

@@ -1,0 +1,81 @@
+"""The frozen networks that an inversion looks at a picture with, gathered once for all photos. Knows no search."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from explorer.inversion.settings import InversionError
+from explorer.metrics import Perceptual
+from explorer.metrics.perceptual import clip_distance, load_perceptual
+from explorer.networks import Encoder, Generator
+from explorer.networks.clip import Clip
+from explorer.weights import Checkpoint
+from explorer.weights.clip import load_clip, shipped_clip
+from explorer.weights.parts import load_encoder, part_of
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A generator and what helps to invert it; None where there is none. Nothing here is ever changed.
+
+    `dtype` is what the searches compute in; results and figures are float32.
+    """
+
+    generator: Generator
+    perceptual: Perceptual
+    clip: Clip | None = None
+    encoder: Encoder | None = None
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.mapping.w_avg.device
+
+    @property
+    def w_avg(self) -> Tensor:  # [w_dim]
+        return self.generator.mapping.w_avg
+
+    @cached_property
+    def fast_clip(self) -> Clip:
+        """CLIP in `dtype`, for searches. Raises InversionError where there is none."""
+        if self.clip is None:
+            raise InversionError("this needs a CLIP model, and checkpoints/cats64-clip.safetensors is not there")
+        return self.clip if self.dtype == torch.float32 else copy.deepcopy(self.clip).to(self.dtype)
+
+    @cached_property
+    def own_perceptual(self) -> bool:
+        """Whether the perceptual distance is that of `clip`, so that features of a photo can be kept."""
+        return self.clip is not None and self.perceptual.name == self.clip.name
+
+    def render(self, ws: Tensor, exact: bool = False) -> Tensor:  # [N, num_ws, w_dim] -> [N, 3, H, W]
+        """Pictures with the noise that `Edit` has by default, three channels; float32 throughout with `exact`."""
+        dtype = torch.float32 if exact else self.dtype
+        return self.generator.synthesis(ws, noise_mode="const", dtype=dtype).expand(-1, 3, -1, -1)
+
+    def encode(self, images: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:  # -> [N, w_dim], [N, num_ws, w_dim]
+        """The encoder's code in W and its offsets. Raises InversionError where there is no encoder."""
+        if self.encoder is None:
+            raise InversionError(
+                "this generator has no encoder beside it (NAME-encoder.safetensors): take clip_guided, or train one"
+            )
+        return self.encoder(images, torch.float32 if exact else self.dtype)
+
+
+def gather(checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Networks:
+    """The networks of a checkpoint: its encoder where one lies beside it, the shipped CLIP, the perceptual distance.
+
+    Raises CheckpointError for a damaged file.
+    """
+    generator = checkpoint.generator.to(device)
+    file = part_of(checkpoint, "encoder")
+    encoder = None if file is None else load_encoder(file)[0].to(device)
+    clip = None if shipped_clip() is None else load_clip(device=device)
+    perceptual = load_perceptual(device)
+    if clip is not None and perceptual.name == clip.name:
+        perceptual = Perceptual(clip.name, clip_distance(clip))  # the same distance on the network already here
+    return Networks(generator, perceptual, clip, encoder, dtype)

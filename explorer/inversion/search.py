@@ -1,0 +1,83 @@
+"""The descent that all searches share: Adam on a photo's code, the best code so far kept photo by photo.
+
+Knows no losses (see `objective`) and no starting points (see the methods). The generator is only looked through: its
+weights take part in no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from explorer.inversion.networks import Networks
+from explorer.inversion.objective import Objective
+from explorer.inversion.settings import Settings, Space
+
+Best = tuple[Tensor, Tensor, Tensor]  # total [N], ws [N, num_ws, w_dim], images [N, 3, H, W]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a search stands after `step` of `steps` steps.
+
+    `ws` `[N, num_ws, w_dim]` and `images` `[N, 3, H, W]` are each photo's best so far, that is of the smallest total;
+    `losses` `{name: [N]}` are those of this very step, with their weighted sum as "total".
+    """
+
+    step: int
+    steps: int
+    ws: Tensor
+    images: Tensor
+    losses: dict[str, Tensor]
+
+
+def descend(
+    networks: Networks,
+    objective: Objective,
+    start: tuple[Tensor, Tensor | None],  # [N, w_dim], [N, num_ws, w_dim] or None
+    settings: Settings,
+) -> Iterator[State]:
+    """Yield the state before every step and after the last; whoever stops asking has the best so far."""
+    parameters = free_numbers(start, settings.space, networks.generator.num_ws)
+    adam = torch.optim.Adam(parameters, lr=settings.lr, foreach=True)
+    best: Best | None = None
+    for step in range(settings.steps + 1):
+        with torch.enable_grad():
+            ws = rows(parameters, networks.generator.num_ws)
+            images = networks.render(ws)
+            losses = objective(ws, images, step)
+            total = objective.total(losses)
+        now = total.detach(), ws.detach(), images.detach()
+        best = now if best is None else better(best, now)
+        shown = {name: loss.detach() for name, loss in losses.items()} | {"total": total.detach()}
+        yield State(step, settings.steps, best[1], best[2], shown)
+        if step < settings.steps:
+            gradients = torch.autograd.grad(total.sum(), parameters)  # the sum: photos stay independent
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            adam.step()
+
+
+def free_numbers(start: tuple[Tensor, Tensor | None], space: Space, num_ws: int) -> list[Tensor]:
+    """The leaves of a search: `[N, 1, w_dim]` in W, `[N, num_ws, w_dim]` in W+, both for W and offsets."""
+    w, offsets = start
+    w = w.detach()[:, None]
+    apart = torch.zeros(len(w), num_ws, w.shape[2], device=w.device) if offsets is None else offsets.detach()
+    leaves = {"w": [w], "w+offsets": [w, apart], "w+": [w + apart]}[space]
+    return [leaf.clone().requires_grad_() for leaf in leaves]
+
+
+def rows(parameters: list[Tensor], num_ws: int) -> Tensor:  # -> [N, num_ws, w_dim]
+    """The code that the leaves stand for."""
+    return torch.stack(torch.broadcast_tensors(*parameters)).sum(dim=0).expand(-1, num_ws, -1)
+
+
+def better(best: Best, now: Best) -> Best:
+    """Each photo's code of the smaller total; a total that is no number never wins."""
+    smaller = now[0] < best[0]
+    chosen = [smaller, smaller[:, None, None], smaller[:, None, None, None]]
+    total, ws, images = (torch.where(where, new, old) for where, new, old in zip(chosen, now, best, strict=True))
+    return total, ws, images

@@ -1,0 +1,133 @@
+"""A photo inverted beside a running engine: progress, Stop, tuned weights, and an engine that goes on as before."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from generators import make_generator
+
+from explorer.edit import Edit
+from explorer.engine import Engine, inverting
+from explorer.engine.inverting import invert, networks_of, tuned_engine
+from explorer.inversion import SPACES, InversionError, defaults
+from explorer.weights import Checkpoint
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    path = tmp_path_factory.mktemp("engine") / "tiny.safetensors"
+    Checkpoint(make_generator()).save(path)
+    return Engine(Checkpoint(make_generator(), path=path), "cpu", "fp32")
+
+
+@pytest.fixture(autouse=True)
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inverting, "EVERY", 0.0)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_last_report_is_what_the_engine_renders(engine: Engine, space: str) -> None:
+    settings = replace(defaults("clip_guided"), steps=6, lr=0.05, space=space)  # type: ignore[arg-type]
+    reports = list(invert(engine, PHOTO, settings))
+    assert [report.step for report in reports] == list(range(7))
+    assert all(report.steps == 6 and report.figures is None for report in reports[:-1])
+    last = reports[-1]
+    assert last.seconds_left == 0
+    assert last.latent.shape == ((24,) if space == "w" else (6, 24))
+    rendered = engine.render(Edit(latent=last.latent)).astype(int)
+    assert np.abs(rendered - last.picture).max() <= 2
+    assert last.figures is not None
+    assert last.figures.keys() >= {
+        "mse", "psnr", "perceptual", "clip_similarity", "distance_to_w_avg", "perceptual_network", "seconds",
+    }  # fmt: skip
+    assert last.figures["mse"] == pytest.approx(((rendered / 127.5 - PHOTO / 127.5) ** 2).mean(), rel=0.02)
+    weights = {"pixel": 1, "perceptual": 1, "clip": 1, "mean": 0.01, "offsets": 0.1, "total": 0}
+    total = sum(weights[name] * loss for name, loss in last.losses.items())
+    assert last.losses["total"] == pytest.approx(total, rel=1e-4)
+
+
+def test_stop_ends_at_once_with_the_best_and_its_figures(engine: Engine) -> None:
+    stop, reports = threading.Event(), []
+    for report in invert(engine, PHOTO, replace(defaults("clip_guided"), tune_steps=50), stop):
+        reports.append(report)
+        if report.step == 3:
+            stop.set()
+    assert reports[-1].step == 3
+    assert reports[-1].figures is not None
+    assert reports[-1].delta is None
+    assert all(report.figures is None for report in reports[:-1])
+
+
+def test_stop_before_the_start_still_gives_a_result(engine: Engine) -> None:
+    stop = threading.Event()
+    stop.set()
+    (only,) = invert(engine, PHOTO, defaults("clip_guided"), stop)
+    assert only.step == 0
+    assert only.figures is not None
+
+
+def test_one_stop_does_not_hit_another_search(engine: Engine) -> None:
+    settings = replace(defaults("clip_guided"), steps=5)
+    stops = [threading.Event(), threading.Event()]
+    first, second = (invert(engine, PHOTO, settings, stop) for stop in stops)
+    assert next(first).step == next(second).step == 0
+    stops[0].set()
+    assert [report.step for report in first] == [0]
+    assert [report.step for report in second] == [1, 2, 3, 4, 5]
+
+
+def test_tuned_weights_are_a_file_that_only_its_own_engine_uses(engine: Engine) -> None:
+    untouched = engine.render(Edit(seed=1))
+    settings = replace(defaults("in_domain"), steps=2, tune_steps=20)
+    *_, before, last = invert(engine, PHOTO, settings)
+    assert before.steps == last.step == 22
+    assert before.step == 21
+    assert last.delta is not None
+    assert last.delta.parent.name == "tiny-tuned"
+    tuned = tuned_engine(engine, last.delta)
+    shown = tuned.render(Edit(latent=last.latent)).astype(int)
+    assert np.abs(shown - last.picture).max() <= 3
+    plain = engine.render(Edit(latent=last.latent)).astype(int)
+    assert np.square(shown - PHOTO).mean() < np.square(plain - PHOTO).mean()
+    assert np.array_equal(engine.render(Edit(seed=1)), untouched)
+    assert tuned.distance == engine.distance
+
+
+def test_a_folder_that_cannot_be_written_costs_no_result(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "there-tuned").write_text("in the way")
+    blocked = Engine(replace(engine.checkpoint, path=tmp_path / "there.safetensors"), "cpu", "fp32")
+    assert inverting.delta_folder(blocked).is_dir()
+    assert inverting.delta_folder(blocked).parent != tmp_path
+
+
+def test_pictures_do_not_wait_for_a_search(engine: Engine) -> None:
+    """Renders between two steps of a search, in another thread, while the search holds what it holds."""
+    reports = invert(engine, PHOTO, replace(defaults("clip_guided"), steps=3))
+    next(reports)
+    drawn = []
+    thread = threading.Thread(target=lambda: drawn.append(engine.render(Edit(seed=2))))
+    thread.start()
+    thread.join(30)
+    assert len(drawn) == 1
+    assert [report.step for report in reports] == [1, 2, 3]
+
+
+def test_a_photo_of_another_size_is_resized(engine: Engine) -> None:
+    large = PHOTO.repeat(4, axis=0).repeat(4, axis=1)
+    (first,) = invert(engine, large, replace(defaults("in_domain"), steps=0))
+    (second,) = invert(engine, PHOTO, replace(defaults("in_domain"), steps=0))
+    assert first.losses["total"] == pytest.approx(second.losses["total"], rel=0.2)
+    assert "average picture" in first.note
+    assert networks_of(engine) is networks_of(engine)
+
+
+@pytest.mark.parametrize("photo", [PHOTO.astype(np.float32), PHOTO[..., 0], PHOTO[:0], PHOTO[..., :2]])
+def test_another_kind_of_array_is_refused(engine: Engine, photo: np.ndarray) -> None:
+    with pytest.raises(InversionError, match="uint8"):
+        next(invert(engine, photo, defaults("in_domain")))
