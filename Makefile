@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: app test lint bench bench-gpu browser clean
+.PHONY: app test lint docs bench bench-gpu browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -16,6 +16,10 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The Python interface as HTML, from the docstrings.
+docs: .venv/dev
+	$(BIN)/pdoc -o docs/api explorer explorer.latents explorer.networks explorer.weights explorer.export explorer.inversion explorer.metrics
 
 bench: .venv/dev browser
 	$(BIN)/python -m benchmarks

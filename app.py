@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from typing import NoReturn
 
 
@@ -22,14 +23,25 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--share", action="store_true", help="public address, protected by a printed password")
     parser.add_argument("--max-px", type=int, help="largest side of the pictures shown")
+    parser.add_argument(
+        "--auth", metavar="USER:PASSWORD", help="ask for it; or a file with one such line for each user"
+    )
+    parser.add_argument(
+        "--root-path", default="", metavar="/PATH", help="where a proxy serves the page, if not at its /"
+    )
+    parser.add_argument("--queue-limit", type=int, default=64, help="calls of the endpoints that may wait")
+    parser.add_argument("--mcp", action="store_true", help="offer the endpoints as tools of language models")
     args = parser.parse_args()
     import explorer  # after the flags: a typing error is answered at once
-    from explorer.ui import build_ui, launch
+    from explorer.ui import Serving, Shelf, build_ui, launch, users
 
     try:
+        auth = users(args.auth)
+        serving = Serving(args.host, args.port, args.share, auth, args.root_path, args.queue_limit, args.mcp)
         checkpoint = explorer.load(args.checkpoint or explorer.DEFAULT)
         engine = explorer.Engine(checkpoint, args.device, args.precision)
-        launch(build_ui(engine, checkpoint.meta["name"], args.max_px), args.host, args.port, args.share)
+        shelf = Shelf(partial(build_ui, max_px=args.max_px), args.device, args.precision, explorer.DEFAULT.parent)
+        launch(build_ui(engine, checkpoint.meta["name"], args.max_px, shelf), serving, shelf)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from explorer import exports
 from explorer.edit import DirectionId, Edit, EditError
 from explorer.engine import Engine, doctor
 from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
@@ -73,6 +74,21 @@ def measure_effects(arguments: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+def measure_inversion(arguments: argparse.Namespace) -> str:
+    """Print a table: method x (perceptual distance, PSNR, CLIP similarity, distance to w_avg, seconds, editing)."""
+    from explorer.engine.inverting import networks_of
+    from explorer.inversion import comparison
+    from explorer.training.data import Pictures
+
+    engine = Engine(load(arguments.checkpoint), arguments.device)
+    pictures = Pictures(arguments.photos, engine.img_resolution, arguments.held_out, held_out=True)
+    count = min(max(arguments.count, 1), len(pictures))
+    photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
+    networks = networks_of(engine)
+    rows = comparison.compare(networks, photos, engine.checkpoint.expansion)
+    return f"{count} photos\n{comparison.table(rows, networks.perceptual.name)}"
+
+
 def strength(text: str) -> tuple[DirectionId, float]:
     """`sketch=0.5` or `12=-2`: a domain's name or a direction's number, and how far."""
     name, equals, value = text.rpartition("=")
@@ -113,7 +129,7 @@ def _millions(network: torch.nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} million"
 
 
-def parser(training: bool = False) -> argparse.ArgumentParser:
+def parser(training: bool = False, inverting: bool = False, expanding: bool = False) -> argparse.ArgumentParser:
     """All commands and their flags; `run` is the function of the chosen one.
 
     The trainers' flags, which take seconds to import, are there with `training` only.
@@ -148,6 +164,8 @@ def parser(training: bool = False) -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")
     command.set_defaults(run=render)
 
+    exports.add_commands(commands, source)
+
     measures = commands.add_parser("measure", help="figures of a generator").add_subparsers(
         required=True, metavar="WHAT"
     )
@@ -155,11 +173,44 @@ def parser(training: bool = False) -> argparse.ArgumentParser:
     command.add_argument("checkpoint", nargs="?", default=DEFAULT, help=source)
     command.add_argument("--device", default="auto")
     command.set_defaults(run=measure_effects)
+    for name, (module, what) in {
+        "generator": ("quality", "Frechet distances to real pictures, and how empty W is"),
+        "expansion": ("figures", "what an expanded generator has learned, and what it has kept"),
+    }.items():
+        command = measures.add_parser(name, help=what)
+        if training:
+            figures = import_module(f"explorer.training.{module}")
+            figures.add_arguments(command)
+            command.set_defaults(run=figures.run)
+
+    command = measures.add_parser("inversion", help="methods of inversion held against each other on real photos")
+    command.add_argument("photos", metavar="FOLDER_OR_ZIP", help="pictures; of a training set the held-out ones")
+    command.add_argument("--count", type=int, default=128)
+    command.add_argument("--held-out", type=float, default=0.05, help="fraction that was never trained on; 1 for all")
+    command.add_argument("--checkpoint", default=DEFAULT, help=source)
+    command.add_argument("--device", default="auto")
+    command.set_defaults(run=measure_inversion)
+
+    command = commands.add_parser("invert", help="find the codes of photos")
+    if inverting:
+        invert = import_module("explorer.inversion.command")
+        invert.add_arguments(command)
+        command.set_defaults(run=invert.run)
+
+    command = commands.add_parser("expand", help="teach a generator new domains")
+    if expanding:
+        expand = import_module("explorer.expansion.run")
+        expand.add_arguments(command)
+        command.set_defaults(run=expand.run)
 
     trainers = commands.add_parser("train", help="train a model from pictures").add_subparsers(
         required=True, metavar="MODEL"
     )
-    for name, what in {"gan": "a StyleGAN2 generator", "clip": "a small CLIP"}.items():
+    for name, what in {
+        "gan": "a StyleGAN2 generator",
+        "clip": "a small CLIP",
+        "encoder": "an encoder for a generator",
+    }.items():
         command = trainers.add_parser(name, help=what)
         if training:
             trainer = import_module(f"explorer.training.{name}")
@@ -174,7 +225,9 @@ def parser(training: bool = False) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 2 with one sentence on stderr."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = parser(training=argv[:1] == ["train"]).parse_args(argv)
+    first = argv[:1]
+    training = first in (["train"], ["measure"])
+    arguments = parser(training, first == ["invert"], first == ["expand"]).parse_args(argv)
     try:
         print(arguments.run(arguments))
     except (CheckpointError, EditError, OSError, ValueError) as error:

@@ -24,8 +24,14 @@ ALLOWED: dict[str, set[str]] = {
 }
 ALLOWED["explorer.metrics"] = ALLOWED["explorer.weights"] | {"explorer.weights"}
 ALLOWED["explorer.training"] = ALLOWED["explorer.metrics"] | {"explorer.metrics"}
-ALLOWED["explorer.engine"] = ALLOWED["explorer.metrics"] | {"explorer.metrics"}
-ALLOWED["explorer.ui"] = {"explorer.engine", "explorer.edit", "explorer.weights"}
+ALLOWED["explorer.inversion"] = ALLOWED["explorer.metrics"] | {"explorer.metrics"}
+ALLOWED["explorer.expansion"] = ALLOWED["explorer.training"] | {"explorer.training", "explorer.inversion"}
+ALLOWED["explorer.engine"] = ALLOWED["explorer.inversion"] | {"explorer.inversion"}
+ALLOWED["explorer.keep"] = ALLOWED["explorer.export"] = {"explorer.edit"}
+ALLOWED["explorer.ui"] = {"explorer.engine", "explorer.edit", "explorer.weights", "explorer.inversion"} | {
+    "explorer.keep",
+    "explorer.export",
+}
 
 
 def package_of(path: Path) -> str:

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 from explorer.ui.page import build_ui
-from explorer.ui.serve import launch
+from explorer.ui.serve import Serving, launch, users
+from explorer.ui.shelf import Shelf
 
-__all__ = ["build_ui", "launch"]
+__all__ = ["Serving", "Shelf", "build_ui", "launch", "users"]

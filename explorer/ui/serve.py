@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
+import re
 import secrets
 import shutil
 import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -14,10 +20,65 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from explorer.ui import assets
+from explorer.ui.shelf import OtherPages, Shelf
 from explorer.ui.theme import Gallery
 
 MAX_UPLOAD = "64mb"
 OWN_SITES = (b"same-origin", b"none")  # "none": typed by the user, not started by a page
+ROOT_PATH = re.compile(r"(https?://[^\s/?#]+)?(/[\w.~-]+)+")
+
+
+class ServeError(ValueError):
+    """A way of serving that cannot be; the message is one sentence on what was expected."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where and for whom the page is served.
+
+    Attributes:
+        host, port: where it listens.
+        share: also at a public address; it asks for a password that is printed, where `auth` gives none.
+        auth: user names and passwords, `users` reads them; empty for none.
+        root_path: "/path" where a proxy serves the page below its own address.
+        queue_limit: calls of endpoints that may wait; later ones are refused.
+        mcp: offer the endpoints as tools of language models too.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    share: bool = False
+    auth: tuple[tuple[str, str], ...] = ()
+    root_path: str = ""
+    queue_limit: int = 64
+    mcp: bool = False
+
+    def __post_init__(self) -> None:
+        if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
+            raise ServeError(f"--root-path is a path like /cats without a slash at its end, got {self.root_path!r}")
+        if self.queue_limit < 1:
+            raise ServeError(f"--queue-limit must be at least 1, got {self.queue_limit}")
+        if self.mcp and importlib.util.find_spec("mcp") is None:
+            raise ServeError('--mcp needs a package that is not installed: pip install "gradio[mcp]"')
+        if self.mcp and (self.auth or self.share):
+            raise ServeError("--mcp goes without --auth and --share: programs that use these tools cannot log in")
+
+
+def users(text: str | None) -> tuple[tuple[str, str], ...]:
+    """The users of `USER:PASSWORD`, or of a file of such lines. Raises ServeError, which repeats no password."""
+    if not text:
+        return ()
+    path = Path(text)
+    lines = [text]
+    if ":" not in text or path.is_file():
+        try:
+            lines = [line for line in path.read_text().splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError):
+            raise ServeError("--auth is USER:PASSWORD or a text file of such lines") from None
+    pairs = tuple((user, password) for user, _, password in (line.partition(":") for line in lines))
+    if not pairs or not all(user and password for user, password in pairs):
+        raise ServeError("--auth is USER:PASSWORD or a text file of such lines")
+    return pairs
 
 
 class RefuseOtherSites:
@@ -39,34 +100,62 @@ class RefuseOtherSites:
             await self.app(scope, receive, send)
 
 
-def launch(page: gr.Blocks, host: str, port: int, share: bool = False) -> None:
-    """Serve `page` until interrupted. Raises OSError when the port is taken.
+@cache
+def private_uploads() -> None:
+    """Let what visitors send, and what is made for them, lie in a folder of this process, readable by its user only.
 
-    A shared page is open to the world, so it gets a user name and a password, printed here.
+    Gradio's parts ask where when they are made: call this before the first one.
     """
-    auth = None
-    if share:
-        auth = ("explorer", secrets.token_urlsafe(9))
-        print(f"The shared page asks for user name {auth[0]} and password {auth[1]}")
-    uploads = tempfile.mkdtemp(prefix="explorer-")  # readable by this user only
-    atexit.register(shutil.rmtree, uploads, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = uploads
-    page.queue(api_open=False)
+    folder = tempfile.mkdtemp(prefix="explorer-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = folder
+
+
+def settings(serving: Serving) -> dict[str, Any]:
+    """What Gradio is told wherever a page is served: by `launch`, as one page of several, in a replica."""
+    return {
+        "auth": list(serving.auth) or None,
+        "theme": Gallery(),
+        "css": assets.read("page.css"),
+        "run_history": False,  # it rewrites localStorage at every event: 10 frames a second instead of 60
+        "show_error": False,
+        "footer_links": [],
+        "allowed_paths": [],
+        "max_file_size": MAX_UPLOAD,
+        "mcp_server": serving.mcp,
+    }
+
+
+def launch(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> None:
+    """Serve `page` until interrupted, as `start` does."""
+    address = start(page, serving, shelf)
+    print(f"Domain Explorer is at {address} (stop it with Ctrl+C)", flush=True)
+    page.block_thread()
+
+
+def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
+    """Serve `page` in the background; its address. Raises OSError when the port is taken.
+
+    A shared page is open to the world, so it gets a user name and a password, printed here. The generators of `shelf`
+    have pages of their own.
+    """
+    told = settings(serving)
+    if serving.share and not serving.auth:
+        told["auth"] = [("explorer", secrets.token_urlsafe(9))]
+        print("The shared page asks for user name {} and password {}".format(*told["auth"][0]))
+    page.queue(api_open=False, max_size=serving.queue_limit)
+    middleware = [Middleware(RefuseOtherSites)]
+    if shelf is not None:
+        limits = {"root_path": serving.root_path, "queue_limit": serving.queue_limit}
+        middleware.append(Middleware(OtherPages, shelf=shelf, settings=told, **limits))
     _, address, public = page.launch(
-        server_name=host,
-        server_port=port,
-        share=share,
-        auth=auth,
-        theme=Gallery(),
-        css=assets.read("page.css"),
-        run_history=False,  # it rewrites localStorage at every event: 10 frames a second instead of 60
-        show_error=False,
-        footer_links=[],
-        allowed_paths=[],
-        max_file_size=MAX_UPLOAD,
-        app_kwargs={"middleware": [Middleware(RefuseOtherSites)]},
+        server_name=serving.host,
+        server_port=serving.port,
+        share=serving.share,
+        root_path=serving.root_path or None,
+        app_kwargs={"middleware": middleware},
         quiet=True,
         prevent_thread_lock=True,
+        **told,
     )
-    print(f"Domain Explorer is at {public or address} (stop it with Ctrl+C)", flush=True)
-    page.block_thread()
+    return public or address

@@ -27,7 +27,13 @@ def domain(kind: str, files: dict[str, Path]) -> dict[str, Any]:
         "nada": {"name": "x", **NADA},
         "nada, pictures": {"name": "x", "type": "nada", "images": folder},
         "mystyle": {"name": "x", "type": "mystyle", "folder": folder, "invert_steps": 5, "lambda_likeness": 1.0},
-        "one_shot_clip": {"name": "x", "type": "one_shot_clip", "image": f"{folder}/0.png", "search_steps": 3},
+        "one_shot_clip": {
+            "name": "x",
+            "type": "one_shot_clip",
+            "image": f"{folder}/0.png",
+            "search_steps": 3,
+            "lambda_critic": 0.1,
+        },
         "image_folder": {"name": "x", "type": "image_folder", "folder": folder},
     }[kind]
 
@@ -38,25 +44,25 @@ KINDS = ("nada", "nada, pictures", "mystyle", "one_shot_clip", "image_folder")
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "image_folder"])
 def test_a_task_lowers_its_loss(files: dict[str, Path], tmp_path: Path, kind: str) -> None:
     """Measured on the same samples before and after."""
-    changes = {"lambda_src": 0.0, "lambda_lpips": 0.1, "lambda_l2": 0.1, "lr": 0.01, "steps": 40, "anneal": 0.0}
+    changes = {"lambda_src": 0.0, "lambda_l2": 0.1, "lr": 0.01, "steps": 30, "anneal": 0.0}
     trainer = trainer_of(files["plain"], config(files["clip"], domain(kind, files), **changes), tmp_path)
 
     def loss() -> float:
-        step, trainer.step = trainer.step, 1_001  # no multiple of anything that is done every few steps
+        step, trainer.step = trainer.step, 1_000  # a step at which the one picture is aligned
         found = float(trainer.gradients(trainer.shares[0])[2]["x"])
         trainer.step = step
         return found
 
     before = loss()
-    for _ in range(40):
+    for _ in range(30):
         trainer.train_step()
     assert loss() < 0.95 * before
 
 
 def test_an_image_folder_draws_pictures_towards_it(files: dict[str, Path], tmp_path: Path) -> None:
     """An adversarial loss need not fall; the colours of the pictures must come nearer."""
-    changes = {"lambda_src": 0.0, "lambda_lpips": 0.1, "lambda_l2": 0.1, "lr": 0.005, "d_lr": 0.005}
-    settings = config(files["clip"], domain("image_folder", files), steps=80, anneal=0.0, **changes)
+    changes = {"lambda_src": 0.0, "lambda_l2": 0.1, "lr": 0.005, "d_lr": 0.005}
+    settings = config(files["clip"], domain("image_folder", files), steps=60, anneal=0.0, **changes)
     trainer = trainer_of(files["plain"], settings, tmp_path)
     pictures = trainer.studio.photos(str(files["pictures"]))
 
@@ -67,7 +73,7 @@ def test_an_image_folder_draws_pictures_towards_it(files: dict[str, Path], tmp_p
         return float((images.mean(dim=(0, 2, 3)) - pictures.mean(dim=(0, 2, 3))).norm())
 
     before = distance()
-    for _ in range(80):
+    for _ in range(60):
         trainer.train_step()
     assert distance() < 0.8 * before
 

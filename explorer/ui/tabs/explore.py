@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from explorer.edit import Edit
-from explorer.ui import assets
+from explorer.ui import assets, keeping
 from explorer.ui.pictures import answer
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-STYLES = ("explore.css", "rows.css", "stage.css", "narrow.css")
-SCRIPTS = ("dom", "state", "loop", "stage", "code", "layers", "rows", "tray", "sheets", "neighbours", "keys", "main")
+STYLES = ("explore.css", "rows.css", "stage.css", "keep.css", "narrow.css")
+SHARED = ("dom", "state", "loop", "layers", "sheets", "shots", "keep")  # with Compose
+SCRIPTS = (*SHARED, "stage", "code", "rows", "tray", "neighbours", "keys", "main")
 
 
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
@@ -32,14 +33,22 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
 
     return gr.HTML(
         value={},
-        html_template=assets.read("explore.html"),
+        html_template=template("explore.html"),
         css_template=assets.read(*STYLES),
-        js_on_load=assets.read(*(f"explore/{script}.js" for script in SCRIPTS)),
+        js_on_load=assets.read("bus.js", *(f"explore/{script}.js" for script in SCRIPTS)),
         apply_default_css=False,
         elem_id="explore",
-        server_functions=[pictures],
+        server_functions=[pictures, *keeping.functions(engine, name)],
         generator=describe(engine, name, max_px),
     )
+
+
+def template(name: str) -> str:
+    """The HTML of a panel, with the icons and the dialog that Explore and Compose share put in."""
+    html = assets.read(name)
+    for part in ("icons", "keep"):
+        html = html.replace(f"<!-- {part} -->", assets.read(f"{part}.html").strip())
+    return html
 
 
 def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // Small helpers of the panel's scripts, and the tooltips. All scripts share one function scope, in which Gradio
 // provides `element`, `props`, `server`, `trigger` and `watch`.
 
-const panel = element.querySelector(".explore");
+const panel = element.querySelector("[data-frames]");
 const find = (selector) => panel.querySelector(selector);
 const act = (name) => panel.querySelectorAll(`[data-do="${name}"]`);
 

@@ -1,5 +1,5 @@
 // What unfolds from a row: two thumbs that choose the layers which the direction moves. Shown from 1, both ends
-// included; kept as Python counts, [start, stop).
+// included; kept as Python counts, [start, stop). Explore's has a button for the strip.
 
 function createExtra(state, direction, layers, onStrip) {
   const extra = fromTemplate("extra");
@@ -33,7 +33,7 @@ function createExtra(state, direction, layers, onStrip) {
     input.addEventListener("input", () => read(input));
     input.addEventListener("change", state.commit);
   }
-  extra.querySelector("[data-row=strip]").addEventListener("click", onStrip);
+  extra.querySelector("[data-row=strip]")?.addEventListener("click", onStrip);
   show();
   return { node: extra, show };
 }

@@ -5,7 +5,7 @@ const REST = 120; // ms without a change until a picture is asked for again with
 const BATCH = 60; // ms that a batch of tiles may take, so that a drag that begins meanwhile does not wait
 const RETRIES = [500, 1000, 2000, 4000];
 
-function createLoop({ ask, onPicture, onError, onLost }) {
+function createLoop({ ask, onPictures, onError, onLost }) {
   let wanted = null;
   let jobs = []; // {name, edits, max_px, exact, done(index, uri)}
   let busy = false;
@@ -14,6 +14,7 @@ function createLoop({ ask, onPicture, onError, onLost }) {
   let rest;
   let painting = Promise.resolve(); // pictures are painted in order, while the server makes the next
 
+  // The pictures of `{edits, max_px, exact}`, one or a few, before anything else.
   function want(request) {
     clearTimeout(rest);
     wanted = request;
@@ -49,11 +50,11 @@ function createLoop({ ask, onPicture, onError, onLost }) {
     return null;
   }
   async function picture(request) {
-    const answer = await send({ edits: [request.edit], max_px: request.max_px, exact: request.exact });
+    const answer = await send(request);
     if (!answer) return; // asked for again, or for a newer one
     if (wanted === request) wanted = null;
     if (answer.error) return onError(answer.error);
-    painting = painting.then(() => onPicture(request, answer.pictures[0]));
+    painting = painting.then(() => onPictures(request, answer.pictures));
     if (!answer.exact && !wanted) rest = setTimeout(() => want({ ...request, exact: true }), REST);
   }
   async function tiles(job) {

@@ -8,15 +8,16 @@ function start(generator) {
   const stage = createStage();
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    onPicture: async (request, uri) => {
-      stage.show(await loadImage(uri), request.edit);
+    onPictures: async ({ edits }, [uri]) => {
+      stage.show(await loadImage(uri), edits[0]);
       stage.say("");
     },
     onError: stage.say,
     onLost: stage.lost,
   });
   const code = createCode(state, generator);
-  const tray = createTray(state, generator, loop, stage);
+  const shots = createShots(generator.key);
+  const tray = createTray(state, generator, loop, stage, shots);
   const rows = createRows(state, generator, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });
   const neighbours = createNeighbours(state, generator, loop, stage, code);
   let asked = "";
@@ -25,7 +26,7 @@ function start(generator) {
 
   function ask(edit) {
     const json = state.json(edit);
-    if (JSON.stringify(json) !== asked) loop.want({ edit: json, max_px: generator.max_px, exact: false });
+    if (JSON.stringify(json) !== asked) loop.want({ edits: [json], max_px: generator.max_px, exact: false });
     asked = JSON.stringify(json);
     for (const button of act("undo")) button.disabled = !state.canUndo;
     for (const button of act("redo")) button.disabled = !state.canRedo;
@@ -53,19 +54,20 @@ function start(generator) {
     const given = props.value;
     if (given?.version && JSON.stringify(given) !== JSON.stringify(state.json())) state.change(state.parse(given));
   });
-  async function save() {
-    const [uri] = await loop.all({ name: "download", edits: [state.json()], exact: true });
-    download(uri, `${generator.name}-${state.edit.latent ? "photo" : state.edit.seed}.png`);
-  }
   const compare = () => stage.compare(!stage.comparing);
 
   act("undo")[0].addEventListener("click", state.undo);
   act("redo")[0].addEventListener("click", state.redo);
   act("compare")[0].addEventListener("click", compare);
-  act("download")[0].addEventListener("click", save);
+  act("compose")[0].addEventListener("click", () => window.domainExplorer.openEdit("compose", state.json()));
+  act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
-  createKeys({ state, stage, code, rows, tray, neighbours, compare });
+  const help = () => find(".help").showModal();
+  act("help")[0].addEventListener("click", help);
+  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, "/": rows.focusSearch, "?": help, escape: neighbours.close };
+  createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();
+  createKeep({ tab: "explore", state, shots, generator, onShots: tray.showShots, say: stage.say });
   ask(state.edit);
 }
 

@@ -21,23 +21,33 @@ function editToJSON(edit, defaults) {
   return data;
 }
 
+function readJSON(storage, key) {
+  try {
+    return JSON.parse(storage.getItem(key));
+  } catch {
+    return null; // written by another program, or storage is forbidden: start afresh
+  }
+}
+
+// Where Compose keeps its own edit, and the edit that another tab shows, also while it is closed.
+const composeKey = ({ key }) => `${key}:compose`;
+const storageKeyOf = (key) => `explorer:${key}:edit`;
+
+function storedEdit(key) {
+  const stored = readJSON(sessionStorage, storageKeyOf(key));
+  return stored ? JSON.parse(stored.edit) : null;
+}
+
 function createState({ key, defaults }) {
   const listeners = [];
-  const storageKey = `explorer:${key}:edit`;
+  const storageKey = storageKeyOf(key);
   const parse = (text) => editFromJSON(JSON.parse(text), defaults);
-  const stored = readStored();
+  const stored = readJSON(sessionStorage, storageKey);
   let past = stored?.past ?? []; // JSON texts, oldest first
   let future = stored?.future ?? [];
   let committed = stored?.edit ?? JSON.stringify({ version: 1 });
   let edit = parse(committed);
 
-  function readStored() {
-    try {
-      return JSON.parse(sessionStorage.getItem(storageKey));
-    } catch {
-      return null; // written by another program, or storage is forbidden: start afresh
-    }
-  }
   function store() {
     try {
       sessionStorage.setItem(storageKey, JSON.stringify({ edit: committed, past, future }));

@@ -3,11 +3,11 @@
 const STRIPS = [7, 9, 5]; // pictures in a strip: the first number that has one at zero
 const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest factors overshoot at their ends
 const TILE = 128; // px asked for a tile
-const SNAPSHOTS = 60; // kept at most
+const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // a snapshot without its picture
 
-function createTray(state, generator, loop, stage) {
+function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");
-  const shots = find("#snapshots");
+  const shelf = find("#snapshots");
   const title = find(".strip-title");
   const isFactor = ({ group }) => group === "factors";
   let active = generator.directions.find(({ group }) => group === "domains") ?? generator.directions.filter(isFactor)[FIRST_FACTOR] ?? generator.directions[0];
@@ -54,14 +54,14 @@ function createTray(state, generator, loop, stage) {
   }
 
   function open(panelId) {
-    for (const [tab, box] of [[find("#tab-strip"), strip], [find("#tab-snapshots"), shots]]) {
+    for (const [tab, box] of [[find("#tab-strip"), strip], [find("#tab-snapshots"), shelf]]) {
       const on = box.id === panelId;
       tab.ariaSelected = String(on);
       tab.tabIndex = on ? 0 : -1;
       box.hidden = !on;
     }
     act("save-strip")[0].hidden = title.hidden = strip.hidden;
-    act("sheet")[0].hidden = shots.hidden;
+    act("sheet")[0].hidden = shelf.hidden;
     showStrip();
   }
   for (const tab of panel.querySelectorAll("[role=tab]")) {
@@ -73,61 +73,42 @@ function createTray(state, generator, loop, stage) {
     });
   }
 
-  // Snapshots: in this browser, a list per generator, shared by its pages.
-  const storageKey = `explorer:${generator.key}:snapshots`;
-  function readShots() {
-    try {
-      return JSON.parse(localStorage.getItem(storageKey)) ?? [];
-    } catch {
-      return [];
-    }
-  }
-  function writeShots(list) {
-    try {
-      localStorage.setItem(storageKey, JSON.stringify(list));
-    } catch {
-      stage.say("This browser has no room for more snapshots; delete some.");
-    }
+  function keepShots(hadRoom) {
+    if (!hadRoom) stage.say("This browser has no room for more snapshots; delete some.");
     showShots();
-  }
-  function thumbnail() {
-    const canvas = make("canvas", { width: 112, height: 112 });
-    const context = canvas.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.drawImage(stage.image, 0, 0, 112, 112);
-    return canvas.toDataURL("image/jpeg", 0.85);
   }
   function snapshot() {
     if (!stage.image) return;
-    writeShots([...readShots(), { edit: JSON.parse(panel.dataset.painted), thumb: thumbnail() }].slice(-SNAPSHOTS));
+    keepShots(shots.add(JSON.parse(panel.dataset.painted), stage.image));
     open("snapshots");
-    shots.scrollLeft = shots.scrollWidth;
+    shelf.scrollLeft = shelf.scrollWidth;
   }
   function showShots() {
-    const list = readShots();
+    const list = shots.read();
     find("#tab-snapshots .count").textContent = list.length || "";
     act("sheet")[0].disabled = list.length === 0;
     if (!list.length) {
-      shots.replaceChildren(make("p", { className: "empty", textContent: "Nothing kept yet. Press S or Snapshot to keep the picture you see; a click brings its sliders back." }));
+      shelf.replaceChildren(make("p", { className: "empty", textContent: "Nothing kept yet. Press S or Snapshot to keep the picture you see; a click brings its sliders back." }));
       return;
     }
-    shots.replaceChildren(...list.map(showShot));
+    shelf.replaceChildren(...list.map(showShot));
   }
   function showShot({ edit, thumb }, index) {
-    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}` }, make("img", { src: thumb, alt: "", draggable: false }), make("small", { textContent: `seed ${edit.seed ?? 0}` }));
+    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}` }, make("img", { src: thumb || BLANK, alt: "", draggable: false }), make("small", { textContent: `seed ${edit.seed ?? 0}` }));
     const remove = make("button", { type: "button", className: "remove", ariaLabel: `Delete snapshot ${index + 1}`, textContent: "\u00d7" });
     restore.addEventListener("click", () => state.change(state.parse(edit)));
-    remove.addEventListener("click", () => writeShots(readShots().filter((_, other) => other !== index)));
+    remove.addEventListener("click", () => keepShots(shots.write(shots.read().filter((_, other) => other !== index))));
     return make("div", { className: "shot" }, restore, remove);
   }
 
   act("snapshot")[0].addEventListener("click", snapshot);
   act("save-strip")[0].addEventListener("click", () => saveStrip(loop, generator, active, JSON.parse(stripOf), tiles.map((tile) => short(tile.strength))));
-  act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, readShots().map(({ edit }) => edit)));
+  act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, shots.read().map(({ edit }) => edit)));
   showShots();
   open("strip");
   return {
     snapshot,
+    showShots,
     refresh: showStrip,
     activate(direction, andOpen) {
       active = direction;

@@ -1,0 +1,130 @@
+"""A film along a path of edits: MP4, WebP or GIF.
+
+Between two edits the code moves along a straight line in W+, slowly at both ends; so any two edits can follow each
+other, whatever seeds, photos and directions they have. Knows nothing of how a picture is rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explorer.edit import Edit, Latent
+from explorer.export.pictures import ExportError, Render, replacing, upscaled
+
+FORMATS = (".mp4", ".webp", ".gif")
+MAX_EDITS = 64  # stops of a path
+MAX_FRAMES = 900
+MAX_FILM_PIXELS = 256 * 1024 * 1024  # of all frames of a WebP or GIF together: they are held until the end
+BATCH = 8  # frames rendered at once
+WEBP_QUALITY = 90
+
+Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [num_ws, w_dim], one an edit
+
+
+def ease(t: np.ndarray) -> np.ndarray:  # [0, 1] -> [0, 1]
+    """Smoothstep 3t^2 - 2t^3: at rest at both ends."""
+    return t * t * (3 - 2 * t)
+
+
+def along(edits: Sequence[Edit], codes: Codes, frames: int, loop: bool = True) -> list[Edit]:
+    """The edits of a film that goes from each edit to the next, `frames` frames a step, starting at rest on the first.
+
+    With `loop` a last step leads back to the first edit and ends one frame before it, so that the film can be repeated
+    without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
+    Noise is the first edit's throughout. Raises ExportError for fewer than two edits, too many, or too many frames.
+    """
+    if not 2 <= len(edits) <= MAX_EDITS:
+        raise ExportError(f"an animation goes along 2 to {MAX_EDITS} pictures, got {len(edits)}")
+    steps = len(edits) if loop else len(edits) - 1
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or frames * steps > MAX_FRAMES:
+        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {frames!r} for each of {steps} steps")
+    stops = codes(list(edits))
+    path = [_still(edits[0], stops[0])]
+    for i in range(steps):
+        here, there = stops[i], stops[(i + 1) % len(stops)]
+        path += [_still(edits[0], here + (there - here) * t) for t in ease(np.arange(1, frames + 1) / frames)]
+    return path[:-1] if loop else path
+
+
+def _still(first: Edit, code: np.ndarray) -> Edit:
+    """An edit that is nothing but a code: it has been truncated, projected and moved already."""
+    return Edit(latent=Latent.of(code), project=False, noise_mode=first.noise_mode, noise_seed=first.noise_seed)
+
+
+def write_animation(
+    path: str | Path,
+    edits: Sequence[Edit],
+    render: Render,
+    fps: int = 25,
+    px: int | None = None,
+    loop: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Render `edits` and write them as a film, by the ending of `path`; `progress` gets the fraction done.
+
+    `px` enlarges or shrinks the frames. MP4 (H.264) has even sides: an odd one loses its last row. WebP and GIF repeat
+    for ever with `loop`. Raises ExportError for another ending, a frame rate outside 1 to 60 or too many pixels.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise ExportError(f"an animation is written as {', '.join(FORMATS)}; {path.name!r} ends otherwise")
+    if isinstance(fps, bool) or not isinstance(fps, int) or not 1 <= fps <= 60:
+        raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
+    if not 1 <= len(edits) <= MAX_FRAMES + 1:
+        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames, got {len(edits)}")
+    frames = _frames(edits, render, px, progress)
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".mp4":
+            _write_mp4(temporary, frames, fps)
+        else:
+            _write_pillow(temporary, frames, len(edits), fps, loop)
+    return path
+
+
+def _frames(
+    edits: Sequence[Edit], render: Render, px: int | None, progress: Callable[[float], None] | None
+) -> Iterator[np.ndarray]:
+    for start in range(0, len(edits), BATCH):
+        for picture in render(list(edits[start : start + BATCH])):
+            yield upscaled(picture, px)
+        if progress is not None:
+            progress(min(start + BATCH, len(edits)) / len(edits))
+
+
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> None:
+    import imageio_ffmpeg  # it looks for its program when imported
+
+    first = next(frames)
+    height, width = (side - side % 2 for side in first.shape[:2])
+    if min(height, width) < 2:
+        raise ExportError("an MP4 needs pictures of at least 2 x 2 px")
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, codec="libx264", quality=8, macro_block_size=2, ffmpeg_log_level="error"
+    )
+    writer.send(None)
+    try:
+        for frame in chain([first], frames):
+            writer.send(np.ascontiguousarray(frame[:height, :width]))
+    finally:
+        writer.close()
+
+
+def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool) -> None:
+    first = next(frames)
+    if first.size // 3 * count > MAX_FILM_PIXELS:
+        raise ExportError(
+            f"{count} frames of this size are too much for {path.suffix}: write an .mp4, or a smaller one"
+        )
+    images = [Image.fromarray(frame) for frame in chain([first], frames)]
+    options: dict[str, Any] = {"duration": round(1000 / fps), "loop": 0 if loop else 1}
+    if path.suffix.lower() == ".webp":
+        options |= {"quality": WEBP_QUALITY, "method": 3}
+    elif not loop:
+        del options["loop"]  # a GIF without the entry plays once
+    images[0].save(path, save_all=True, append_images=images[1:], **options)

@@ -1,0 +1,93 @@
+"""A session as one JSON file: the edits that the tabs show and the snapshots, of one generator.
+
+Version 1 held one edit and bare edits as snapshots; it is still read. Knows neither tabs nor pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from explorer.edit import Edit
+from explorer.keep.kept import KeepError, json_object
+
+VERSION = 2
+MAX_BYTES = 32 * 2**20
+MAX_SNAPSHOTS = 1000
+THUMB_START = ("data:image/jpeg;base64,", "data:image/png;base64,")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An edit and its small picture as a data URI, empty where there is none."""
+
+    edit: Edit
+    thumb: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """`edits` by tab, `snapshots` oldest first; both of the generator called `generator`."""
+
+    generator: str
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    snapshots: Sequence[Snapshot] = ()
+
+    def to_text(self) -> str:
+        """JSON text of the current version."""
+        data = {
+            "version": VERSION,
+            "generator": self.generator,
+            "edits": {tab: edit.to_json() for tab, edit in self.edits.items()},
+            "snapshots": [{"edit": shot.edit.to_json(), "thumb": shot.thumb} for shot in self.snapshots],
+        }
+        return json.dumps(data, indent=1)
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> Session:
+        """What this or an older version of the program wrote. Raises `KeepError` or `EditError` on anything else."""
+        if len(text) > MAX_BYTES:
+            raise KeepError(f"This session file is larger than {MAX_BYTES // 2**20} MB.")
+        data = json_object(text, "this session file")
+        version = data.get("version")
+        if version not in (1, VERSION) or "snapshots" not in data:
+            newer = isinstance(version, int) and version > VERSION
+            raise KeepError(
+                f"This session has version {version}, this program reads up to {VERSION}: update it."
+                if newer
+                else "This is no session file: choose one that was saved here."
+            )
+        return cls._read(_from_version_1(data) if version == 1 else data)
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Session:
+        generator, edits, shots = (data.get(name) for name in ("generator", "edits", "snapshots"))
+        if not isinstance(generator, str) or not isinstance(edits, dict) or not isinstance(shots, list):
+            raise KeepError("This session file is damaged: it needs a generator, edits and snapshots.")
+        if len(shots) > MAX_SNAPSHOTS:
+            raise KeepError(f"This session has {len(shots)} snapshots; at most {MAX_SNAPSHOTS} are read.")
+        return cls(
+            generator,
+            {tab: Edit.from_json(edit) for tab, edit in edits.items()},
+            tuple(_snapshot(shot) for shot in shots),
+        )
+
+
+def _from_version_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    """`{generator, edit, snapshots: [edit, ...]}` as version 2."""
+    shots = data["snapshots"] if isinstance(data["snapshots"], list) else []
+    return {
+        "generator": data.get("generator"),
+        "edits": {"explore": data["edit"]} if "edit" in data else {},
+        "snapshots": [{"edit": edit, "thumb": ""} for edit in shots],
+    }
+
+
+def _snapshot(data: Any) -> Snapshot:
+    if not isinstance(data, dict):
+        raise KeepError("This session file is damaged: a snapshot is an edit and its small picture.")
+    thumb = data.get("thumb")
+    is_picture = isinstance(thumb, str) and thumb.startswith(THUMB_START)
+    return Snapshot(Edit.from_json(data.get("edit")), thumb if is_picture else "")

@@ -1,0 +1,67 @@
+// Puts the parts together: a change of the weights asks for pictures; weights at rest are kept and shown on the boards.
+
+function start(generator) {
+  const bus = window.domainExplorer;
+  const state = createState({ ...generator, key: composeKey(generator) });
+  const stage = createStage();
+  const loop = createLoop({
+    ask: (request) => server.pictures(request),
+    onPictures: async ({ edits }, uris) => {
+      stage.show(await Promise.all(uris.map(loadImage)), edits[0]);
+      stage.say("");
+    },
+    onError: stage.say,
+    onLost: stage.lost,
+  });
+  const shots = createShots(generator.key);
+  const picks = createPicks(state, generator);
+  const code = createCode(state);
+  const views = createViews(state, generator, picks, loop, stage);
+  const count = () => (state.edit.latent ? 1 : Number(find("[name=seeds]:checked").value));
+  const MORE_PX = 256; // px asked for each of several pictures
+  let asked = "";
+
+  function ask(edit) {
+    const seeds = Array.from({ length: count() }, (_, index) => (edit.seed + index) % (LARGEST_SEED + 1));
+    const edits = seeds.map((seed) => state.json({ ...edit, seed }));
+    const max_px = edits.length > 1 ? Math.min(MORE_PX, generator.max_px ?? MORE_PX) : generator.max_px;
+    if (JSON.stringify(edits) !== asked) loop.want({ edits, max_px, exact: false });
+    asked = JSON.stringify(edits);
+    act("undo")[0].disabled = !state.canUndo;
+    act("redo")[0].disabled = !state.canRedo;
+    showHint(edit);
+    views.refresh();
+  }
+  function showHint({ strengths }) {
+    const none = picks.domains.length === 0;
+    find(".hint").hidden = strengths.size > 0;
+    find(".hint p").textContent = none
+      ? "There are no domains to add up yet. Teach this generator one, open one that has some, or try two factors."
+      : "Choose domains on the right; their sum is painted here.";
+    act("teach")[0].hidden = !none || !bus.hasTab("teach");
+  }
+  function snapshot() {
+    if (!stage.image) return;
+    const kept = shots.add(JSON.parse(panel.dataset.painted), stage.image);
+    const button = act("snapshot")[0].querySelector("span");
+    if (!kept) return stage.say("This browser has no room for more snapshots; delete some in Explore.");
+    button.textContent = "Kept";
+    setTimeout(() => { button.textContent = "Snapshot"; }, 1200);
+  }
+  async function equalise() {
+    const answer = await server.equalise({ edit: state.json() });
+    if (!answer || answer.error) return stage.say(answer?.error ?? "The server does not answer. Try again in a moment.");
+    state.change({ strengths: new Map([...state.edit.strengths, ...answer.strengths]) });
+  }
+
+  const actions = { undo: state.undo, redo: state.redo, snapshot, equalise, try: picks.tryTwo, teach: () => bus.openTab("teach"), explore: () => bus.openEdit("explore", state.json()) };
+  for (const [name, action] of Object.entries(actions)) act(name)[0].addEventListener("click", action);
+  for (const radio of panel.querySelectorAll("[name=seeds]")) radio.addEventListener("change", () => ask(state.edit));
+  state.onChange(ask);
+  createKeys({ state, letters: { r: code.random, s: snapshot } });
+  createTips();
+  createKeep({ tab: "compose", state, shots, generator, onShots: () => {}, say: stage.say });
+  ask(state.edit);
+}
+
+start(props.generator);

@@ -1,0 +1,157 @@
+// The boards beside the live picture: a grid over two or three of the picked directions, all pairs of domains, and the
+// other ways to combine domains. Filled while nothing moves; a tile is an edit, and a click goes there.
+
+const TILE = 160; // px asked for a tile
+const STEPS = 5; // of an axis
+const PAIR_WEIGHT = 0.7; // of both domains of a pair
+
+const amounts = ({ group }, count) => Array.from({ length: count }, (_, i) => (group === "factors" ? -2 + (4 * i) / (count - 1) : i / (count - 1)));
+const withWeights = (edit, pairs) => ({ ...edit, strengths: new Map([...edit.strengths, ...pairs]) });
+
+function createViews(state, generator, picks, loop, stage) {
+  const board = find(".board");
+  const axes = Object.fromEntries(["x", "y", "z"].map((name) => [name, find(`[name=${name}]`)]));
+  let view = "picture";
+  let shown = ""; // what the board shows, as JSON
+  let cells = []; // {edit, caption, image} in the order asked for
+  let columns = 1;
+
+  const showCount = ({ latent }) => { find(".count").hidden = view !== "picture" || Boolean(latent); }; // a photo has no next one
+  function open(name) {
+    view = panel.dataset.view = name;
+    for (const tab of panel.querySelectorAll(".views [role=tab]")) {
+      const on = tab.dataset.to === name;
+      tab.ariaSelected = String(on);
+      tab.tabIndex = on ? 0 : -1;
+    }
+    find(".stage").hidden = name !== "picture";
+    board.hidden = name === "picture";
+    find(".axes").hidden = name !== "grid";
+    act("sheet")[0].hidden = name === "picture";
+    showCount(state.edit);
+    shown = "";
+    loop.cancel("board");
+    refresh();
+  }
+  for (const tab of panel.querySelectorAll(".views [role=tab]")) {
+    tab.addEventListener("click", () => open(tab.dataset.to));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
+      const next = step && tab[step];
+      if (next) { open(next.dataset.to); next.focus(); }
+    });
+  }
+
+  function refresh() {
+    if (view === "picture" || !state.atRest) return;
+    const fill = { grid: showGrid, pairs: showPairs, ways: showWays }[view];
+    const now = JSON.stringify([view, state.json(), ...Object.values(axes).map(({ value }) => value)]);
+    if (now === shown) return;
+    shown = now;
+    fill();
+  }
+  function empty(text) {
+    cells = [];
+    loop.cancel("board");
+    board.replaceChildren(make("p", { className: "empty", textContent: text }));
+  }
+  function createCell(edit, caption) {
+    const image = make("img", { alt: "", draggable: false });
+    const node = make("button", { type: "button", className: "cell", title: caption, ariaLabel: caption }, image);
+    node.classList.toggle("here", JSON.stringify(state.json(edit)) === JSON.stringify(state.json()));
+    node.addEventListener("click", () => state.change(edit));
+    cells.push({ edit, caption, image });
+    return node;
+  }
+  function ask() {
+    const images = cells.map(({ image }) => image);
+    loop.later({ name: "board", edits: cells.map(({ edit }) => state.json(edit)), max_px: TILE, done: (index, uri) => { images[index].src = uri; } });
+  }
+  const label = (text, className = "") => make("span", { textContent: text, title: text, className });
+  function figure(caption, count, ...children) {
+    const grid = make("div", { className: "cells" }, ...children);
+    grid.style.setProperty("--columns", count);
+    return make("figure", {}, ...(caption ? [make("figcaption", { textContent: caption })] : []), grid);
+  }
+
+  // The axes are the first directions picked, until others are chosen.
+  function showAxes() {
+    const picked = picks.picked();
+    Object.values(axes).forEach((select, index) => {
+      const none = index === 2 ? [make("option", { value: "", textContent: "one" })] : [];
+      const before = select.value;
+      select.replaceChildren(...none, ...picked.map(({ id, label: text }) => make("option", { value: String(id), textContent: text })));
+      const standard = String(picked[index]?.id ?? "");
+      select.value = picked.some(({ id }) => String(id) === before) || (index === 2 && before === "" && select.dataset.chosen) ? before : standard;
+    });
+    const of = (select) => picked.find(({ id }) => String(id) === select.value);
+    return [of(axes.x), of(axes.y), of(axes.z)];
+  }
+  function showGrid() {
+    let [x, y, z] = showAxes();
+    if (!x || !y) return empty("Pick two domains or factors on the right: they become the two sides of a grid. A third one gives several grids.");
+    if (y.id === x.id) y = picks.picked().find(({ id }) => id !== x.id);
+    axes.y.value = String(y.id);
+    if (z?.id === x.id || z?.id === y.id) z = undefined;
+    axes.z.value = z ? String(z.id) : "";
+    cells = [];
+    columns = STEPS;
+    const grids = (z ? amounts(z, 3) : [null]).map((at) => {
+      const edit = z ? withWeights(state.edit, [[z.id, at]]) : state.edit;
+      const head = [label(""), ...amounts(x, STEPS).map((value) => label(short(value)))];
+      const lines = amounts(y, STEPS).flatMap((down) => [label(short(down), "side"), ...amounts(x, STEPS).map((across) =>
+        createCell(withWeights(edit, [[x.id, across], [y.id, down]]), `${x.label} ${short(across)}, ${y.label} ${short(down)}${z ? `, ${z.label} ${short(at)}` : ""}`))]);
+      return figure(`Across: ${x.label}. Down: ${y.label}.${z ? ` ${z.label} ${short(at)}` : ""}`, STEPS, ...head, ...lines);
+    });
+    board.replaceChildren(make("div", { className: `sheets ${z ? "three" : "one"}` }, ...grids));
+    ask();
+  }
+  function showPairs() {
+    const all = picks.domains;
+    if (all.length < 2) return empty("Pairs need a generator with two domains or more. Teach it some in the Teach tab.");
+    cells = [];
+    columns = all.length;
+    const bare = { ...state.edit, strengths: new Map(), layers: new Map() };
+    const cell = (a, b) => {
+      const pairs = a === b ? [[a.id, 1]] : [[a.id, PAIR_WEIGHT], [b.id, PAIR_WEIGHT]];
+      return createCell({ ...bare, strengths: new Map(pairs) }, a === b ? `${a.label} alone` : `${a.label} and ${b.label}`);
+    };
+    const lines = all.flatMap((a) => [label(a.label, "side"), ...all.map((b) => cell(a, b))]);
+    const sheet = make("div", { className: "sheets pairs" }, figure(`Both at ${PAIR_WEIGHT}; on the diagonal, each alone at 1.`, all.length, label(""), ...all.map((b) => label(b.label)), ...lines));
+    sheet.style.setProperty("--columns", all.length);
+    board.replaceChildren(sheet);
+    ask();
+  }
+  async function showWays() {
+    const picked = picks.picked().filter(({ id }) => state.edit.strengths.get(id));
+    if (picked.length < 2) return empty("Pick two domains on the right: here their sum is shown beside the other ways to combine them.");
+    const mine = shown;
+    const answer = await server.ways({ edit: state.json(), max_px: generator.max_px });
+    if (mine !== shown) return;
+    if (!answer || answer.error) return empty(answer?.error ?? "The server does not answer. Try again in a moment.");
+    cells = [];
+    columns = answer.ways.length;
+    const figures = answer.ways.map(({ name, note, picture }) => {
+      const image = make("img", { src: picture, alt: name, draggable: false });
+      cells.push({ caption: name, image });
+      return make("figure", {}, image, make("figcaption", {}, make("b", { textContent: name }), note));
+    });
+    board.replaceChildren(make("div", { className: "sheets beside" }, ...figures));
+  }
+
+  // What the board shows as one picture, in the model's size.
+  async function save() {
+    if (!cells.length) return;
+    const captions = cells.map(({ caption }) => caption);
+    const edits = cells.map(({ edit }) => edit && state.json(edit));
+    const uris = edits[0] ? await loop.all({ name: "save", edits, exact: true }) : cells.map(({ image }) => image.src);
+    download(await composeSheet(uris, captions, columns), `${generator.name}-${view}.png`);
+  }
+  for (const [name, select] of Object.entries(axes)) {
+    select.addEventListener("change", () => { select.dataset.chosen = name; refresh(); });
+  }
+  act("sheet")[0].addEventListener("click", save);
+  state.onChange(showCount);
+  open("picture");
+  return { refresh };
+}

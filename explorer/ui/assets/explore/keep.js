@@ -1,0 +1,113 @@
+// Keeping an edit: the picture that carries it, a link, a session; and opening them again, also by dropping a file.
+// The server writes and reads all of them, so that there is one place which knows the formats.
+
+const LARGEST_FILE = 20 * 2 ** 20; // bytes; the server refuses more
+const OPTIONS = "explorer:keep";
+
+function createKeep({ tab, state, shots, generator, onShots, say }) {
+  const bus = window.domainExplorer;
+  const dialog = find(".keep");
+  const trouble = find(".keep-trouble");
+  const format = dialog.querySelector("[name=format]");
+  const settings = dialog.querySelector("[name=settings]");
+  const link = dialog.querySelector("[name=link]");
+  const file = dialog.querySelector("[type=file]");
+  const note = find(".link-note");
+  const noteText = note.textContent;
+
+  // A sentence where it is seen: in the dialog, or over the picture.
+  function complain(text) {
+    trouble.textContent = dialog.open ? text : "";
+    trouble.hidden = !trouble.textContent;
+    if (!dialog.open) say(text);
+  }
+  async function ask(name, request) {
+    const answer = (await server[name](request)) ?? { error: "The server does not answer. Try again in a moment." };
+    complain(answer.error ?? "");
+    return answer;
+  }
+  async function save() {
+    const answer = await ask("save_picture", { edit: state.json(), format: format.value, settings: settings.checked });
+    const ending = format.value === "jpeg" ? "jpg" : format.value;
+    if (answer.file) download(answer.file, `${generator.name}-${state.edit.latent ? "photo" : state.edit.seed}.${ending}`);
+  }
+  async function open() {
+    link.value = "";
+    note.textContent = noteText;
+    complain("");
+    dialog.showModal();
+    const answer = await server.link({ edit: state.json() });
+    act("copy-link")[0].disabled = !answer?.text;
+    if (answer?.text) link.value = `${location.origin}${location.pathname}?edit=${answer.text}${tab === "explore" ? "" : `&tab=${tab}`}`;
+    else note.textContent = answer?.error ?? "The server does not answer. Try again in a moment.";
+  }
+  async function copy() {
+    link.select();
+    try {
+      await navigator.clipboard.writeText(link.value);
+      note.textContent = "Copied.";
+    } catch {
+      note.textContent = "The link is selected: copy it with Ctrl+C."; // the browser allows it on secure pages only
+    }
+  }
+  async function saveSession() {
+    const edits = { explore: storedEdit(generator.key), compose: storedEdit(composeKey(generator)), [tab]: state.json() };
+    const known = Object.entries(edits).filter(([, edit]) => edit);
+    const answer = await ask("save_session", { edits: Object.fromEntries(known), snapshots: shots.read() });
+    if (!answer.text) return;
+    const uri = URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
+    download(uri, `${generator.name}-session.json`);
+    setTimeout(() => URL.revokeObjectURL(uri), 60000);
+  }
+
+  async function restore(request) {
+    const answer = await ask("restore", request);
+    if (answer.error) return;
+    dialog.close();
+    if (answer.edit) return state.change(state.parse(answer.edit));
+    for (const [to, edit] of Object.entries(answer.edits)) bus.hand(to, edit);
+    if (!shots.merge(answer.snapshots)) say("This browser has no room for all snapshots; delete some.");
+    onShots();
+  }
+  async function openFile(chosen) {
+    if (!chosen) return;
+    if (chosen.size > LARGEST_FILE) return complain("This file is larger than 20 MB, which no picture or session of this page is.");
+    if (/json$/.test(chosen.type) || chosen.name.endsWith(".json")) await restore({ session: await chosen.text() });
+    else await restore({ picture: await readAsURI(chosen) });
+  }
+
+  const hasFile = (event) => event.dataTransfer?.types.includes("Files");
+  const showDrop = (on) => { find(".drop-here").hidden = !on; };
+  panel.addEventListener("dragover", (event) => hasFile(event) && (event.preventDefault(), showDrop(true)));
+  panel.addEventListener("dragleave", (event) => panel.contains(event.relatedTarget) || showDrop(false));
+  panel.addEventListener("drop", (event) => {
+    if (!hasFile(event)) return;
+    event.preventDefault();
+    showDrop(false);
+    openFile(event.dataTransfer.files[0]);
+  });
+  file.addEventListener("change", async () => { await openFile(file.files[0]); file.value = ""; });
+
+  const options = readJSON(localStorage, OPTIONS) ?? {};
+  format.value = options.format ?? "png";
+  settings.checked = options.settings ?? true;
+  for (const input of [format, settings]) {
+    input.addEventListener("change", () => localStorage.setItem(OPTIONS, JSON.stringify({ format: format.value, settings: settings.checked })));
+  }
+  const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click() };
+  for (const [name, action] of Object.entries(actions)) for (const button of act(name)) button.addEventListener("click", action);
+
+  bus.receive(tab, panel, (edit) => state.change(state.parse(edit)));
+  const text = bus.takeLink(tab);
+  if (text) restore({ link: text });
+  else if (bus.link) bus.openTab(bus.link.tab);
+}
+
+function readAsURI(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(`data:;${reader.result.slice(reader.result.indexOf("base64,"))}`);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}

@@ -1,0 +1,79 @@
+// Small helpers of the panel's scripts, and the tooltips. All scripts share one function scope, in which Gradio
+// provides `element`, `props` and `server`.
+
+const panel = element.querySelector(".invert");
+const find = (selector) => panel.querySelector(selector);
+const act = (name) => [...panel.querySelectorAll(`[data-do="${name}"]`)];
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+function make(tag, attributes = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), attributes);
+  node.append(...children);
+  return node;
+}
+
+function draw(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function fromTemplate(name) {
+  return find(`.${name}-template`).content.firstElementChild.cloneNode(true);
+}
+
+// One sentence in a place made for it; none hides the place. The same sentence again is not read aloud again.
+function say(place, text) {
+  if (place.textContent !== (text || "")) place.textContent = text || "";
+  place.hidden = !text;
+}
+
+function onClick(name, listener) {
+  for (const button of act(name)) button.addEventListener("click", listener);
+}
+
+function download(uri, name) {
+  make("a", { href: uri, download: name }).click();
+}
+
+function readAsURI(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+// "3 min", "20 s": as exact as a person needs.
+function duration(seconds) {
+  return seconds < 90 ? `${Math.max(Math.round(seconds), 1)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+// One tooltip for all `[data-tip]`, in the browser's top layer so that no scrolling box cuts it off.
+function createTips() {
+  const tip = find(".tip");
+  let timer;
+  function show(target) {
+    tip.textContent = target.dataset.tip;
+    tip.showPopover();
+    const at = target.getBoundingClientRect();
+    const box = tip.getBoundingClientRect();
+    const below = at.bottom + 8 + box.height < innerHeight;
+    tip.style.left = `${clamp(at.left + at.width / 2 - box.width / 2, 8, innerWidth - box.width - 8)}px`;
+    tip.style.top = `${below ? at.bottom + 8 : at.top - box.height - 8}px`;
+  }
+  function hide() {
+    clearTimeout(timer);
+    if (tip.matches(":popover-open")) tip.hidePopover();
+  }
+  function over(event) {
+    const target = event.target.closest?.("[data-tip]");
+    hide();
+    if (target) timer = setTimeout(() => target.isConnected && show(target), event.type === "focusin" ? 0 : 450);
+  }
+  panel.addEventListener("pointerover", over);
+  panel.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && over(event));
+  for (const name of ["pointerleave", "pointerdown", "focusout", "keydown"]) panel.addEventListener(name, hide);
+}

@@ -1,0 +1,44 @@
+// Puts the parts together: the session's state decides what is seen.
+
+function start(studio) {
+  const shared = (window.domainExplorer ??= {});
+  const session = (shared.inverting ??= createSession(studio));
+  const settings = createSettings(session, studio);
+  const go = createGo(session);
+  const parts = [
+    createFrame(session), createPhoto(session, studio), createCourse(session, settings), createResult(session, studio, go), createPast(session),
+    createBlend(session, studio, go),
+  ];
+  const compare = createCompare();
+  createCamera(session);
+  createTips();
+
+  function phaseOf({ job, result, photo, camera }) {
+    if (job) return "working";
+    if (camera) return "camera";
+    if (result) return "result";
+    return photo ? "photo" : "empty";
+  }
+  let plotted = null;
+  function show(state) {
+    const { job, result } = state;
+    const phase = phaseOf(state);
+    panel.dataset.phase = phase;
+    const places = { ".welcome": "empty", ".camera": "camera", ".photo": "photo", ".framing": "photo", ".course": "working", ".outcome": "result" };
+    for (const [place, of] of Object.entries(places)) find(place).hidden = phase !== of;
+    find(".compare").hidden = !["working", "result"].includes(phase);
+    say(find(".trouble"), state.trouble);
+    say(find(".busy"), state.busy);
+    settings.show();
+    for (const part of parts) part(state);
+    if (phase === "working") compare(job.target, job.picture);
+    if (phase === "result") compare(result.target, result.picture);
+    const trace = phase === "working" ? job.trace : phase === "result" ? result.trace : [];
+    if (trace !== plotted) showPlots(trace);
+    plotted = trace;
+    panel.dataset.looks = Number(panel.dataset.looks) + 1;
+  }
+  session.attach(server, show);
+}
+
+start(props.generator);

@@ -1,0 +1,31 @@
+// The results of this session as thumbnails: a click brings one back.
+
+function createPast(session) {
+  const tiles = find(".past .tiles");
+  const empty = tiles.firstElementChild;
+  let shown = null;
+
+  function title({ name, settings }) {
+    return name ?? METHOD_TEXTS[settings?.method]?.[0] ?? "Photo";
+  }
+  function tile(result, index) {
+    const image = make("img", { src: result.picture, alt: "", draggable: false });
+    const open = make("button", { type: "button", ariaLabel: `Result ${index + 1}: ${title(result)}` }, image, make("small", { textContent: title(result) }));
+    open.addEventListener("click", () => {
+      const { blend, result: here } = session.state;
+      if (blend === "pick" && result.id !== here.id) session.set({ blend: result });
+      else session.reopen(result);
+    });
+    const close = draw("svg", {}, draw("use", { href: "#v-close" }));
+    const remove = make("button", { type: "button", className: "remove", ariaLabel: `Remove result ${index + 1}` }, close);
+    remove.addEventListener("click", () => session.set({ past: session.state.past.filter(({ id }) => id !== result.id) }));
+    const node = make("div", { className: "tile" }, open, remove);
+    node.dataset.id = result.id;
+    return node;
+  }
+  return function show({ past, result }) {
+    if (past !== shown) tiles.replaceChildren(...(past.length ? past.map(tile) : [empty]));
+    shown = past;
+    for (const node of tiles.querySelectorAll(".tile")) node.classList.toggle("here", node.dataset.id === result?.id);
+  };
+}

@@ -1,0 +1,73 @@
+// Where a photo comes from: a file, a drop, the clipboard or the example; and what was found on it.
+
+function createPhoto(session, studio) {
+  const [photoFile, latentFile] = [find(".photo-file"), find(".latent-file")];
+  const area = find(".area");
+  const gone = new AbortController(); // Gradio throws the panel away when another tab is opened
+  const { signal } = gone;
+  const isLatent = (name) => /[.](safetensors|npy|pt)$/i.test(name);
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const megabytes = Math.round(studio.max_bytes / 2 ** 20);
+
+  async function takeFile(file) {
+    if (!file) return;
+    if (file.size > studio.max_bytes) {
+      return session.set({ trouble: `${file.name} is too large: choose a file of at most ${megabytes} MB.` });
+    }
+    if (!file.size) return session.set({ trouble: `${file.name} is empty: choose another file.` });
+    let uri;
+    try {
+      uri = await readAsURI(file);
+    } catch {
+      return session.set({ trouble: `${file.name} cannot be read: choose it again.` });
+    }
+    if (isLatent(file.name)) await session.loadLatent(file.name, uri);
+    else await session.takePhoto(uri);
+  }
+  for (const input of [photoFile, latentFile]) {
+    input.addEventListener("change", () => {
+      takeFile(input.files[0]);
+      input.value = ""; // the same file may be chosen again
+    });
+  }
+  onClick("choose", () => photoFile.click());
+  onClick("load-latent", () => latentFile.click());
+  onClick("example", () => session.takePhoto(null));
+  onClick("as-is", () => session.set({ box: session.state.photo.centre }));
+  onClick("next-face", () => {
+    const { box, photo: { faces } } = session.state;
+    const at = faces.findIndex((face) => same(face, box));
+    session.set({ box: faces[(at + 1) % faces.length] });
+  });
+
+  panel.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    area.classList.add("over");
+  });
+  panel.addEventListener("dragleave", (event) => panel.contains(event.relatedTarget) || area.classList.remove("over"));
+  panel.addEventListener("drop", (event) => {
+    event.preventDefault();
+    area.classList.remove("over");
+    takeFile(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => {
+    if (!panel.isConnected) return gone.abort();
+    const file = [...event.clipboardData.files][0];
+    if (file && panel.offsetParent !== null) takeFile(file);
+  }, { signal });
+
+  return function show({ photo, box }) {
+    if (!photo) return;
+    const image = find(".photo img");
+    if (image.src !== photo.uri) image.src = photo.uri;
+    const count = photo.faces.length;
+    const found = count === 0 ? "No face was found, so the middle of the photo is used. Drag the frame to change it."
+      : count === 1 ? "One face was found. Drag the frame to change it."
+      : `${count} faces were found. Drag the frame to change it.`;
+    const asIs = same(box, photo.centre);
+    find(".faces").textContent = asIs && count ? "The photo is used as it is, cut to a square." : found;
+    act("next-face")[0].hidden = !count || (count === 1 && same(box, photo.faces[0]));
+    act("next-face")[0].textContent = count === 1 ? "Back to the face" : "Next face";
+    act("as-is")[0].hidden = asIs;
+  };
+}

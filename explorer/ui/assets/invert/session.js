@@ -1,0 +1,114 @@
+// What outlives the panel, which Gradio throws away when another tab is opened: the photo, the search that runs on, and
+// the results of this session. The state is one object, never changed in place; the panel on the page shows it.
+
+const LOOKS = 300; // ms between looks at a search
+const MOST_PAST = 24;
+const PAST = "explorer:invert:past";
+const NO_ANSWER = "The server does not answer. Trying again.";
+
+function createSession(studio) {
+  const key = `${PAST}:${studio.name}:${studio.resolution}`;
+  const past = readPast();
+  const photos = new Map(); // of results, until a reload
+  let state = { photo: null, box: null, job: null, result: null, trouble: "", busy: "", form: null, blend: null, past };
+  let show = () => {};
+  let server = null;
+
+  function readPast() {
+    try {
+      return JSON.parse(sessionStorage.getItem(key)) ?? [];
+    } catch {
+      return [];
+    }
+  }
+  function storePast(list) {
+    for (let kept = list; kept.length; kept = kept.slice(0, -1)) {
+      try {
+        return sessionStorage.setItem(key, JSON.stringify(kept));
+      } catch {
+        // full: the oldest are forgotten at a reload
+      }
+    }
+    sessionStorage.removeItem(key);
+  }
+  function set(change) {
+    state = { ...state, ...change };
+    if (change.past) storePast(change.past);
+    show(state);
+  }
+  async function ask(name, request) {
+    try {
+      return (await server[name](request)) ?? { lost: true, error: NO_ANSWER };
+    } catch {
+      return { lost: true, error: NO_ANSWER };
+    }
+  }
+  // Asks with a word of what is happening; an answer that is a complaint is shown.
+  async function askAloud(busy, name, request) {
+    set({ busy, trouble: "" });
+    const answer = await ask(name, request);
+    set({ busy: "", trouble: answer.error ?? "" });
+    return answer.error ? null : answer;
+  }
+  async function takePhoto(uri) {
+    if (state.job) return set({ trouble: "A photo is being rebuilt. Stop it first, or wait until it is done." });
+    const answer = await askAloud("Looking for a face", "photo", { photo: uri });
+    if (!answer) return;
+    const { photo, width, height, faces, centre } = answer;
+    set({ photo: { uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, blend: null });
+  }
+  async function start(settings) {
+    const { photo, box } = state;
+    const answer = await askAloud("Sending the photo", "start", { photo: photo.uri, box, settings });
+    if (!answer) return;
+    const job = { id: answer.id, target: answer.target, state: "waiting", ahead: 0, step: 0, steps: 0, trace: [] };
+    set({ job: { ...job, photo, box, settings, secondsLeft: null, picture: null, stopping: false } });
+    follow(answer.id);
+  }
+  async function follow(id) {
+    while (state.job?.id === id) {
+      const answer = await ask("look", { id, seen: state.job.trace.length, hidden: document.hidden });
+      if (state.job?.id !== id) return;
+      if (answer.lost) set({ trouble: answer.error });
+      else take(answer);
+      await new Promise((resolve) => setTimeout(resolve, LOOKS));
+    }
+  }
+  function take(answer) {
+    const { job } = state;
+    if (answer.error) return set({ job: null, trouble: answer.error });
+    const trace = [...job.trace, ...(answer.trace ?? [])];
+    const { step = 0, steps = 0, ahead, picture = job.picture, seconds_left: secondsLeft = null } = answer;
+    const now = { ...job, trace, step, steps, ahead, picture, secondsLeft, state: answer.state };
+    if (!["done", "stopped"].includes(answer.state)) return set({ job: now, trouble: "" });
+    if (!answer.result) return set({ job: null, trouble: "" }); // stopped before its turn came
+    const { photo, box, target, settings } = now;
+    keep({ ...answer.result, photo, box, target, trace, settings, step, steps, stopped: answer.state === "stopped" });
+  }
+  // A result is shown and kept, over a reload too; the whole photo is not, since the browser has no room for many.
+  function keep({ photo = null, ...rest }) {
+    const result = { id: crypto.randomUUID?.() ?? String(Math.random()), ...rest };
+    photos.set(result.id, photo);
+    set({ job: null, trouble: "", blend: null, photo, result, past: [result, ...state.past].slice(0, MOST_PAST) });
+  }
+  function reopen(result) {
+    if (!state.job) set({ result, blend: null, photo: photos.get(result.id) ?? null, box: result.box, trouble: "" });
+  }
+  async function stop() {
+    if (!state.job) return;
+    set({ job: { ...state.job, stopping: true } });
+    await ask("stop", { id: state.job.id });
+  }
+  async function loadLatent(name, data) {
+    const answer = await askAloud("Reading the latent", "load_latent", { name, data });
+    if (answer) keep({ ...answer, target: null, trace: [], settings: null, name });
+  }
+  return {
+    set, ask, askAloud, takePhoto, start, stop, reopen, loadLatent,
+    attach(newServer, newShow) {
+      [server, show] = [newServer, newShow];
+      show(state);
+    },
+    get state() { return state; },
+  };
+}

@@ -1,0 +1,98 @@
+// The Model tab: facts of the loaded generator, one small picture a domain, and the way to another generator.
+
+const panel = element.querySelector(".model");
+const find = (selector) => panel.querySelector(selector);
+const model = props.model;
+const trouble = find(".trouble");
+// Pages of other generators lie below /m/NAME/ of the first page, wherever a proxy puts that.
+const first = location.pathname.replace(/\/m\/[^/]+(\/.*)?$/, "/").replace(/\/?$/, "/");
+const SEED = 4;
+
+function say(text) {
+  trouble.textContent = text;
+  trouble.hidden = !text;
+}
+
+function made(tag, text) {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  return node;
+}
+
+function showFacts() {
+  find("h2").textContent = model.name;
+  const count = model.domains.length;
+  find(".what").textContent = count
+    ? `Makes pictures of ${model.resolution} x ${model.resolution} px, and knows ${count} ${count === 1 ? "domain" : "domains"}:`
+    : `Makes pictures of ${model.resolution} x ${model.resolution} px. It has not learned any domain yet; the Teach tab is for that.`;
+  const facts = [["Free directions", model.free], ["Differences measured with", model.perceptual], ["Computed on", model.hardware]];
+  find("dl").replaceChildren(...facts.flatMap(([name, value]) => [made("dt", name), made("dd", value)]));
+}
+
+async function showDomains() {
+  const list = find(".domains");
+  const images = model.domains.map((name) => {
+    const figure = document.createElement("figure");
+    const image = Object.assign(new Image(), { alt: "" });
+    figure.setAttribute("role", "listitem");
+    figure.append(image, made("figcaption", name));
+    list.append(figure);
+    return image;
+  });
+  for (let from = 0; from < images.length; from += 4) { // in small parts, so that nobody's drag waits
+    const edits = model.domains.slice(from, from + 4).map((name) => ({ seed: SEED, strengths: [[name, 1]] }));
+    const answer = await server.pictures({ edits });
+    answer?.pictures?.forEach((uri, i) => (images[from + i].src = uri));
+  }
+  panel.dataset.ready = "";
+}
+
+async function showOthers() {
+  if (!model.shelf) return;
+  find(".others").hidden = false;
+  const { names } = await server.others({});
+  const select = find("select");
+  select.replaceChildren(...names.map((name) => new Option(name, name)));
+  select.disabled = find(".open").disabled = !names.length;
+  find(".open").addEventListener("click", () => open(select.value));
+}
+
+function open(name) {
+  find(".open").disabled = true;
+  find(".open").textContent = "Opening";
+  location.assign(`${first}m/${encodeURIComponent(name)}/`);
+}
+
+async function bring(file) {
+  say("");
+  const words = find(".drop span");
+  const before = words.textContent;
+  words.textContent = `Reading ${file.name}`;
+  try {
+    const form = new FormData();
+    form.append("files", file);
+    const response = await fetch(`${location.pathname.replace(/\/?$/, "/")}gradio_api/upload`, { method: "POST", body: form });
+    if (!response.ok) return say(response.status === 413 ? "This file has more than 64 MB: start the app with --checkpoint to open it." : "The file did not arrive: try again.");
+    const [path] = await response.json();
+    const answer = await server.bring({ path, title: file.name });
+    if (!answer || answer.error) return say(answer?.error ?? "The server did not answer: try again.");
+    open(answer.name);
+  } catch {
+    say("The server did not answer: try again.");
+  } finally {
+    words.textContent = before;
+  }
+}
+
+const drop = find(".drop");
+find(".drop input").addEventListener("change", (event) => event.target.files[0] && bring(event.target.files[0]));
+drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  if (event.dataTransfer.files[0]) bring(event.dataTransfer.files[0]);
+});
+showFacts();
+showDomains();
+showOthers();

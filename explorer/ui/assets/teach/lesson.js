@@ -1,0 +1,125 @@
+// One lesson as it goes: pictures, progress, loss curves, and the buttons that act on it.
+
+const STATES = {
+  preparing: "Getting ready", training: "Learning", paused: "Paused", stopping: "Saving",
+  done: "Finished", stopped: "Stopped", failed: "Failed",
+};
+const RUNNING = ["preparing", "training", "paused", "stopping"];
+const STRENGTHS = ["Without", "Half", "Full"];
+const PLOT = { width: 300, height: 84 };
+
+function createLesson(onAct) {
+  const kept = find(".kept");
+  let lesson = null;
+
+  // Rows of pictures; an <img> stays where it is and only gets another source, so nothing flickers.
+  function showPictures(pictures, full) {
+    const sheet = find(".sheet");
+    const rows = full ? STRENGTHS : STRENGTHS.slice(0, 1);
+    const columns = pictures.length / rows.length;
+    if (sheet.childElementCount !== rows.length || sheet.firstElementChild.querySelectorAll("img").length !== columns) {
+      sheet.replaceChildren(...rows.map((name) => make("div", { className: "strengths" },
+        make("span", { className: "row-name", textContent: full ? name : "" }),
+        ...Array.from({ length: columns }, (_, i) => make("img", { alt: `Picture ${i + 1}, ${name.toLowerCase()}` })))));
+    }
+    sheet.querySelectorAll("img").forEach((image, index) => { image.src = pictures[index]; });
+  }
+  function showActions() {
+    const { state, resumable, ready } = lesson;
+    const shown = {
+      pause: ["preparing", "training"].includes(state),
+      unpause: state === "paused",
+      stop: ["preparing", "training", "paused"].includes(state),
+      resume: !RUNNING.includes(state) && resumable,
+      keep: !RUNNING.includes(state) && ready && !lesson.kept,
+    };
+    for (const [name, on] of Object.entries(shown)) find(`.actions [data-do=${name}]`).hidden = !on;
+    const advice = RUNNING.includes(state) ? (ready ? "Stop when you like what you see: it can be kept then." : "")
+      : shown.keep ? "Keep makes it a slider in Explore." : "";
+    find(".advice").textContent = advice;
+  }
+  function showProgress() {
+    const { state, step, steps, seconds_left, images_per_second } = lesson;
+    find(".state").textContent = STATES[state];
+    find(".steps").textContent = step ? `step ${number(step)} of ${number(steps)}` : "";
+    const left = state === "training" && seconds_left !== null ? `${duration(seconds_left)} left` : "";
+    const rate = state === "training" && images_per_second ? `${images_per_second.toFixed(1)} pictures a second` : "";
+    find(".left").textContent = [left, rate].filter(Boolean).join(", ");
+    const bar = find("progress");
+    if (state === "preparing") bar.removeAttribute("value");
+    else bar.value = steps ? step / steps : 0;
+    say(find(".course .trouble"), state === "failed" ? lesson.message : "");
+  }
+  function plot({ title, points }) {
+    const { width, height } = PLOT;
+    const values = points.map(([, value]) => value);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const last = Math.max(points.at(-1)[0], 1);
+    const line = points.map(([step, value]) => {
+      const y = 4 + (height - 8) * (high > low ? 1 - (value - low) / (high - low) : 0.5);
+      return `${((width * step) / last).toFixed(1)},${y.toFixed(1)}`;
+    });
+    const text = `${title}: ${values.at(-1).toPrecision(3)} now, ${values[0].toPrecision(3)} at the start`;
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": text },
+      draw("polyline", { points: line.join(" "), "vector-effect": "non-scaling-stroke" }));
+    const caption = make("figcaption", {}, make("span", { textContent: title }), make("b", { textContent: values.at(-1).toPrecision(3) }));
+    return make("figure", {}, caption, svg);
+  }
+  function show(next) {
+    const other = next?.id !== lesson?.id;
+    lesson = next;
+    panel.dataset.state = lesson?.state ?? "empty";
+    find(".course").hidden = !lesson;
+    if (!lesson) return;
+    find(".lesson h2").textContent = lesson.name;
+    find(".what").textContent = lesson.what;
+    showProgress();
+    showActions();
+    find(".plots").replaceChildren(...lesson.curves.filter(({ points }) => points.length > 1).map(plot));
+    find(".command code").textContent = lesson.command;
+    kept.hidden = !lesson.kept;
+    find(".where").textContent = `“${lesson.name}” is a slider in Explore now, until the app is restarted. Save it as a file to have it for good.`;
+    if (other) {
+      kept.elements.file.value = lesson.file;
+      say(find(".saved"), "");
+    }
+  }
+  function showEmpty(name) {
+    find(".lesson h2").textContent = `What should ${name} learn?`;
+    find(".what").textContent = "Choose an example, or your own words or pictures, and press Teach. These pictures will show what it has learned.";
+  }
+  async function act(what, more = {}) {
+    const answer = await onAct({ id: lesson.id, what, ...more });
+    if (answer.error) say(find(".course .trouble"), answer.error);
+    return answer;
+  }
+
+  // The sliders of Explore stay as they are: it keeps them under another key once there is another slider.
+  async function keep() {
+    const { keys } = await act("keep");
+    if (!keys) return;
+    const sliders = sessionStorage.getItem(`explorer:${keys[0]}:edit`);
+    if (sliders) sessionStorage.setItem(`explorer:${keys[1]}:edit`, sliders);
+    trigger("kept");
+  }
+  function explore() {
+    const edit = { version: 1, strengths: [[lesson.name, 1]] };
+    window.domainExplorer.openEdit("explore", edit);
+  }
+
+  for (const name of ["pause", "unpause", "stop", "resume"]) {
+    find(`[data-do=${name}]`).addEventListener("click", () => act(name));
+  }
+  find("[data-do=keep]").addEventListener("click", keep);
+  find("[data-do=explore]").addEventListener("click", explore);
+  kept.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = await act("save", { file: kept.elements.file.value });
+    if (answer.saved) say(find(".saved"), `Saved as ${answer.saved}. The Model tab opens it, and so does --checkpoint.`);
+  });
+  find("[data-do=copy]").addEventListener("click", async (event) => {
+    await navigator.clipboard.writeText(lesson.command);
+    event.target.textContent = "Copied";
+  });
+  return { show, showEmpty, showPictures };
+}

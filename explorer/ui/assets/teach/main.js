@@ -1,0 +1,78 @@
+// Puts the parts together: looks at the server again and again, since the lesson goes on without this page.
+
+const OFTEN = 1000; // ms between looks while something happens
+const SELDOM = 5000;
+
+function start() {
+  const earlier = find(".earlier select");
+  let shown = null; // id of the lesson on the page; null is the newest
+  let stamp = null; // of the pictures on the page
+  let timer;
+  let looking = false;
+
+  const lesson = createLesson(async (request) => {
+    const answer = await ask(server.act, request);
+    if (!answer.error) await look();
+    return answer;
+  });
+  const wish = createWish(async (request) => {
+    const answer = await ask(server.teach, request);
+    if (answer.error) return answer.error;
+    shown = null;
+    await look();
+    find(".lesson").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    return "";
+  });
+
+  async function ask(call, request) {
+    try {
+      return (await call(request)) ?? { error: "The server does not answer: is it still running?" };
+    } catch {
+      return { error: "The server does not answer: is it still running?" };
+    }
+  }
+  async function look() {
+    clearTimeout(timer);
+    if (!element.isConnected) return; // the tab was closed
+    if (looking) return again(OFTEN);
+    looking = true;
+    const answer = await ask(server.look, { id: shown, stamp });
+    looking = false;
+    if (!answer.error) show(answer);
+    again(answer.error || answer.running || !stamp ? OFTEN : SELDOM);
+  }
+  function again(ms) {
+    clearTimeout(timer);
+    timer = setTimeout(() => (document.hidden ? again(OFTEN) : look()), ms);
+  }
+  function show(answer) {
+    lesson.show(answer.lesson);
+    if (!answer.lesson) lesson.showEmpty(answer.generator.name);
+    if (answer.pictures) {
+      stamp = answer.stamp;
+      lesson.showPictures(answer.pictures, answer.full);
+    }
+    wish.show(answer.generator, answer.running);
+    find(".wish").hidden = answer.closed;
+    find(".closed").hidden = !answer.closed;
+    showEarlier(answer.lessons, answer.lesson?.id);
+  }
+  function showEarlier(lessons, id) {
+    const text = JSON.stringify(lessons);
+    find(".earlier").hidden = lessons.length < 2;
+    if (earlier.dataset.lessons !== text) {
+      earlier.dataset.lessons = text;
+      earlier.replaceChildren(...lessons.map(({ id, name, state }) => make("option", { value: id, textContent: `${name} (${STATES[state].toLowerCase()})` })));
+    }
+    if (document.activeElement !== earlier) earlier.value = id ?? "";
+  }
+
+  earlier.addEventListener("change", () => {
+    shown = earlier.value;
+    earlier.blur();
+    look();
+  });
+  look();
+}
+
+start();

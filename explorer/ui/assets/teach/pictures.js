@@ -1,0 +1,83 @@
+// The visitor's pictures: chosen, dropped or pasted, turned upright by the browser, scaled down and kept as data URIs.
+
+const LARGEST_SIDE = 768;
+const MOST_PICTURES = 200;
+const SHOWN = 24;
+
+function createPictures(say, onChange) {
+  const drop = find(".drop");
+  const [file, folder] = all("input[type=file]");
+  let many = false;
+  let uris = [];
+  let reading = 0; // a later choice ends an earlier one
+
+  async function uriOf(source) {
+    const bitmap = await createImageBitmap(source); // upright, as its EXIF data says
+    const scale = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+    const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(Math.round(side * scale), 1));
+    const canvas = make("canvas", { width, height });
+    const context = canvas.getContext("2d", { alpha: false });
+    context.fillStyle = "white"; // behind what is transparent
+    context.fillRect(0, 0, width, height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, 0, 0, width, height);
+    bitmap.close();
+    return canvas.toDataURL("image/jpeg", 0.95);
+  }
+  async function take(files) {
+    const turn = ++reading;
+    const pictures = [...files].filter(({ name }) => !name.startsWith(".")).slice(0, many ? MOST_PICTURES : 1);
+    const unreadable = [];
+    const read = many ? [...uris] : [];
+    say("");
+    for (const source of pictures) {
+      try {
+        read.push(await uriOf(source));
+      } catch {
+        unreadable.push(source.name);
+      }
+      if (turn !== reading) return;
+      find(".count").textContent = many ? `Reading ${read.length} of ${pictures.length}` : "";
+    }
+    uris = read.slice(0, MOST_PICTURES);
+    show();
+    if (unreadable.length) {
+      const others = unreadable.length > 1 ? ` and ${unreadable.length - 1} more` : "";
+      say(`${unreadable[0]}${others} cannot be read as a picture; use JPEG, PNG or WebP files.`);
+    }
+    onChange(many ? pictures[0]?.webkitRelativePath.split("/")[0] : pictures[0]?.name);
+  }
+  function show() {
+    find(".drop span").textContent = many ? "Drop pictures here, or click to choose them" : "Drop a picture here, or click to choose it";
+    find(".thumbs").replaceChildren(...uris.slice(0, SHOWN).map(thumb));
+    const rest = uris.length > SHOWN ? `, ${uris.length - SHOWN} of them not shown` : "";
+    find(".count").textContent = many && uris.length ? `${uris.length} pictures${rest}` : "";
+  }
+  function thumb(uri, index) {
+    const close = draw("svg", {}, draw("use", { href: "#t-close" }));
+    const remove = make("button", { type: "button", className: "icon", ariaLabel: `Remove picture ${index + 1}` }, close);
+    remove.addEventListener("click", () => { uris.splice(index, 1); show(); });
+    return make("div", { className: "thumb" }, make("img", { src: uri, alt: `Picture ${index + 1}` }), remove);
+  }
+
+  for (const input of [file, folder]) {
+    input.addEventListener("change", async () => { await take(input.files); input.value = ""; });
+  }
+  find("[data-do=folder]").addEventListener("click", () => folder.click());
+  for (const name of ["dragover", "dragleave", "drop"]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", name === "dragover");
+      if (name === "drop") take(event.dataTransfer.files);
+    });
+  }
+  return {
+    setMany(on) {
+      many = on;
+      file.multiple = on;
+      if (!on) uris = uris.slice(0, 1);
+      show();
+    },
+    get uris() { return uris; },
+  };
+}

@@ -1,0 +1,104 @@
+// The form of a new lesson: what to learn from, its name, how long, and along which direction.
+
+const EXAMPLES = [
+  ["photo", "pencil sketch"], ["photo", "oil painting"], ["photo", "watercolor painting"], ["photo", "mosaic"],
+  ["photo", "bronze sculpture"], ["photo", "blueprint"], ["photo", "neon lights at night"], ["cat", "tiger"],
+];
+
+function createWish(onTeach) {
+  const form = find(".wish");
+  const fields = form.elements;
+  const trouble = form.querySelector(".trouble");
+  const complain = (text) => say(trouble, text);
+  let named = false; // the visitor's own name is not overwritten
+  let about = null; // what the server said of the generator
+
+  const pictures = createPictures(complain, (file) => suggest(file?.replace(/\.[^.]*$/, "").replace(/[_\W]+/g, " ").trim()));
+
+  function suggest(text) {
+    if (!named) fields.name.value = (text ?? "").slice(0, 40);
+  }
+  function chip([source, target]) {
+    const button = make("button", { type: "button", className: "chip", textContent: target });
+    button.title = `${source} to ${target}`;
+    button.addEventListener("click", () => {
+      fields.source.value = source;
+      fields.target.value = target;
+      named = false;
+      suggest(target);
+    });
+    return button;
+  }
+  function kindOf() {
+    return fields.from.value === "pictures" ? fields.show.value : fields.from.value;
+  }
+  function showKind() {
+    const words = fields.from.value === "words";
+    find(".words").hidden = !words;
+    find(".pictures").hidden = words;
+    pictures.setMany(fields.from.value === "pictures");
+    find(".show").hidden = find(".folder").hidden = fields.from.value !== "pictures";
+    complain("");
+    showSteps();
+  }
+  function showSteps() {
+    const steps = about?.lengths[kindOf()]?.[fields.pace.value];
+    if (steps) fields.steps.value = steps;
+    showDuration();
+  }
+  function showDuration() {
+    const seconds = about?.seconds_per_step;
+    const steps = Number(fields.steps.value);
+    find(".duration").textContent = seconds && steps
+      ? `About ${duration(seconds * steps)} by the pace of the last lesson.`
+      : "The time it takes is measured once it has begun.";
+  }
+  // Only what changed is touched: this is called with every look at the server.
+  function show(generator, running) {
+    const fresh = JSON.stringify(generator) !== JSON.stringify(about);
+    about = generator;
+    form.querySelector(".start").disabled = running;
+    form.querySelector(".start").textContent = running ? "One lesson at a time" : "Teach";
+    if (!fresh) return;
+    say(form.querySelector(".note"), generator.note);
+    const percent = (effect) => (effect === null ? "not measured" : `changes a picture by ${(100 * effect).toFixed(1)} %`);
+    const chosen = fields.dim.value;
+    const [least, ...others] = generator.free.map(({ dim, effect }) => make("option", { value: dim, textContent: `${dim}: ${percent(effect)}` }));
+    if (least) {
+      least.textContent = `Least effective free one (${least.textContent})`;
+      fields.dim.replaceChildren(make("option", { value: "", textContent: least.textContent }), ...others);
+      fields.dim.value = chosen;
+      if (fields.dim.selectedIndex < 0) fields.dim.value = "";
+    }
+    if (document.activeElement !== fields.steps && !fields.steps.value) showSteps();
+    showDuration();
+  }
+  async function submit(event) {
+    event.preventDefault();
+    complain("");
+    const start = form.querySelector(".start");
+    start.disabled = true;
+    const error = await onTeach({
+      kind: kindOf(),
+      source: fields.source.value,
+      target: fields.target.value,
+      pictures: fields.from.value === "words" ? [] : pictures.uris,
+      name: fields.name.value,
+      dim: fields.dim.value === "" ? null : Number(fields.dim.value),
+      steps: Number(fields.steps.value),
+    });
+    complain(error);
+    start.disabled = false;
+  }
+
+  find(".chips").append(...EXAMPLES.map(chip));
+  for (const radio of form.querySelectorAll("[name=from], [name=show]")) radio.addEventListener("change", showKind);
+  for (const radio of form.querySelectorAll("[name=pace]")) radio.addEventListener("change", showSteps);
+  fields.steps.addEventListener("input", showDuration);
+  fields.target.addEventListener("input", () => suggest(fields.target.value));
+  fields.name.addEventListener("input", () => { named = fields.name.value !== ""; });
+  form.addEventListener("submit", submit);
+  form.noValidate = true; // the server's sentences say more than the browser's bubbles
+  showKind();
+  return { show };
+}

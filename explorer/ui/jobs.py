@@ -1,0 +1,298 @@
+"""Long jobs: a command of this program as a process of its own, in a folder of its own.
+
+The folder is the only memory. `job.json` says what was started, with the process's number and start time; `log.txt` is
+what it printed; the command itself writes `progress.json`, `losses.jsonl` and what it makes. So a page may close and a
+server may end: whoever looks at the folder later finds the job. Knows no Gradio, no engine, and not what it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+import psutil
+
+ROOT = Path(__file__).parents[2]  # where `python -m explorer` is found
+RUNNING = ("preparing", "training", "paused", "stopping")
+ENDED = ("done", "stopped", "failed")
+SAME_START = 2.0  # seconds; clocks are set meanwhile
+NICENESS = 10  # pictures on the page go first
+LOG_TAIL = 8192
+LOCK_SECONDS = 10.0
+LAST_WORDS = re.compile(r"(error: .+|\w*(Error|Exception|Interrupt)\b.*)")  # our own sentence, or a traceback's end
+SILENT_END = "It ended without a word, as when the computer is switched off or its memory is full."
+
+
+class JobError(ValueError):
+    """A job that cannot be started, stopped or found; the message is one sentence on what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A process in a folder.
+
+    Attributes:
+        folder: where it writes; its name identifies the job.
+        command: what was started, as a list of arguments.
+        resume: the command that continues it once it has ended; empty where it cannot be continued.
+        about: plain JSON data of whoever started it.
+        pid, created: the process and when it began, seconds since 1970; a number alone may belong to another by now.
+        started: when the job was first started.
+    """
+
+    folder: Path
+    command: tuple[str, ...]
+    resume: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    pid: int = 0
+    created: float = 0.0
+    started: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    def process(self) -> psutil.Process | None:
+        """The living process; None once it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) < SAME_START
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except (psutil.Error, ValueError):
+            return None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a job stands: `state` is one of RUNNING or ENDED, the rest is what the command said last."""
+
+    state: str
+    step: int = 0
+    steps: int = 0
+    images_per_second: float = 0.0
+    seconds_left: float | None = None
+    message: str = ""
+
+
+def default_root() -> Path:
+    """Where lessons are kept: `$EXPLORER_DATA/lessons`, else in the user's data folder."""
+    return Path(os.environ.get("EXPLORER_DATA") or platformdirs.user_data_dir("domain-explorer", False)) / "lessons"
+
+
+class Jobs:
+    """The jobs in the folders under `root`; one runs at a time, whichever server started it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def all(self) -> list[Job]:
+        """Newest first. Folders without a readable `job.json` are passed over."""
+        files = self.root.glob("*/job.json") if self.root.is_dir() else ()
+        jobs = [job for file in files if (job := read_job(file.parent)) is not None]
+        return sorted(jobs, key=lambda job: job.started, reverse=True)
+
+    def find(self, id_: Any) -> Job:
+        """The job of this id. Raises JobError where there is none."""
+        job = next((job for job in self.all() if job.id == id_), None)
+        if job is None:
+            raise JobError("This lesson is no longer there: its folder was moved or deleted.")
+        return job
+
+    def running(self) -> Job | None:
+        return next((job for job in self.all() if job.process() is not None), None)
+
+    def start(self, title: str, prepare: Callable[[Path], Job]) -> Job:
+        """Start what `prepare` returns for a new, empty folder. Raises JobError where another job is running."""
+        with self._alone():
+            folder = self.root / f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(title)}"
+            try:
+                folder.mkdir()
+            except OSError as error:
+                raise JobError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+            try:
+                return launch(replace(prepare(folder), started=time.time()))
+            except Exception:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+
+    def resume(self, job: Job) -> Job:
+        """Go on with a job that has ended."""
+        if not job.resume:
+            raise JobError("This lesson cannot be continued; start a new one.")
+        with self._alone():
+            (job.folder / "stop").unlink(missing_ok=True)
+            return launch(replace(job, command=job.resume))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else starts a job meanwhile. Raises JobError where one is running."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.root / ".lock", timeout=LOCK_SECONDS).acquire()
+        except (OSError, filelock.Timeout) as error:
+            raise JobError(f"The folder {self.root} cannot be used: {error}.") from None
+        with lock:
+            if (running := self.running()) is not None:
+                title = running.about.get("name", "another")
+                raise JobError(f"The lesson “{title}” is still running: wait until it ends, or stop it first.")
+            yield
+
+
+def launch(job: Job) -> Job:
+    """Start the command as the leader of its own session, so that neither page nor server end it."""
+    threads = str(max((os.cpu_count() or 2) - 1, 1))  # one core stays free for pictures
+    quiet = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    with (job.folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            job.command,
+            cwd=ROOT,
+            env=quiet | dict(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    seen = psutil.Process(process.pid)
+    job = replace(job, pid=process.pid, created=seen.create_time())
+    write_json(job.folder / "job.json", {k: v for k, v in asdict(job).items() if k != "folder"})
+    threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays while this server lives
+    with suppress(psutil.Error):  # it has ended already, or this system has other ideas of niceness
+        seen.nice(NICENESS)
+    return job
+
+
+def status(job: Job) -> Status:
+    """How the job stands, from its folder and its process."""
+    process = job.process()
+    told = read_json(job.folder / "progress.json")
+    known = Status(
+        state=str(told.get("state", "preparing")),
+        step=int(told.get("step") or 0),
+        steps=int(told.get("steps") or job.about.get("steps") or 0),
+        images_per_second=float(told.get("images_per_second") or 0),
+        seconds_left=told.get("seconds_left"),
+        message=str(told.get("message") or ""),
+    )
+    if process is not None:
+        return replace(known, state=_living(job, process, known.state))
+    if known.state in ("done", "stopped"):
+        return known
+    if (job.folder / "stop").exists():
+        return replace(known, state="stopped", message="")
+    return replace(known, state="failed", message=last_words(job) or known.message or SILENT_END)
+
+
+def _living(job: Job, process: psutil.Process, told: str) -> str:
+    if (job.folder / "stop").exists():
+        return "stopping"
+    with suppress(psutil.Error):  # it ends just now; the next look says how
+        if process.status() == psutil.STATUS_STOPPED:
+            return "paused"
+    return told if told in RUNNING else "training"
+
+
+def last_words(job: Job) -> str:
+    """The last line of the log that says what went wrong; empty where none does."""
+    try:
+        with (job.folder / "log.txt").open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - LOG_TAIL, 0))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    told = [line.strip() for line in lines if line.strip()]
+    if not told or not LAST_WORDS.fullmatch(told[-1]):
+        return ""
+    return told[-1].removeprefix("error: ")[:500]
+
+
+def losses(job: Job, points: int = 160) -> dict[str, list[tuple[int, float]]]:
+    """`{name: [(step, value), ...]}`, each thinned to the means of at most `points` stretches."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    try:
+        lines = (job.folder / "losses.jsonl").read_text().splitlines()
+    except OSError:
+        return curves
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            step = int(entry.pop("step"))
+            values = {name: float(value) for name, value in entry.pop("losses", entry).items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue  # a line that is being written
+        for name, value in values.items():
+            curves.setdefault(name, []).append((step, value))
+    return {name: _thinned(curve, points) for name, curve in curves.items()}
+
+
+def _thinned(curve: list[tuple[int, float]], points: int) -> list[tuple[int, float]]:
+    size = -(-len(curve) // points)
+    parts = [curve[i : i + size] for i in range(0, len(curve), size)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
+
+
+def pause(job: Job) -> None:
+    for process in _family(job):
+        process.suspend()
+
+
+def unpause(job: Job) -> None:
+    for process in _family(job):
+        process.resume()
+
+
+def stop(job: Job) -> None:
+    """Ask the command to save and end, as Ctrl-C does."""
+    family = _family(job)
+    (job.folder / "stop").touch()
+    for process in family:
+        process.resume()  # a stopped process hears nothing else
+    family[0].send_signal(signal.SIGINT)
+
+
+def _family(job: Job) -> list[psutil.Process]:
+    process = job.process()
+    if process is None:
+        raise JobError("This lesson has ended already.")
+    return [process, *process.children(recursive=True)]
+
+
+def read_job(folder: Path) -> Job | None:
+    data = read_json(folder / "job.json")
+    try:
+        commands = {key: tuple(data.pop(key)) for key in ("command", "resume")}
+        return Job(folder=folder, **commands, **data)
+    except (KeyError, TypeError):
+        return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a file; empty where there is none or it is no JSON object."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(data, indent=2))
+    os.replace(temporary, path)
+
+
+def slug(title: str) -> str:
+    """`Pencil sketch` -> `pencil-sketch`, for the name of a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "lesson"

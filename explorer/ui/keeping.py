@@ -1,0 +1,112 @@
+"""What the panels ask to keep an edit: a picture that carries it, a link, a session, and all of these back again.
+
+Free of side effects, like `explorer.ui.pictures`. Knows no Gradio and keeps nothing of a visitor.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from explorer.edit import Edit, EditError
+from explorer.keep import KeepError, Kept, Session, Snapshot, read_link, read_picture, write_link, write_picture
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+
+Work = Callable[[dict[str, Any]], dict[str, Any]]
+log = logging.getLogger(__name__)
+
+
+def functions(engine: Engine, name: str) -> list[Work]:
+    """The server functions of a panel whose generator is called `name`; bad input is answered `{error: sentence}`."""
+
+    def save_picture(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(_save_picture, engine, name, request)
+
+    def save_session(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(_save_session, engine, name, request)
+
+    def link(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(_link, engine, name, request)
+
+    def restore(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(_restore, engine, name, request)
+
+    return [save_picture, save_session, link, restore]
+
+
+def answered(work: Callable[..., dict[str, Any]], engine: Engine, name: str, request: Any) -> dict[str, Any]:
+    """What `work` returns; its error as a sentence, since an exception would reach the page as nothing at all."""
+    try:
+        return work(engine, name, request if isinstance(request, dict) else {})
+    except EditError as error:
+        text = str(error)
+        return {"error": text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")}
+    except Exception:
+        log.exception("a panel's request failed")
+        return {"error": "This went wrong; the server's terminal says why."}
+
+
+def _save_picture(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """`{edit, format, settings: bool}` -> `{file: data URI}`."""
+    edit, kind = Edit.from_json(request.get("edit") or {}), request.get("format", "png")
+    kept = Kept(edit, name) if request.get("settings", True) else None
+    data = write_picture(engine.render(edit), kind, kept)
+    return {"file": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}
+
+
+def _save_session(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """`{edits: {tab: edit}, snapshots: [{edit, thumb}]}` -> `{text}`."""
+    edits, shots = request.get("edits"), request.get("snapshots")
+    if not isinstance(edits, dict) or not isinstance(shots, list) or not all(isinstance(shot, dict) for shot in shots):
+        raise KeepError("a session is {edits: {tab: edit}, snapshots: [{edit, thumb}]}")
+    snapshots = [Snapshot(Edit.from_json(shot.get("edit")), str(shot.get("thumb") or "")) for shot in shots]
+    return {"text": Session(name, {tab: Edit.from_json(edit) for tab, edit in edits.items()}, snapshots).to_text()}
+
+
+def _link(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """`{edit}` -> `{text}`, what stands behind `?edit=`."""
+    return {"text": write_link(Edit.from_json(request.get("edit") or {}))}
+
+
+def _restore(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """`{link}` or `{picture: data URI}` -> `{edit}`; `{session: text}` -> `{edits, snapshots}`."""
+    if isinstance(request.get("session"), str):
+        return _restore_session(engine, name, Session.from_text(request["session"]))
+    if isinstance(request.get("link"), str):
+        edit = read_link(request["link"])
+    else:
+        kept = read_picture(_bytes_of(request.get("picture")))
+        _check_name(kept.generator, name, "picture")
+        edit = kept.edit
+    engine.ws(edit)  # refuses what this generator does not have
+    return {"edit": edit.to_json()}
+
+
+def _restore_session(engine: Engine, name: str, session: Session) -> dict[str, Any]:
+    _check_name(session.generator, name, "session")
+    for edit in (*session.edits.values(), *(shot.edit for shot in session.snapshots)):
+        engine.ws(edit)
+    return {
+        "edits": {tab: edit.to_json() for tab, edit in session.edits.items()},
+        "snapshots": [{"edit": shot.edit.to_json(), "thumb": shot.thumb} for shot in session.snapshots],
+    }
+
+
+def _check_name(of: str, name: str, what: str) -> None:
+    if of != name:
+        raise KeepError(f"This {what} belongs to the generator “{of}”; this page shows “{name}”.")
+
+
+def _bytes_of(uri: Any) -> bytes:
+    try:
+        start, data = uri.split(",", 1)
+        if not start.startswith("data:"):
+            raise ValueError(start)
+        return base64.b64decode(data, validate=True)
+    except (AttributeError, ValueError, binascii.Error):
+        raise KeepError("a picture is sent as a data URI") from None

@@ -1,0 +1,143 @@
+"""Several generators on one server: each has a page and endpoints of its own below `/m/NAME/`.
+
+So whoever changes to another generator changes it in their browser only, and no panel needs to know that there are
+others. Pages are built when they are asked for, and the KEPT last used are kept. Knows no networks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+from gradio.context import Context
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from explorer.engine import Engine
+from explorer.weights import CheckpointError, load
+from explorer.weights.folder import generators
+
+KEPT = 3  # generators in memory beside the first
+KEPT_FILES = 6  # files that visitors brought
+PATH = re.compile(r"/m/([^/]+)(/.*)?")
+SAFE = re.compile(r"[^\w.-]+")
+
+
+class Shelf:
+    """The generators that can be opened: those of a folder by name, and files that visitors brought."""
+
+    def __init__(self, build: Callable[..., gr.Blocks], device: str, precision: str, folder: Path) -> None:
+        self.build, self.device, self.precision, self.folder = build, device, precision, folder
+        self._brought: OrderedDict[str, Path] = OrderedDict()
+
+    def names(self) -> list[str]:
+        """What everybody may see; a file that a visitor brought is known to that visitor only."""
+        return [path.stem for path in generators(self.folder)]
+
+    def add(self, path: Path, title: str) -> str:
+        """Take a visitor's file, moved away from `path`; the name under which it opens. Raises CheckpointError."""
+        name = f"{SAFE.sub('-', Path(title).stem)[:40] or 'model'}~{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+        load(path)  # refused here, where the visitor is told
+        kept = Path(tempfile.mkdtemp(prefix="model-", dir=path.parent.parent)) / f"{name}{Path(title).suffix}"
+        shutil.move(path, kept)
+        self._brought[name] = kept
+        while len(self._brought) > KEPT_FILES:
+            shutil.rmtree(self._brought.popitem(last=False)[1].parent, ignore_errors=True)
+        return name
+
+    def open(self, name: str) -> gr.Blocks:
+        """A page for the generator of this name. Raises CheckpointError where there is none or it cannot be read."""
+        path = self._brought.get(name) or next((p for p in generators(self.folder) if p.stem == name), None)
+        if path is None:
+            raise CheckpointError(f"there is no generator called {name[:80]!r} here: go back and choose another one")
+        engine = Engine(load(path), self.device, self.precision)
+        Context.id = 0  # parts are numbered alike every time, so that an open page finds them in a page built anew
+        return self.build(engine, name.partition("~")[0], shelf=self)
+
+
+@dataclass
+class Opened:
+    """A page that answers, and how it is put away."""
+
+    app: ASGIApp
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class OtherPages:
+    """Answers everything below `/m/NAME/` from that generator's own page; the rest goes on to the first page.
+
+    Who is logged in on the first page is so on all of them.
+    """
+
+    def __init__(self, app: ASGIApp, shelf: Shelf, settings: dict[str, Any], root_path: str, queue_limit: int) -> None:
+        self.app, self.shelf, self.settings = app, shelf, settings
+        self.root_path, self.queue_limit = root_path, queue_limit
+        self._opened: OrderedDict[str, Opened] = OrderedDict()
+        self._opening: asyncio.Lock | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if match is None:
+            return await self.app(scope, receive, send)
+        if self.settings["auth"] and not logged_in(scope):
+            return await PlainTextResponse("Log in on the first page.", 401)(scope, receive, send)
+        try:
+            page = await self._page(match.group(1), scope["app"])
+        except CheckpointError as error:
+            return await PlainTextResponse(f"{error}.", 404)(scope, receive, send)
+        return await page.app(dict(scope), receive, send)
+
+    async def _page(self, name: str, first: Any) -> Opened:
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:  # one at a time: building a page is not thread-safe in Gradio
+            if name not in self._opened:
+                blocks = await asyncio.to_thread(self.shelf.open, name)
+                self._opened[name] = await self._start(name, blocks, first)
+                while len(self._opened) > KEPT:
+                    self._opened.popitem(last=False)[1].ended.set()
+            self._opened.move_to_end(name)
+            return self._opened[name]
+
+    async def _start(self, name: str, blocks: gr.Blocks, first: Any) -> Opened:
+        blocks.queue(api_open=False, max_size=self.queue_limit)
+        root = f"{self.root_path}/m/{name}" if self.root_path else None
+        parent = gr.mount_gradio_app(FastAPI(), blocks, f"/m/{name}", root_path=root, **self.settings)
+        page: Any = next(route for route in parent.routes if isinstance(route, Mount)).app
+        page.tokens, page.cookie_id = first.tokens, first.cookie_id
+        opened, started = Opened(parent), asyncio.Event()
+
+        async def live() -> None:
+            async with parent.router.lifespan_context(parent):
+                started.set()
+                await opened.ended.wait()
+
+        opened.task = asyncio.create_task(live())
+        waiting = asyncio.create_task(started.wait())
+        await asyncio.wait({opened.task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if opened.task.done():
+            opened.task.result()
+        return opened
+
+
+def logged_in(scope: Scope) -> bool:
+    """Whether the request carries a token that the first page gave out."""
+    first: Any = scope["app"]
+    with contextlib.suppress(KeyError):
+        header = dict(scope["headers"])[b"cookie"].decode("latin-1")
+        cookies = dict(pair.strip().partition("=")[::2] for pair in header.split(";"))
+        names = (f"access-token-{first.cookie_id}", f"access-token-unsecure-{first.cookie_id}")
+        return any(cookies.get(name) in first.tokens for name in names)
+    return False

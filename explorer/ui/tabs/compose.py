@@ -1,0 +1,117 @@
+"""The Compose tab: domains and factors added up on one code, and beside it the other ways to combine domains.
+
+Like Explore, one panel that holds its own state and asks this server for pictures; nothing is kept per visitor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+
+from explorer.edit import DirectionId, Edit, EditError
+from explorer.ui import assets, keeping
+from explorer.ui.pictures import answer, data_uri
+from explorer.ui.tabs import explore
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+
+STYLES = ("explore.css", "rows.css", "stage.css", "keep.css", "compose.css", "narrow.css")
+SHARED = (*explore.SHARED, "keys")
+SCRIPTS = ("stage", "picks", "code", "views", "main")
+MEASURED = (0.25, 0.5, 0.75, 1.0)  # strengths at which `equalise` looks, as parts of the far end of a direction
+MAX_PICKED = 16
+
+
+def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None = None) -> gr.HTML:
+    """The panel of `engine`; pictures are shown at most `max_px` wide.
+
+    `blended` renders the mean weights of this checkpoint and another one, for comparison.
+    """
+
+    def pictures(request: dict[str, Any]) -> dict[str, Any]:
+        return answer(engine, request)
+
+    def equalise(request: dict[str, Any]) -> dict[str, Any]:
+        return keeping.answered(_equalise, engine, name, request)
+
+    def ways(request: dict[str, Any]) -> dict[str, Any]:
+        return keeping.answered(lambda *of: _ways(*of, blended), engine, name, request)
+
+    return gr.HTML(
+        value={},
+        html_template=explore.template("compose.html"),
+        css_template=assets.read(*STYLES),
+        js_on_load=assets.read(
+            "bus.js", *(f"explore/{script}.js" for script in SHARED), *(f"compose/{script}.js" for script in SCRIPTS)
+        ),
+        apply_default_css=False,
+        elem_id="compose",
+        server_functions=[pictures, equalise, ways, *keeping.functions(engine, name)],
+        generator=explore.describe(engine, name, max_px),
+    )
+
+
+def _equalise(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """`{edit}` -> `{strengths: [[direction, strength], ...]}` that each alone change the picture equally."""
+    return {"strengths": [list(pair) for pair in equal_strengths(engine, _picked(request)).items()]}
+
+
+def equal_strengths(engine: Engine, edit: Edit) -> dict[DirectionId, float]:
+    """Strengths of the edit's directions at which each alone changes the picture by the same amount.
+
+    The amount is the mean of what they change now, or less where one cannot reach it within its range; it is measured
+    as the root mean square difference to the picture without any, on this edit's code. Signs stay.
+    """
+    base = replace(edit, strengths={}, layers={})
+    rows, before = dict(edit.layers), dict(edit.strengths)
+    curves, now = {}, []
+    for id_, strength in before.items():
+        direction = engine.direction(id_)
+        end = direction.high if strength > 0 else direction.low
+        at = np.array([0.0, *(part * end for part in MEASURED)])
+        alone = [replace(base, strengths={id_: s}, layers={id_: rows[id_]} if id_ in rows else {}) for s in at]
+        pictures = np.stack(engine.render(alone, max_px=256)).astype(np.float32)
+        change = np.sqrt(((pictures - pictures[0]) ** 2).mean(axis=(1, 2, 3)))
+        curves[id_] = np.abs(at), np.maximum.accumulate(change)  # a stronger move never counts as less
+        now.append(np.interp(abs(strength), *curves[id_]))
+    target = min(float(np.mean(now)), *(change[-1] for _, change in curves.values()))
+    found = {id_: float(np.interp(target, change, at)) for id_, (at, change) in curves.items()}
+    return {id_: round(float(np.copysign(value, before[id_])), 3) for id_, value in found.items()}
+
+
+def _ways(
+    engine: Engine, name: str, request: dict[str, Any], blended: Engine | None
+) -> dict[str, list[dict[str, str]]]:
+    """`{edit, max_px}` -> `{ways: [{name, note, picture}, ...]}`: the sum first."""
+    edit, max_px = _picked(request), request.get("max_px")
+    rows = dict(edit.layers)
+    alone = [
+        replace(edit, strengths={id_: strength}, layers={id_: rows[id_]} if id_ in rows else {})
+        for id_, strength in dict(edit.strengths).items()
+    ]
+    total, *singles = engine.render([edit, *alone], max_px=max_px)
+    mean = np.stack(singles).mean(axis=0).round().astype(np.uint8)
+    shown = [
+        ("Sum of directions", "One picture, made by one generator.", total),
+        ("Blended pictures", "The mean of one picture for each domain: edges show through each other.", mean),
+    ]
+    if blended is not None:
+        code = replace(edit, strengths={}, layers={}, project=True)
+        shown.append(
+            ("Blended networks", "The mean weights of two checkpoints, same seed.", blended.render(code, max_px=max_px))
+        )
+    return {"ways": [{"name": n, "note": note, "picture": data_uri(image, True)} for n, note, image in shown]}
+
+
+def _picked(request: dict[str, Any]) -> Edit:
+    edit = Edit.from_json(request.get("edit") or {})
+    if not 2 <= len(dict(edit.strengths)) <= MAX_PICKED:
+        raise EditError(f"Pick 2 to {MAX_PICKED} domains or factors with weights other than zero.")
+    max_px = request.get("max_px")
+    if max_px is not None and (not isinstance(max_px, int) or max_px < 1):
+        raise EditError(f"max_px must be a whole number of pixels, got {max_px!r}")
+    return edit

@@ -1,0 +1,273 @@
+"""The Invert tab: the visitor's own photo becomes a code of the generator, so that every slider works on it.
+
+The page holds the photo, the results and their history; the server holds only the searches that run or wait
+(`explorer.ui.turns`). Knows no torch and none of the methods. The example is `chelsea` of scikit-image, CC0.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from PIL import Image
+
+from explorer.edit import Edit, EditError
+from explorer.engine.inverting import Progress, invert
+from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
+from explorer.inversion.latents import read_latent, write_latent
+from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
+from explorer.ui import assets, pictures
+from explorer.ui.tabs import explore
+from explorer.ui.turns import ENDED, TurnError, Turns
+from explorer.weights import CheckpointError
+from explorer.weights.parts import part_of
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+
+SCRIPTS = (
+    "dom",
+    "session",
+    "frame",
+    "photo",
+    "camera",
+    "settings",
+    "compare",
+    "course",
+    "result",
+    "past",
+    "blend",
+    "main",
+)
+EXAMPLE = Path(assets.__file__).parent / "invert" / "chelsea.jpg"
+MAX_BYTES = 20 * 2**20
+KEPT_SIDE = 2048  # larger photos are scaled down: faces in them are larger than any generator's picture
+SMALLEST_FRAME = 8  # px
+MAX_STEPS = 2000  # others wait
+EXPECTED = (PhotoError, InversionError, TurnError, EditError, CheckpointError)
+NUMBERS = tuple(field.name for field in fields(Settings) if field.name not in ("method", "space", "text"))
+
+log = logging.getLogger(__name__)
+
+
+def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
+    """The panel of `engine`; pictures are shown at most `max_px` wide."""
+    studio = Studio(engine, max_px)
+
+    def photo(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.photo, request)
+
+    def start(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.start, request)
+
+    def look(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.look, request)
+
+    def stop(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.stop, request)
+
+    def load_latent(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.load_latent, request)
+
+    def save_latent(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.save_latent, request)
+
+    def render(request: dict[str, Any]) -> dict[str, Any]:
+        return pictures.answer(engine, request, max_px)
+
+    return gr.HTML(
+        value={},
+        html_template=assets.read("invert.html"),
+        css_template=assets.read("invert.css", "invert/photo.css", "invert/narrow.css"),
+        js_on_load=assets.read(*(f"invert/{script}.js" for script in SCRIPTS)),
+        apply_default_css=False,
+        elem_id="invert",
+        server_functions=[photo, start, look, stop, load_latent, save_latent, render],
+        generator=describe(engine, name, max_px),
+    )
+
+
+def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
+    """What the panel must know: the generator, the methods with their published settings, and the spaces."""
+    checkpoint = engine.checkpoint
+    encoder = part_of(checkpoint, "encoder") is not None
+    return explore.describe(engine, name, max_px) | {
+        "encoder": encoder,
+        "method": "in_domain" if encoder else "clip_guided",
+        "methods": {method: asdict(defaults(method)) for method in METHODS},
+        "spaces": {space: SPACE_NOTES[space] for space in SPACES},
+        "max_steps": MAX_STEPS,
+        "max_bytes": MAX_BYTES,
+    }
+
+
+def answered(work: Callable[[dict[str, Any]], dict[str, Any]], request: Any) -> dict[str, Any]:
+    """What `work` returns, or `{error: sentence}`: an exception would reach the page as nothing at all."""
+    try:
+        return work(request if isinstance(request, dict) else {})
+    except EXPECTED as error:
+        return {"error": sentence(error)}
+    except Exception:
+        log.exception("the Invert tab failed")
+        return {"error": "This went wrong; the server's terminal says why."}
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, as it is written on a page."""
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+class Studio:
+    """What the panel may ask for, of one engine. Keeps nothing of a visitor but the searches that run or wait."""
+
+    def __init__(self, engine: Engine, max_px: int | None = None) -> None:
+        self.engine, self.max_px = engine, max_px
+        self.turns: Turns[Progress] = Turns()
+
+    def photo(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{photo: data URI | null}` (null is the example): the photo upright and in RGB, and the faces in it."""
+        data = request.get("photo")
+        image = open_photo(EXAMPLE.read_bytes() if data is None else decode(data, "photo"))
+        image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+        faces = find_faces(image)
+        return {
+            "photo": encode(image),
+            "width": image.width,
+            "height": image.height,
+            "faces": [asdict(box) for box in faces],
+            "centre": asdict(centre_box(image)),
+        }
+
+    def start(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{photo, box, settings}`: queues the search; its `id`, and `target`, what it looks for."""
+        settings = read_settings(request.get("settings"))
+        image = open_photo(decode(request.get("photo"), "photo"))
+        target = crop(image, read_box(request.get("box"), image), self.engine.img_resolution)
+
+        def work(stop: threading.Event) -> Iterator[Progress]:
+            try:
+                yield from invert(self.engine, target, settings, stop)
+            except EXPECTED as error:
+                raise TurnError(sentence(error)) from None
+
+        search = Search(work)
+        return {"id": self.turns.join(search).id, "target": pictures.data_uri(target, exact=True)}
+
+    def look(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{id, seen, hidden}`: how the search stands, and its losses from the `seen`-th on."""
+        turn, ahead = self.turns.look(request.get("id"), request.get("hidden") is True)
+        state, latest = turn.state, turn.latest  # before the rest, which only grows
+        assert isinstance(turn.work, Search)
+        seen = request.get("seen")
+        answer: dict[str, Any] = {"state": state, "ahead": ahead, "error": turn.error}
+        if latest is not None:
+            answer |= {
+                "step": latest.step,
+                "steps": latest.steps,
+                "seconds_left": latest.seconds_left,
+                "trace": turn.work.trace[max(seen, 0) if isinstance(seen, int) else 0 :],
+            }
+            if state not in ENDED:
+                answer["picture"] = pictures.data_uri(latest.picture, exact=False)
+            elif state != "failed":
+                answer["result"] = self._result(latest)
+        return answer
+
+    def _result(self, progress: Progress) -> dict[str, Any]:
+        """The photo's edit, unprojected to be the photo as it was found, and its picture as Explore renders it."""
+        edit = Edit(latent=progress.latent, project=False)
+        return self._shown(edit) | {"figures": progress.figures, "note": progress.note}
+
+    def _shown(self, edit: Edit) -> dict[str, Any]:
+        picture = self.engine.render(edit, max_px=self.max_px)
+        return {"edit": edit.to_json(), "picture": pictures.data_uri(picture, exact=True)}
+
+    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let the search `id` end with the best it has."""
+        self.turns.stop(request.get("id"))
+        return {}
+
+    def load_latent(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{name, data}` of a latent's file: its edit and picture."""
+        name = request.get("name")
+        latent = read_latent(decode(request.get("data"), "file"), name if isinstance(name, str) else "")
+        return self._shown(Edit(latent=latent, project=False))
+
+    def save_latent(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{edit}`: its latent as the bytes of a `.safetensors` file."""
+        edit = Edit.from_json(request.get("edit") or {})
+        if edit.latent is None:
+            raise EditError("This edit holds no photo.")
+        data = write_latent(edit.latent)
+        return {"file": f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"}
+
+
+class Search:
+    """Work for a turn that also keeps the losses of every report, for the plot."""
+
+    def __init__(self, work: Callable[[threading.Event], Iterator[Progress]]) -> None:
+        self.work = work
+        self.trace: list[tuple[int, dict[str, float]]] = []
+
+    def __call__(self, stop: threading.Event) -> Iterator[Progress]:
+        for progress in self.work(stop):
+            losses = {name: loss for name, loss in progress.losses.items() if math.isfinite(loss)}
+            self.trace.append((progress.step, losses))
+            yield progress
+
+
+def read_settings(request: Any) -> Settings:
+    """Settings from the form: the method's published ones, with what the visitor changed.
+
+    Raises InversionError for what no search can be asked for.
+    """
+    form = request if isinstance(request, dict) else {}
+    settings = defaults(form.get("method", "in_domain"))
+    changed = {name: form[name] for name in (*NUMBERS, "space", "text") if name in form}
+    settings = replace(settings, **changed)
+    if settings.steps > MAX_STEPS or settings.tune_steps > MAX_STEPS:
+        raise InversionError(f"Choose at most {MAX_STEPS} steps: others wait for their turn.")
+    return settings
+
+
+def read_box(request: Any, image: Image.Image) -> Box:
+    """The frame `{left, top, size}` in pixels of the photo. Raises PhotoError for anything else."""
+    side = max(image.size)
+    try:
+        left, top, size = (round(request[key]) for key in ("left", "top", "size"))
+        if size >= SMALLEST_FRAME and max(abs(left), abs(top), size) <= 4 * side:
+            return Box(left, top, size)
+    except (TypeError, KeyError, ValueError, OverflowError):
+        pass
+    raise PhotoError(f"Draw the frame on the photo again: it must be at least {SMALLEST_FRAME} pixels wide.")
+
+
+def decode(uri: Any, what: str) -> bytes:
+    """The bytes of a data URI. Raises PhotoError where it is too large or none."""
+    limit = f"Choose a {what} of at most {MAX_BYTES // 2**20} MB."
+    if not isinstance(uri, str) or not uri.startswith("data:"):
+        raise PhotoError(limit)
+    data = uri.partition(",")[2]
+    if len(data) > MAX_BYTES * 4 // 3 + 4:
+        raise PhotoError(f"This {what} is too large. {limit}")
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error:
+        raise PhotoError(f"This {what} arrived damaged: choose it again.") from None
+
+
+def encode(image: Image.Image) -> str:
+    """An RGB image as a data URI, small enough to be sent back and good enough to be searched for."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, subsampling=0)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,327 @@
+"""The Teach tab: the generator learns a new domain in a free direction, while the page shows what it has learned.
+
+A lesson is `python -m explorer expand` as a process of its own (`explorer.ui.jobs`); this tab starts it, looks at its
+folder, and shows pictures of its newest network. Knows no training.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+import shutil
+import threading
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from explorer.edit import Edit, EditError
+from explorer.engine import Engine
+from explorer.ui import assets, jobs
+from explorer.ui.jobs import Job, JobError, Jobs
+from explorer.ui.lessons import Lesson, LessonError
+from explorer.ui.pictures import data_uri
+from explorer.ui.tabs import explore
+from explorer.weights import Checkpoint, load
+from explorer.weights.parts import part_of
+
+SCRIPTS = ("dom", "pictures", "wish", "lesson", "main")
+SEEDS = (1, 4, 7, 12)
+STRENGTHS = (0.0, 0.5, 1.0)
+PREVIEW_PX = 256
+LENGTHS = {"quick": 100, "good": 300, "thorough": 1000}
+OFFERED = 12  # free directions to choose from
+LISTED = 12  # earlier lessons to look at
+NETWORK = "network.safetensors"
+FILE_NAME = re.compile(r"[\w][\w .-]*")
+NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
+READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
+
+log = logging.getLogger(__name__)
+
+
+def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False) -> gr.HTML:
+    """The panel. `read_only` is for pages that strangers can open: lessons are shown there, never started."""
+    classroom = Classroom(engine, name, Jobs(jobs.default_root()), read_only)
+
+    def look(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(classroom.look, request)
+
+    def teach(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(classroom.teach, request)
+
+    def act(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(classroom.act, request)
+
+    panel = gr.HTML(
+        value={},
+        html_template=assets.read("teach.html"),
+        css_template=assets.read("teach.css"),
+        js_on_load=assets.read(*(f"teach/{script}.js" for script in SCRIPTS)),
+        apply_default_css=False,
+        elem_id="teach",
+        server_functions=[look, teach, act],
+    )
+    show_new_domains(panel, engine, name, max_px)
+    return panel
+
+
+def answered(work: Callable[[dict[str, Any]], dict[str, Any]], request: Any) -> dict[str, Any]:
+    """What `work` returns, or `{error: sentence}`: an exception would reach the page as nothing at all."""
+    try:
+        return work(request if isinstance(request, dict) else {})
+    except (LessonError, JobError, EditError) as error:
+        return {"error": str(error)}
+    except ValueError as error:  # a checkpoint that cannot be read or written
+        return {"error": str(error)}
+    except Exception:
+        log.exception("the Teach tab failed")
+        return {"error": "This went wrong; the server's terminal says why."}
+
+
+def show_new_domains(panel: gr.HTML, engine: Engine, name: str, max_px: int | None) -> None:
+    """Once a domain is kept, other panels are told of it: this page's, and those opened later."""
+    page: Any = panel
+    while page.parent is not None:
+        page = page.parent
+    panels = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    others = [other for other in panels if isinstance(other.props.get("generator"), dict)]
+    others = [other for other in others if "directions" in other.props["generator"]]
+
+    def hide() -> dict[gr.HTML, gr.HTML]:
+        return {other: gr.HTML(visible=False) for other in others}  # the browser throws them away
+
+    def show() -> dict[gr.HTML, gr.HTML]:
+        fresh = explore.describe(engine, name, max_px)
+        for other in others:
+            described = other.props["generator"]
+            other.props["generator"] = {key: fresh.get(key, value) for key, value in described.items()}
+        page.config = page.get_config_file()  # what pages opened later are built from
+        return {
+            other: gr.HTML(visible=True, generator=other.props["generator"]) for other in others
+        }  # and builds them anew
+
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    panel.kept(hide, None, others, **quiet).then(show, None, others, **quiet)
+
+
+class Classroom:
+    """What the panel may ask for, of one engine and the lessons on this machine."""
+
+    def __init__(self, engine: Engine, name: str, lessons: Jobs, read_only: bool = False) -> None:
+        self.engine, self.name, self.lessons, self.read_only = engine, name, lessons, read_only
+        self.preview = Preview(engine)
+
+    def look(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{id, stamp}`: how the lesson `id` (the newest where null) stands, and pictures newer than `stamp`."""
+        lessons = self.lessons.all()
+        job = next((job for job in lessons if job.id == request.get("id")), lessons[0] if lessons else None)
+        stamp = self.preview.stamp(job)
+        answer: dict[str, Any] = {
+            "lesson": None if job is None else self._describe(job),
+            "lessons": [
+                {"id": job.id, "name": job.about["name"], "state": jobs.status(job).state} for job in lessons[:LISTED]
+            ],
+            "running": self.lessons.running() is not None,
+            "generator": self._generator(lessons),
+            "closed": self.read_only,
+        }
+        if stamp != request.get("stamp"):
+            full, pictures = self.preview.pictures(job, stamp)
+            answer |= {"stamp": stamp, "full": full, "pictures": pictures}
+        return answer
+
+    def teach(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start the lesson that the form asks for; `{id}`."""
+        self._refuse_strangers()
+        checkpoint = self.engine.checkpoint
+        domains = () if checkpoint.expansion is None else checkpoint.expansion.domains
+        lesson = Lesson.read(request, domains, [direction.dim for direction in self._free()])
+        source = checkpoint.path
+        if source is None:
+            raise LessonError("This generator lies in no file: save it first.")
+
+        def prepare(folder: Path) -> Job:
+            return lesson.job(folder, source, has_critic(checkpoint), home_of(source), original_of(checkpoint))
+
+        return {"id": self.lessons.start(lesson.name, prepare).id}
+
+    def act(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pause, unpause, stop, resume, keep or save the lesson `id`."""
+        self._refuse_strangers()
+        job = self.lessons.find(request.get("id"))
+        acts = {"pause": jobs.pause, "unpause": jobs.unpause, "stop": jobs.stop, "resume": self.lessons.resume}
+        what = request.get("what")
+        if what in acts:
+            acts[what](job)
+        elif what == "keep":
+            return {"keys": self._keep(job)}
+        elif what == "save":
+            return {"saved": self._save(job, request.get("file"))}
+        else:
+            raise LessonError("A lesson can be paused, continued, stopped, kept or saved.")
+        return {}
+
+    def _refuse_strangers(self) -> None:
+        if self.read_only:
+            raise LessonError(READ_ONLY)
+
+    def _keep(self, job: Job) -> list[str]:
+        """Let the engine render what the lesson made, unless that would take something away from the page.
+
+        Returns the keys under which Explore keeps its sliders, before and after.
+        """
+        new, now = load(job.folder / NETWORK), self.engine.checkpoint
+        if not same_family(new, now):
+            raise LessonError(
+                f"This lesson belongs to another generator ({Path(job.about['source']).name}): open that one."
+            )
+        missing = [f"“{domain}”" for domain in domains_of(now) if domain not in domains_of(new)]
+        if missing:
+            lost = ", ".join(missing)
+            raise LessonError(f"This lesson began without {lost}, which would be lost. Teach it again to have both.")
+        before = explore.describe(self.engine, self.name, None)["key"]
+        self.engine.replace(new)
+        return [before, explore.describe(self.engine, self.name, None)["key"]]
+
+    def _save(self, job: Job, file: Any) -> str:
+        """Write the lesson's network beside the other checkpoints; returns the path. Never replaces a file."""
+        stem = " ".join(file.split()).removesuffix(".safetensors") if isinstance(file, str) else ""
+        if not FILE_NAME.fullmatch(stem) or len(stem) > 60:
+            raise LessonError("A file name is made of letters, digits, spaces, dots and dashes.")
+        path = Path(job.about["home"]) / f"{stem}.safetensors"
+        checkpoint = load(job.folder / NETWORK)
+        critic = part_of(checkpoint, "discriminator")
+        meta = {**checkpoint.meta, "name": stem, "expanded_from": job.about["original"]}
+        try:
+            path.open("xb").close()  # ours from here on
+        except FileExistsError:
+            raise LessonError(f"{path.name} is there already: choose another name.") from None
+        except OSError as error:
+            raise LessonError(f"{path} cannot be written: {error.strerror}.") from None
+        try:
+            replace(checkpoint, meta=meta).save(path)
+            if critic is not None:
+                shutil.copyfile(critic, path.with_name(f"{stem}-discriminator.safetensors"))
+        except (ValueError, OSError):
+            path.unlink()
+            raise
+        return str(path)
+
+    def _free(self) -> list[Any]:
+        """Directions that hold no domain, least effective first; where that was not measured, the last column first."""
+        free = [direction for direction in self.engine.directions if direction.group != "domains"]
+        return sorted(free, key=lambda d: (0.0 if d.effect is None else d.effect, -d.dim))
+
+    def _generator(self, lessons: list[Job]) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "free": [{"dim": direction.dim, "effect": direction.effect} for direction in self._free()[:OFFERED]],
+            "note": "" if has_critic(self.engine.checkpoint) else NO_CRITIC,
+            "lengths": dict.fromkeys(("words", "picture", "kind", "individual"), LENGTHS),
+            "seconds_per_step": pace(lessons),
+        }
+
+    def _describe(self, job: Job) -> dict[str, Any]:
+        status = jobs.status(job)
+        name = job.about["name"]
+        curves = jobs.losses(job)
+        titles = {name: "The new domain", "replay": "Change of what it knew"}
+        kept = self.engine.checkpoint.path == job.folder / NETWORK
+        return {
+            "id": job.id,
+            "name": name,
+            "what": job.about["what"],
+            "state": status.state,
+            "step": status.step,
+            "steps": status.steps,
+            "seconds_left": status.seconds_left,
+            "images_per_second": status.images_per_second,
+            "message": status.message,
+            "curves": [{"title": title, "points": curves[key]} for key, title in titles.items() if key in curves],
+            "command": shlex.join(job.command),
+            "ready": (job.folder / NETWORK).exists(),
+            "resumable": bool(job.resume) and status.state != "done" and (job.folder / "checkpoint.pt").exists(),
+            "kept": kept,
+            "file": f"{self.name}-{jobs.slug(name)}",
+        }
+
+
+class Preview:
+    """Pictures of the same few seeds: of the generator, or of what a lesson's newest network makes of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._kept: tuple[str, tuple[bool, list[str]]] | None = None
+
+    def stamp(self, job: Job | None) -> str:
+        """Names the pictures that there are to see; it changes when they do."""
+        try:
+            changed = None if job is None else (job.folder / NETWORK).stat().st_mtime_ns
+        except OSError:
+            changed = None
+        return f"{self.engine.checkpoint.path}" if job is None or changed is None else f"{job.id} {changed}"
+
+    def pictures(self, job: Job | None, stamp: str) -> tuple[bool, list[str]]:
+        """Whether all of STRENGTHS are there or only the first, and data URIs, strength after strength."""
+        with self._lock:
+            if self._kept is None or self._kept[0] != stamp:
+                self._kept = (stamp, self._render(job, stamp))
+            return self._kept[1]
+
+    def _render(self, job: Job | None, stamp: str) -> tuple[bool, list[str]]:
+        engine, strengths, domain = self.engine, STRENGTHS[:1], ""
+        if job is not None and stamp.startswith(job.id):
+            engine = Engine(load(job.folder / NETWORK), str(self.engine.device), self.engine.precision)
+            strengths, domain = STRENGTHS, job.about["name"]
+        edits = [Edit(seed=seed, strengths={domain: strength}) for strength in strengths for seed in SEEDS]
+        pictures = engine.render(edits, max_px=PREVIEW_PX)
+        return len(strengths) > 1, [data_uri(picture, exact=False) for picture in pictures]
+
+
+def domains_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    return () if checkpoint.expansion is None else checkpoint.expansion.domains
+
+
+def same_family(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether both are the same source generator, taught differently: teaching never changes the mapping network."""
+    a, b = (checkpoint.generator.mapping.w_avg.cpu() for checkpoint in (one, other))
+    return a.shape == b.shape and bool((a == b).all())
+
+
+def has_critic(checkpoint: Checkpoint) -> bool:
+    """Whether a discriminator is in the checkpoint or beside it, where `expand` looks for it."""
+    return checkpoint.discriminator is not None or part_of(checkpoint, "discriminator") is not None
+
+
+def original_of(checkpoint: Checkpoint) -> str:
+    """Name of the file with the generator before its first lesson, in the folder `home_of` the checkpoint."""
+    assert checkpoint.path is not None
+    made_by = jobs.read_job(checkpoint.path.parent)
+    if made_by is not None:
+        return made_by.about["original"]
+    return str(checkpoint.meta.get("expanded_from", checkpoint.path.name))
+
+
+def home_of(source: Path) -> Path:
+    """The folder with the checkpoints of this family: not that of a lesson."""
+    made_by = jobs.read_job(source.parent)
+    return source.parent if made_by is None else Path(made_by.about["home"])
+
+
+def pace(lessons: list[Job]) -> float | None:
+    """Seconds a step took in the newest lesson that got far enough to tell; None where none did."""
+    for job in lessons:
+        rate = jobs.status(job).images_per_second
+        try:
+            batch = tomllib.loads((job.folder / "config.toml").read_text()).get("batch")
+        except (OSError, tomllib.TOMLDecodeError):
+            continue
+        if rate > 0 and isinstance(batch, int):
+            return batch / rate
+    return None

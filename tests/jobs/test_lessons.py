@@ -1,0 +1,105 @@
+"""What a visitor may ask for: everything else ends in one sentence, and what is written down reads back the same."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.ui.lessons import Lesson, LessonError
+
+WORDS = {"kind": "words", "source": "photo", "target": "pencil sketch", "name": "Sketch", "dim": None, "steps": 10}
+
+
+def uri(size: tuple[int, int] = (20, 12), kind: str = "PNG", colour: str = "red") -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def read(**changes: object) -> Lesson:
+    return Lesson.read(WORDS | changes, taken=["Neon"], free=[61, 60])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": "music"}, "Choose words"),
+        ({"source": "  "}, "show now"),
+        ({"target": None}, "should become"),
+        ({"target": "Photo"}, "nothing to learn"),
+        ({"target": "x" * 201}, "at most 200"),
+        ({"target": "a\x00b"}, "at most 200"),
+        ({"name": ""}, "Give the new domain a name"),
+        ({"name": "neon"}, "already has a domain “neon”"),
+        ({"name": "12"}, "not a number alone"),
+        ({"name": "../up"}, "letters, digits and spaces"),
+        ({"name": "x" * 41}, "up to 40"),
+        ({"steps": 0}, "whole number"),
+        ({"steps": 2.5}, "whole number"),
+        ({"steps": True}, "whole number"),
+        ({"steps": 10**9}, "whole number"),
+        ({"dim": 3}, "Direction 3 is not free"),
+        ({"dim": [61]}, "is not free"),
+        ({"kind": "picture", "pictures": []}, "Choose one picture"),
+        ({"kind": "picture", "pictures": [uri(), uri()]}, "Choose one picture"),
+        ({"kind": "individual", "pictures": [uri()]}, "at least 3 pictures; there are 1"),
+        ({"kind": "kind", "pictures": [uri()] * 201}, "at most 200"),
+        ({"kind": "picture", "pictures": ["data:image/png;base64,abcd"]}, "Picture 1 cannot be read"),
+        ({"kind": "picture", "pictures": ["file:///etc/passwd"]}, "Picture 1 cannot be read"),
+        ({"kind": "picture", "pictures": [None]}, "Picture 1 cannot be read"),
+        ({"kind": "picture", "pictures": [uri((2100, 4))]}, "Picture 1 cannot be read"),
+        ({"kind": "picture", "pictures": [uri(kind="GIF").replace("gif", "png")]}, "Picture 1 cannot be read"),
+    ],
+)
+def test_what_cannot_be_learned_ends_in_one_sentence(changes: dict, words: str) -> None:
+    with pytest.raises(LessonError, match=words):
+        read(**changes)
+
+
+def test_a_full_generator_says_so() -> None:
+    with pytest.raises(LessonError, match="no room"):
+        Lesson.read(WORDS, taken=[], free=[])
+
+
+@pytest.mark.parametrize("request_", [None, [], "words", {"kind": ["words"]}])
+def test_nonsense_is_refused(request_: object) -> None:
+    with pytest.raises(LessonError):
+        Lesson.read(request_, taken=[], free=[1])
+
+
+def test_texts_reach_the_settings_as_they_are(tmp_path: Path) -> None:
+    lesson = read(target='a "drawn" cat \\ naïve 🐈', dim=60)
+    job = lesson.job(tmp_path, tmp_path / "cats.safetensors", True, tmp_path, "cats.safetensors")
+    settings = tomllib.loads((tmp_path / "lesson.toml").read_text(encoding="utf-8"))
+    assert settings["steps"] == 10
+    assert "lambda_src" not in settings
+    (domain,) = settings["domain"]
+    assert domain == {"name": "Sketch", "type": "nada", "dim": 60, "source": "photo", "target": lesson.target}
+    assert job.about["what"] == f"“photo” to “{lesson.target}”"
+    assert str(tmp_path / "lesson.toml") in job.command
+
+
+def test_a_source_without_discriminator_learns_without_it(tmp_path: Path) -> None:
+    read().job(tmp_path, tmp_path / "cats.safetensors", False, tmp_path, "cats.safetensors")
+    settings = tomllib.loads((tmp_path / "lesson.toml").read_text())
+    assert settings["lambda_src"] == 0
+    assert settings["domain"][0]["dim"] == 61  # the first of the free ones is the least effective
+
+
+def test_pictures_are_written_as_pixels_alone(tmp_path: Path) -> None:
+    lesson = read(kind="individual", pictures=[uri(), uri(kind="JPEG", colour="blue"), uri(kind="WEBP")])
+    lesson.job(tmp_path, tmp_path / "cats.safetensors", True, tmp_path, "cats.safetensors")
+    files = sorted((tmp_path / "pictures").iterdir())
+    assert [file.name for file in files] == ["001.png", "002.png", "003.png"]
+    with Image.open(files[1]) as image:
+        assert image.size == (20, 12)
+        assert np.asarray(image)[0, 0, 2] > 240
+    (domain,) = tomllib.loads((tmp_path / "lesson.toml").read_text())["domain"]
+    assert domain["type"] == "mystyle"
+    assert domain["folder"] == str(tmp_path / "pictures")

@@ -1,0 +1,354 @@
+"""Journeys through the Compose tab and through what is kept, in a real Chromium against a real server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_server import ROOT, Server
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from explorer import Edit, Engine, Latent, load
+from explorer.keep import Kept, read_picture, write_link, write_picture
+from explorer.ui.tabs.compose import equal_strengths
+
+QUIET_MS = 400  # longer than the page waits before it asks for the exact picture of an edit at rest
+EXPANDED = ROOT / "tests" / "fixtures" / "expanded32.pkl"
+OLD_SESSION = ROOT / "tests" / "keep" / "session_v1.json"
+
+DROP = """([selector, name, type, base64]) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name, { type }));
+  const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+  document.querySelector(selector).dispatchEvent(event);
+}"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(load(EXPANDED))
+
+
+@pytest.fixture
+def page(expanded_page: Page) -> Page:
+    """The Compose tab with its first picture painted."""
+    to_tab(expanded_page, "Compose")
+    expanded_page.wait_for_selector(".compose[data-painted]")
+    return expanded_page
+
+
+def to_tab(page: Page, name: str) -> None:
+    page.locator("#tabs").get_by_role("tab", name=name, exact=True).first.click()
+
+
+def until(page: Page, wanted: Callable[[Edit], bool], of: str = ".compose") -> Edit:
+    """Wait until the edit of the last picture painted in the panel `of` is as wanted, and all is quiet."""
+    edit = Edit()
+    for _ in range(200):
+        edit = Edit.from_json(json.loads(page.locator(of).get_attribute("data-painted") or "{}"))
+        if wanted(edit):
+            page.wait_for_timeout(QUIET_MS)
+            return edit
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the picture on the page stays that of {edit}")
+
+
+def canvas(page: Page, of: str = ".compose") -> str:
+    return page.evaluate("of => document.querySelector(`${of} canvas`).toDataURL()", of)
+
+
+def frames(page: Page) -> int:
+    return int(page.locator(".compose").get_attribute("data-frames") or 0)
+
+
+def weight(page: Page, label: str) -> Locator:
+    return page.get_by_role("slider", name=f"{label}, weight", exact=True)
+
+
+def pick(page: Page, *labels: str) -> None:
+    for label in labels:
+        page.get_by_role("button", name=label, exact=True).click()
+    until(page, lambda edit: {key for key, _ in edit.strengths} >= set(labels))
+
+
+def drag(page: Page, handle: Locator, to: float) -> None:
+    box = handle.bounding_box()
+    assert box
+    low, high, value = (float(handle.evaluate(f"e => e.{key}")) for key in ("min", "max", "value"))
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * (value - low) / (high - low), y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * to, y, steps=25)
+    page.mouse.up()
+
+
+def drop(page: Page, onto: str, data: bytes, name: str = "cat.png", kind: str = "image/png") -> None:
+    page.evaluate(DROP, [onto, name, kind, base64.b64encode(data).decode()])
+
+
+def test_the_sum_follows_the_drag_and_can_be_undone(page: Page) -> None:
+    bare = canvas(page)
+    pick(page, "sketch", "zombie")
+    two, before = canvas(page), frames(page)
+    assert two != bare
+    drag(page, weight(page, "sketch"), 0.8)
+    until(page, lambda edit: dict(edit.strengths)["sketch"] > 0.9)
+    assert canvas(page) != two
+    assert frames(page) >= before + 4, "it did not follow the drag"
+    page.keyboard.press("Control+z")
+    until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.6, "zombie": 0.6})
+    assert canvas(page) == two
+    page.keyboard.press("Control+z")
+    expect(page.locator(".compose .row")).to_have_count(1)
+    page.get_by_role("button", name="Redo").last.click()
+    until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.6, "zombie": 0.6})
+    page.get_by_role("button", name="Take out sketch").click()
+    until(page, lambda edit: dict(edit.strengths) == {"zombie": 0.6})
+
+
+def test_a_factor_joins_the_sum_and_layers_limit_a_domain(page: Page) -> None:
+    pick(page, "zombie")
+    page.get_by_label("Add a factor").select_option("4")
+    until(page, lambda edit: dict(edit.strengths) == {4: 1.0, "zombie": 0.6})
+    everywhere = canvas(page)
+    page.get_by_role("button", name="Layers of zombie").click()
+    page.get_by_role("slider", name="zombie, last layer").fill("3")
+    edit = until(page, lambda edit: bool(edit.layers))
+    assert dict(edit.layers) == {"zombie": (0, 3)}
+    assert canvas(page) != everywhere
+
+
+def test_several_seeds_show_the_same_sum(page: Page) -> None:
+    pick(page, "zombie")
+    page.get_by_text("4", exact=True).click()
+    expect(page.locator(".compose canvas")).to_have_count(4)
+    pictures = page.evaluate("[...document.querySelectorAll('.compose canvas')].map((each) => each.toDataURL())")
+    assert len(set(pictures)) == 4
+
+
+def test_two_directions_span_a_grid_and_three_a_set_of_grids(page: Page) -> None:
+    page.get_by_role("tab", name="Grid").click()
+    expect(page.get_by_text("Pick two domains or factors")).to_be_visible()
+    pick(page, "sketch", "zombie")
+    expect(page.locator(".board .cell")).to_have_count(25)
+    page.wait_for_function("[...document.querySelectorAll('.board img')].every((image) => image.naturalWidth > 0)")
+    assert len({image.get_attribute("src") for image in page.locator(".board img").all()}) == 25
+    page.get_by_role("button", name="sketch 0.25, zombie 0.75", exact=True).click()
+    until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.25, "zombie": 0.75})
+    pick(page, "tolkien elf")
+    expect(page.locator(".board .cell")).to_have_count(75)
+    expect(page.locator(".board figure")).to_have_count(3)
+
+
+def test_all_pairs_become_a_contact_sheet(page: Page) -> None:
+    page.get_by_role("tab", name="All pairs").click()
+    expect(page.locator(".board .cell")).to_have_count(9)
+    page.wait_for_function("[...document.querySelectorAll('.board img')].every((image) => image.naturalWidth > 0)")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save sheet").click()
+    with Image.open(download.value.path()) as image:
+        assert image.width > 3 * 256
+    page.get_by_role("button", name="sketch and zombie").first.click()
+    until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.7, "zombie": 0.7})
+
+
+def test_the_other_ways_are_shown_beside_the_sum(page: Page, engine: Engine) -> None:
+    pick(page, "sketch", "zombie")
+    page.get_by_role("tab", name="Other ways").click()
+    expect(page.get_by_text("Sum of directions")).to_be_visible()
+    shown = []
+    for image in page.locator(".board img").all():
+        data = base64.b64decode((image.get_attribute("src") or "").split(",")[1])
+        with Image.open(io.BytesIO(data)) as opened:
+            shown.append(np.asarray(opened.convert("RGB")).astype(float))
+    edit = Edit(strengths={"sketch": 0.6, "zombie": 0.6})
+    alone = engine.render([Edit(strengths={"sketch": 0.6}), Edit(strengths={"zombie": 0.6})])
+    assert np.abs(shown[0] - engine.render(edit)).max() <= 2
+    assert np.abs(shown[1] - np.mean(alone, axis=0)).max() <= 2
+
+
+def test_equalised_weights_change_the_picture_equally(page: Page, engine: Engine) -> None:
+    base = engine.render(Edit()).astype(float)
+
+    def changes(edit: Edit) -> list[float]:
+        alone = [engine.render(Edit(strengths={id_: weight})) for id_, weight in edit.strengths]
+        return [float(np.sqrt(((picture - base) ** 2).mean())) for picture in alone]
+
+    unequal = Edit(strengths={"sketch": 0.2, "tolkien elf": -0.4, 3: 2})
+    equal = Edit(strengths=equal_strengths(engine, unequal))
+    assert max(changes(unequal)) > 1.5 * min(changes(unequal))
+    assert max(changes(equal)) < 1.15 * min(changes(equal))
+    assert dict(equal.strengths)["tolkien elf"] < 0
+    pick(page, "sketch", "zombie")
+    page.get_by_role("button", name="Equalise").click()
+    expected = equal_strengths(engine, Edit(strengths={"sketch": 0.6, "zombie": 0.6}))
+    until(page, lambda edit: dict(edit.strengths) == pytest.approx(expected, abs=0.02))
+
+
+def test_leaving_the_range_of_training_is_said(page: Page) -> None:
+    warning = page.locator(".compose .warning")
+    pick(page, "sketch", "zombie")
+    expect(warning).to_be_hidden()
+    page.locator(".compose").get_by_label("zombie, value").fill("1.2")
+    expect(warning).to_contain_text("zombie is at 1.2")
+    expect(warning).to_contain_text("reach 1.8")
+    page.locator(".compose").get_by_label("zombie, value").fill("0.9")
+    expect(warning).to_be_hidden()
+
+
+def test_an_edit_goes_from_tab_to_tab_and_back(expanded_page: Page) -> None:
+    page = expanded_page
+    page.get_by_label("tolkien elf, value").fill("0.5")
+    page.keyboard.press("Tab")
+    until(page, lambda edit: bool(edit.strengths), ".explore")
+    page.get_by_role("button", name="To Compose").click()
+    until(page, lambda edit: dict(edit.strengths) == {"tolkien elf": 0.5})
+    pick(page, "zombie")
+    page.get_by_role("button", name="To Explore").click()
+    until(page, lambda edit: dict(edit.strengths) == {"tolkien elf": 0.5, "zombie": 0.6}, ".explore")
+
+
+def test_a_photo_handed_over_can_be_composed(expanded_page: Page, engine: Engine) -> None:
+    page = expanded_page
+    photo = Edit(latent=Latent.of(engine.ws(Edit(seed=99))[0].cpu()))
+    page.evaluate("edit => window.domainExplorer.openEdit('compose', edit)", photo.to_json())
+    until(page, lambda edit: edit.latent == photo.latent)
+    pick(page, "zombie")
+    assert until(page, lambda edit: edit.latent == photo.latent and bool(edit.strengths))
+    expect(page.get_by_text("from a photo").last).to_be_visible()
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
+def test_a_saved_picture_restores_every_slider(page: Page, engine: Engine, kind: str) -> None:
+    pick(page, "sketch", "tolkien elf")
+    page.get_by_label("Seed", exact=True).last.fill("23")
+    page.keyboard.press("Enter")
+    edit = until(page, lambda edit: edit.seed == 23)
+    shown = canvas(page)
+    page.locator(".compose").get_by_role("button", name="Share and save").click()
+    page.locator(".compose").get_by_label("Kind of picture").select_option(kind)
+    with page.expect_download() as download:
+        page.locator(".compose dialog").get_by_role("button", name="Download").click()
+    data = Path(download.value.path()).read_bytes()
+    page.keyboard.press("Escape")
+    kept = read_picture(data)
+    assert (kept.edit, kept.generator) == (edit, "expanded32")
+    if kind == "png":
+        with Image.open(io.BytesIO(data)) as image:
+            assert np.array_equal(np.asarray(image), engine.render(edit))
+    page.get_by_role("button", name="Clear", exact=True).click()
+    until(page, lambda edit: not edit.strengths)
+    drop(page, ".compose", data, f"cat.{kind}", f"image/{kind}")
+    assert until(page, lambda now: now == edit) == edit
+    assert canvas(page) == shown
+
+
+def test_explore_restores_a_dropped_picture_and_says_why_not(expanded_page: Page, engine: Engine) -> None:
+    page = expanded_page
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download picture").click()
+    data = Path(download.value.path()).read_bytes()
+    page.get_by_label("zombie, value").fill("0.5")
+    page.keyboard.press("Tab")
+    until(page, lambda edit: bool(edit.strengths), ".explore")
+    alert = page.locator(".explore .message")
+    drop(page, ".explore", write_picture(engine.render(Edit())))
+    expect(alert).to_contain_text("carries no settings")
+    drop(page, ".explore", write_picture(engine.render(Edit()), kept=Kept(Edit(), "another")))
+    expect(alert).to_contain_text("belongs to the generator “another”")
+    drop(page, ".explore", b"no picture")
+    expect(alert).to_contain_text("no PNG, WebP or JPEG")
+    drop(page, ".explore", data)
+    until(page, lambda edit: edit == Edit(), ".explore")
+
+
+def test_settings_can_be_left_out_of_the_picture(expanded_page: Page) -> None:
+    page = expanded_page
+    page.get_by_role("button", name="Share and save").click()
+    page.get_by_text("Include settings in the picture").click()
+    with page.expect_download() as download:
+        page.locator(".explore dialog").get_by_role("button", name="Download").click()
+    assert b"seed" not in Path(download.value.path()).read_bytes()
+    assert b"expanded32" not in Path(download.value.path()).read_bytes()
+
+
+@pytest.mark.parametrize("tab", ["explore", "compose"])
+def test_a_copied_link_opens_the_same_edit(browser: Browser, expanded_page: Page, tab: str) -> None:
+    page = expanded_page
+    panel = page.locator(f".{tab}")
+    page.get_by_label("tolkien elf, value").fill("0.35")
+    page.keyboard.press("Tab")
+    edit = until(page, lambda edit: bool(edit.strengths), ".explore")
+    if tab == "compose":
+        page.get_by_role("button", name="To Compose").click()
+        until(page, lambda now: now == edit)
+    panel.get_by_role("button", name="Share and save").click()
+    expect(panel.get_by_label("Link", exact=True)).to_have_value(re.compile("edit=.+"))
+    link = panel.get_by_label("Link", exact=True).input_value()
+    friend = browser.new_context().new_page()
+    friend.goto(link)
+    until(friend, lambda now: now == edit, f".{tab}")
+    assert "edit=" not in friend.url, "a reload must keep what is changed from here"
+    friend.context.close()
+
+
+def test_a_link_of_a_photo_or_a_damaged_one_is_answered_in_words(
+    browser: Browser, expanded_server: Server, engine: Engine
+) -> None:
+    photo = Edit(latent=Latent.of(engine.ws(Edit(seed=99))[0].cpu()), strengths={"zombie": 0.5})
+    page = browser.new_context().new_page()
+    page.goto(f"{expanded_server.url}?edit={write_link(photo)}&tab=compose")
+    until(page, lambda now: now == photo)
+    page.goto(f"{expanded_server.url}?edit=eyJ2ZXJzaW9u")
+    expect(page.locator(".explore .message")).to_contain_text("Link is damaged", ignore_case=True)
+    page.goto(f"{expanded_server.url}?edit={write_link(Edit(strengths={'crayon': 1}))}")
+    expect(page.locator(".explore .message")).to_contain_text("no direction 'crayon'")
+    page.context.close()
+
+
+def test_a_session_brings_snapshots_and_both_tabs_back(
+    browser: Browser, expanded_page: Page, expanded_server: Server
+) -> None:
+    page = expanded_page
+    page.get_by_role("button", name="Snapshot", exact=True).click()
+    page.get_by_role("button", name="To Compose").click()
+    page.wait_for_selector(".compose[data-painted]")
+    pick(page, "sketch", "zombie")
+    page.locator(".compose").get_by_role("button", name="Share and save").click()
+    with page.expect_download() as download:
+        page.locator(".compose").get_by_role("button", name="Save session").click()
+    other = browser.new_context().new_page()
+    other.goto(expanded_server.url)
+    other.wait_for_selector(".explore[data-painted]")
+    other.locator(".explore [type=file]").set_input_files(download.value.path())
+    expect(other.locator("#tab-snapshots .count")).to_have_text("1")
+    to_tab(other, "Compose")
+    until(other, lambda edit: dict(edit.strengths) == {"sketch": 0.6, "zombie": 0.6})
+    other.context.close()
+
+
+def test_a_session_of_an_older_version_still_opens(expanded_page: Page) -> None:
+    page = expanded_page
+    page.locator(".explore [type=file]").set_input_files(OLD_SESSION)
+    until(page, lambda edit: edit == Edit(seed=11, strengths={"zombie": 0.5}), ".explore")
+    expect(page.locator("#tab-snapshots .count")).to_have_text("2")
+
+
+def test_without_domains_compose_says_what_to_do(browser: Browser, default_server: Server) -> None:
+    page = browser.new_context().new_page()
+    page.goto(default_server.url)
+    page.wait_for_selector(".explore[data-painted]")
+    to_tab(page, "Compose")
+    if load(default_server.checkpoint).expansion is None:
+        expect(page.get_by_text("There are no domains to add up yet")).to_be_visible()
+    page.get_by_role("button", name="Try two").click()
+    until(page, lambda edit: len(dict(edit.strengths)) == 2)
+    page.context.close()

@@ -1,0 +1,394 @@
+"""Journeys through the Invert tab in a real Chromium: from a photo to its sliders, Stop, two visitors, bad files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from app_server import ROOT, Server
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from skimage import data
+
+from explorer import Edit, Engine, load
+from explorer.ui.tabs.invert import MAX_BYTES, Studio, answered
+
+SEARCH_MS = 180_000  # a short search on a very busy machine
+FEW, MANY = 6, 1900  # steps: over at once, and never over by itself
+AXE = (os.environ.get("AXE_CORE", ""), ROOT / "node_modules" / "axe-core" / "axe.min.js")
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+CAT = png(data.chelsea())
+
+
+def pixels(uri: str) -> np.ndarray:
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def open_tab(page: Page) -> Page:
+    page.set_default_timeout(SEARCH_MS)
+    page.get_by_role("tab", name="Invert").click()
+    page.wait_for_selector(".invert[data-phase=empty]")
+    return page
+
+
+@pytest.fixture
+def studio_page(page: Page) -> Page:
+    return open_tab(page)
+
+
+@pytest.fixture
+def other_page(browser: Browser, default_server: Server) -> Iterator[Page]:
+    """A second visitor, with a browser profile of their own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(default_server.url)
+    yield open_tab(page)
+    context.close()
+
+
+def phase(page: Page, name: str) -> None:
+    expect(page.locator(".invert")).to_have_attribute("data-phase", name, timeout=SEARCH_MS)
+
+
+def choose(page: Page, photo: bytes = CAT, name: str = "cat.png") -> None:
+    page.locator(".photo-file").set_input_files({"name": name, "mimeType": "image/png", "buffer": photo})
+
+
+def trouble(page: Page) -> Any:
+    return page.locator(".invert .trouble")
+
+
+def set_steps(page: Page, steps: int) -> None:
+    if not page.get_by_label("Steps, value").is_visible():
+        page.get_by_text("Settings", exact=True).click()
+    page.get_by_label("Steps, value").fill(str(steps))
+    page.get_by_label("Steps, value").press("Enter")
+
+
+def begin(page: Page, steps: int) -> None:
+    """Choose the cat and start a search of that many steps."""
+    choose(page)
+    phase(page, "photo")
+    set_steps(page, steps)
+    page.get_by_role("button", name="Start", exact=True).click()
+    phase(page, "working")
+
+
+def stop(page: Page) -> None:
+    page.get_by_role("button", name="Stop", exact=True).click()
+
+
+def at_work(page: Page) -> None:
+    expect(page.locator(".course .steps")).to_have_text(re.compile(r"step [1-9]"), timeout=SEARCH_MS)
+
+
+def found(page: Page) -> str:
+    return page.locator(".invert .found").get_attribute("src") or ""
+
+
+def painted(page: Page) -> Edit:
+    return Edit.from_json(json.loads(page.locator(".explore").get_attribute("data-painted") or "{}"))
+
+
+def test_a_photo_becomes_an_edit_on_which_sliders_work(studio_page: Page, default_server: Server) -> None:
+    page = studio_page
+    begin(page, FEW)
+    phase(page, "result")
+    assert pixels(page.locator(".invert .target").get_attribute("src") or "").shape == (64, 64, 3)
+    figures = page.locator(".figures")
+    for name in ("Difference to the eye", "PSNR", "MSE", "CLIP", "From the average"):
+        expect(figures).to_contain_text(name)
+    expect(figures).to_contain_text("cats64-clip")  # which perceptual network
+    expect(page.locator(".plots")).to_contain_text("All together")
+    picture = pixels(found(page))
+    page.get_by_role("button", name="To Explore").click()
+    expect(page.locator(".explore .photo")).to_be_visible()
+    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).latent")
+    edit = painted(page)
+    assert (Engine(load(default_server.checkpoint)).render(edit) == picture).all(), "Explore shows another picture"
+    page.get_by_label("Factor 1, value").fill("3")
+    page.get_by_label("Factor 1, value").press("Enter")
+    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).strengths")
+    assert painted(page) == edit.with_strength(1, 3.0)
+
+
+def test_a_search_goes_on_behind_another_tab_and_stop_keeps_the_best_so_far(studio_page: Page) -> None:
+    page = studio_page
+    begin(page, MANY)
+    at_work(page)
+    page.get_by_role("tab", name="Explore").click()
+    expect(page.locator(".invert")).to_be_hidden()
+    page.get_by_role("tab", name="Invert").click()
+    phase(page, "working")
+    expect(page.locator(".course .left")).to_contain_text("left")
+    stop(page)
+    phase(page, "result")
+    expect(page.locator(".outcome .note")).to_contain_text(f"of {MANY}. This is the best until then")
+    assert pixels(found(page)).shape == (64, 64, 3)
+    expect(page.locator(".past .tile")).to_have_count(1)
+
+
+def test_two_visitors_queue_and_stop_only_their_own(studio_page: Page, other_page: Page) -> None:
+    begin(studio_page, MANY)
+    at_work(studio_page)
+    begin(other_page, MANY)
+    expect(other_page.locator(".course b")).to_have_text("Waiting: one photo is before yours")
+    stop(other_page)
+    phase(other_page, "photo")
+    phase(studio_page, "working")
+    other_page.get_by_role("button", name="Start", exact=True).click()
+    expect(other_page.locator(".course b")).to_have_text("Waiting: one photo is before yours")
+    stop(studio_page)
+    phase(studio_page, "result")
+    at_work(other_page)
+    stop(other_page)
+    phase(other_page, "result")
+
+
+def test_the_frame_lies_on_the_face_and_can_be_moved(studio_page: Page) -> None:
+    page = studio_page
+    choose(page, png(data.astronaut()), "astronaut.png")
+    phase(page, "photo")
+    expect(page.locator(".faces")).to_contain_text("face")
+    expect(page.locator(".faces")).not_to_contain_text("No face")
+    frame = page.locator(".frame")
+
+    def box() -> Any:
+        return frame.bounding_box()
+
+    first = box()
+    page.mouse.move(first["x"] + first["width"] / 2, first["y"] + first["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(first["x"] + first["width"] / 2 + 40, first["y"] + first["height"] / 2 + 25, steps=4)
+    page.mouse.up()
+    moved = box()
+    assert [moved["x"] - first["x"], moved["y"] - first["y"]] == pytest.approx([40, 25], abs=2)
+    assert moved["width"] == pytest.approx(first["width"], abs=2)
+    page.mouse.move(moved["x"] + moved["width"], moved["y"] + moved["height"])
+    page.mouse.down()
+    page.mouse.move(moved["x"] + moved["width"] + 30, moved["y"] + moved["height"] + 30, steps=4)
+    page.mouse.up()
+    assert box()["width"] == pytest.approx(moved["width"] + 30, abs=2)
+    assert box()["x"] == pytest.approx(moved["x"], abs=2), "the opposite corner stays"
+    frame.press("ArrowLeft")
+    assert box()["x"] < moved["x"]
+    page.get_by_role("button", name="Use as is").click()
+    photo = page.locator(".photo img").bounding_box()
+    assert photo
+    assert box()["width"] == pytest.approx(photo["height"], abs=2)
+
+
+def test_a_photo_without_a_face_says_so_and_goes_on(studio_page: Page) -> None:
+    choose(studio_page, png(data.coffee()), "coffee.png")
+    phase(studio_page, "photo")
+    expect(studio_page.locator(".faces")).to_contain_text("No face was found, so the middle of the photo is used")
+    expect(studio_page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+
+
+def test_bad_files_are_refused_in_one_sentence(studio_page: Page, tmp_path: Path) -> None:
+    files = {
+        "notes.jpg": (b"these are words, not pixels", "not a picture"),
+        "empty.png": (b"", "empty"),
+        "half.png": (CAT[: len(CAT) // 2], "damaged"),
+        "page.jpg": (b"<!doctype html><p>404", "web page"),
+        "huge.png": (bytes(MAX_BYTES + 1), "at most 20 MB"),
+        "code.npy": (b"\x93NUMPY broken", "damaged"),
+    }
+    for name, (content, words) in files.items():
+        file = tmp_path / name
+        file.write_bytes(content)
+        studio_page.locator(".photo-file").set_input_files(file)
+        expect(trouble(studio_page)).to_contain_text(words)
+        phase(studio_page, "empty")
+    choose(studio_page)
+    phase(studio_page, "photo")
+    expect(trouble(studio_page)).to_be_hidden()
+
+
+def test_a_dropped_and_a_pasted_photo_are_taken(studio_page: Page) -> None:
+    give = """([target, event, property, photo]) => {
+      const bytes = Uint8Array.from(atob(photo), (letter) => letter.charCodeAt(0));
+      const data = new DataTransfer();
+      data.items.add(new File([bytes], "cat.png", {type: "image/png"}));
+      const init = {bubbles: true, cancelable: true, [property]: data};
+      const made = event === "drop" ? new DragEvent(event, init) : new ClipboardEvent(event, init);
+      document.querySelector(target).dispatchEvent(made);
+    }"""
+    shown = ""
+    gives = ((".welcome", "drop", "dataTransfer", CAT), ("body", "paste", "clipboardData", png(data.coffee())))
+    for target, event, property_, photo in gives:
+        studio_page.evaluate(give, [target, event, property_, base64.b64encode(photo).decode()])
+        expect(studio_page.locator(".photo img")).not_to_have_attribute("src", shown, timeout=SEARCH_MS)
+        phase(studio_page, "photo")
+        shown = studio_page.locator(".photo img").get_attribute("src") or ""
+
+
+def test_the_latent_is_saved_and_loaded_and_results_are_kept(studio_page: Page, tmp_path: Path) -> None:
+    page = studio_page
+    begin(page, FEW)
+    phase(page, "result")
+    first = found(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Latent", exact=True).click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Picture", exact=True).click()
+    assert (np.asarray(Image.open(download.value.path())) == pixels(first)).all()
+    page.get_by_role("button", name="Again").click()
+    set_steps(page, 2 * FEW)
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".past .tile")).to_have_count(2, timeout=SEARCH_MS)
+    assert found(page) != first
+    page.locator(".latent-file").set_input_files(file)
+    expect(page.locator(".outcome .note")).to_contain_text("Loaded from")
+    assert (pixels(found(page)) == pixels(first)).all()
+    page.reload()
+    open_tab(page)
+    expect(page.locator(".past .tile")).to_have_count(3)
+    page.get_by_role("button", name=re.compile("^Result 3")).click()
+    phase(page, "result")
+    assert found(page) == first
+    page.get_by_role("button", name="Remove result 3").click()
+    expect(page.locator(".past .tile")).to_have_count(2)
+
+
+def test_a_photo_is_shown_in_every_domain(expanded_page: Page, tmp_path: Path, expanded_server: Server) -> None:
+    """From a saved code, so that it needs no search."""
+    page = open_tab(expanded_page)
+    engine = Engine(load(expanded_server.checkpoint))
+    code = tmp_path / "code.npy"
+    np.save(code, engine.ws(Edit(seed=5)).cpu().numpy()[0])
+    page.locator(".latent-file").set_input_files(code)
+    phase(page, "result")
+    tiles = page.locator(".every .tile img[src]")
+    expect(tiles).to_have_count(3)
+    assert len({tile.get_attribute("src") for tile in tiles.all()}) == 3
+    page.get_by_role("button", name="Your photo as zombie, open in Explore").click()
+    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).latent")
+    assert dict(painted(page).strengths) == {"zombie": 1.0}
+
+
+def test_two_results_are_blended(expanded_page: Page, tmp_path: Path, expanded_server: Server) -> None:
+    """A code in W and one in W+; the ends of the strip are the two results."""
+    page = open_tab(expanded_page)
+    engine = Engine(load(expanded_server.checkpoint))
+    for seed, rows in ((5, 0), (6, slice(None))):
+        code = tmp_path / f"{seed}.npy"
+        np.save(code, engine.ws(Edit(seed=seed)).cpu().numpy()[rows])
+        page.locator(".latent-file").set_input_files(code)
+        expect(page.locator(".outcome .note")).to_have_text(f"Loaded from {seed}.npy.")
+    page.get_by_role("button", name="Blend with another").click()
+    page.get_by_role("button", name=re.compile("^Result 2")).click()
+    tiles = page.locator(".blend .tile img[src]")
+    expect(tiles).to_have_count(7)
+    shown = [pixels(tile.get_attribute("src") or "") for tile in tiles.all()]
+    kept = [pixels(tile.get_attribute("src") or "") for tile in page.locator(".past .tile img").all()]
+    assert (shown[0] == kept[0]).all()
+    assert (shown[-1] == kept[1]).all()
+    assert len({picture.tobytes() for picture in shown}) == 7
+
+
+def test_settings_are_the_published_ones_until_moved(studio_page: Page) -> None:
+    page = studio_page
+    set_steps(page, 40)
+    expect(page.get_by_role("button", name="Back to the published values")).to_be_visible()
+    page.get_by_role("button", name="Back to the published values").click()
+    for method, steps in (("By meaning", "300"), ("Balanced", "100")):
+        page.get_by_label(method).check()
+        expect(page.get_by_label("Steps, value")).to_have_value(steps)
+    expect(page.get_by_label("Weight of the words, value")).to_be_hidden()
+    page.get_by_label("Words that help").fill("a smiling cat")
+    expect(page.get_by_label("Weight of the words, value")).to_be_visible()
+    expect(page.get_by_label("Keep layers together, value")).to_be_hidden()
+    page.get_by_label("A bit of both").check()
+    expect(page.get_by_label("Keep layers together, value")).to_be_visible()
+
+
+def test_no_serious_barriers(studio_page: Page) -> None:
+    axe = next((path for path in AXE if path and Path(path).is_file()), None)
+    if axe is None:
+        pytest.skip("axe-core is not here: npm install axe-core, or set AXE_CORE to its axe.min.js")
+    page = studio_page
+    page.add_script_tag(path=str(axe))
+    page.get_by_text("Settings", exact=True).click()
+
+    def check() -> None:
+        found = page.evaluate("axe.run('.invert').then(({violations}) => violations)")
+        serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
+        assert not serious
+
+    check()
+    begin(page, MANY)
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    at_work(page)
+    check()
+    stop(page)
+    phase(page, "result")
+    check()
+    page.get_by_role("button", name="Again").click()
+    phase(page, "photo")
+    check()
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio(Engine(load(ROOT / "tests" / "fixtures" / "expanded32.pkl"), "cpu", "fp32"))
+
+
+GOOD = f"data:image/png;base64,{base64.b64encode(CAT).decode()}"
+BOX = {"left": 10, "top": 10, "size": 200}
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "words"),
+    [
+        ("photo", {"photo": "https://example.org/cat.png"}, "Choose a photo"),
+        ("photo", {"photo": "data:image/png;base64,!!!"}, "arrived damaged"),
+        ("photo", {"photo": 5}, "Choose a photo"),
+        ("start", {"photo": GOOD, "box": BOX, "settings": {"method": "magic"}}, "Method must be"),
+        ("start", {"photo": GOOD, "box": BOX, "settings": {"space": "z"}}, "Space must be"),
+        ("start", {"photo": GOOD, "box": BOX, "settings": {"steps": 10**9}}, "whole number"),
+        ("start", {"photo": GOOD, "box": BOX, "settings": {"steps": 2001}}, "at most 2000 steps"),
+        ("start", {"photo": GOOD, "box": BOX, "settings": {"lambda_pixel": "1"}}, "number"),
+        ("start", {"photo": GOOD, "box": None}, "frame"),
+        ("start", {"photo": GOOD, "box": {**BOX, "size": 10**9}}, "frame"),
+        ("start", {"photo": GOOD, "box": {**BOX, "left": float("nan")}}, "frame"),
+        ("start", {"photo": GOOD, "box": {**BOX, "left": 1500}}, "square"),
+        ("look", {"id": "another's"}, "no longer"),
+        ("stop", {}, "no longer"),
+        ("load_latent", {"name": "x.npy", "data": GOOD}, "no such file"),
+        ("save_latent", {"edit": {}}, "no photo"),
+        ("save_latent", {"edit": {"latent": 3}}, "latent"),
+    ],
+)
+def test_a_bad_request_is_one_sentence(studio: Studio, method: str, request_: dict[str, Any], words: str) -> None:
+    answer = answered(getattr(studio, method), request_)
+    assert words in answer["error"]
+    assert answer["error"][0].isupper()
+    assert answer["error"].endswith(".")
+
+
+def test_a_latent_of_another_generator_is_refused(studio: Studio) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(7, np.float32))
+    uri = f"data:application/octet-stream;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    assert (
+        "a latent of this generator is" in answered(studio.load_latent, {"name": "x.npy", "data": uri})["error"].lower()
+    )

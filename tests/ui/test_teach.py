@@ -1,0 +1,178 @@
+"""Journeys through the Teach tab: a real server, a real lesson of a few steps on a tiny generator, a real Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_server import ROOT, Server
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from explorer import load
+from explorer.ui import jobs
+from explorer.ui.jobs import Jobs
+
+PATIENCE = 300_000  # ms that a lesson may take to begin or to end on a busy machine
+
+
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    """The folder of lessons that the server uses; what still runs at the end is ended."""
+    data = tmp_path_factory.mktemp("data")
+    lessons = Jobs(data / "lessons")
+    yield lessons
+    if (job := lessons.running()) is not None and (process := job.process()) is not None:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(lessons: Jobs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A tiny generator with three domains, in a folder of its own, for what is saved beside it."""
+    checkpoint = tmp_path_factory.mktemp("checkpoints") / "tiny.pkl"
+    shutil.copyfile(ROOT / "tests" / "fixtures" / "expanded32.pkl", checkpoint)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPLORER_DATA", str(lessons.root.parent))
+        server = Server(checkpoint)
+        yield server
+        server.kill()
+
+
+@pytest.fixture(autouse=True)
+def patient() -> Iterator[None]:
+    """A lesson beside the page makes a small machine slow."""
+    expect.set_options(timeout=60_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def teach(browser: Browser, server: Server) -> Iterator[Page]:
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.set_default_timeout(PATIENCE)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(server.url)
+    open_teach(page)
+    yield page
+    page.context.close()
+    assert not [error for error in errors if "ERR_CONNECTION_REFUSED" not in error]
+
+
+def open_teach(page: Page) -> None:
+    page.wait_for_selector(".explore[data-painted]")
+    page.get_by_role("tab", name="Teach", exact=True).click()
+    page.wait_for_selector(".teach:not([data-state=loading]) .sheet img")
+
+
+def ask(page: Page, name: str, steps: int) -> None:
+    """Words, a name and a number of steps, and Teach."""
+    page.get_by_label("What they should become").fill("pencil sketch")
+    page.get_by_role("textbox", name="Name", exact=True).fill(name)
+    page.get_by_label("Steps").fill(str(steps))
+    page.get_by_role("button", name="Teach", exact=True).click()
+
+
+def state(page: Page, *states: str) -> None:
+    page.wait_for_selector(", ".join(f".teach[data-state={state}]" for state in states), timeout=PATIENCE)
+
+
+def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, server: Server, lessons: Jobs) -> None:
+    expect(teach.locator(".sheet img")).to_have_count(4)
+    teach.get_by_role("button", name="pencil sketch", exact=True).click()
+    expect(teach.get_by_role("textbox", name="Name", exact=True)).to_have_value("pencil sketch")
+    ask(teach, "my sketch", 2)
+    state(teach, "preparing", "training")
+    expect(teach.get_by_role("button", name="One lesson at a time")).to_be_disabled()
+    state(teach, "done")
+    expect(teach.get_by_role("status").first).to_contain_text("step 2 of 2")
+    expect(teach.locator(".sheet img")).to_have_count(12)
+    sources = teach.locator(".sheet img").evaluate_all("images => images.map((image) => image.src)")
+    assert len(set(sources)) == 12, "four seeds at three strengths are twelve pictures"
+
+    teach.get_by_role("button", name="Keep").click()
+    expect(teach.locator(".kept")).to_contain_text("is a slider in Explore now")
+    teach.get_by_label("Name of the new checkpoint").fill("tiny")
+    shutil.copyfile(server.checkpoint, server.checkpoint.with_suffix(".safetensors"))
+    teach.get_by_role("button", name="Save", exact=True).click()
+    expect(teach.locator(".course .trouble")).to_contain_text("is there already")
+    teach.get_by_label("Name of the new checkpoint").fill("tiny sketch")
+    teach.get_by_role("button", name="Save", exact=True).click()
+    expect(teach.locator(".saved")).to_contain_text("tiny sketch.safetensors")
+    saved = load(server.checkpoint.with_name("tiny sketch.safetensors"))
+    assert saved.expansion
+    assert saved.expansion.domains[-1] == "my sketch"
+    assert saved.meta["expanded_from"] == "tiny.pkl"
+
+    teach.get_by_role("button", name="Open in Explore").click()
+    slider = teach.get_by_role("slider", name="my sketch", exact=True)
+    expect(slider).to_be_visible()
+    expect(slider).to_have_value("1")
+    teach.reload()
+    teach.wait_for_selector(".explore[data-painted]")
+    expect(teach.get_by_role("slider", name="my sketch", exact=True)).to_be_visible()
+
+
+def test_a_lesson_goes_on_without_page_and_server_is_found_again_and_stops(
+    teach: Page, server: Server, lessons: Jobs
+) -> None:
+    ask(teach, "long", 100_000)
+    state(teach, "training")
+    job = lessons.running()
+    assert job
+    teach.goto("about:blank")
+    server.kill()
+    assert job.process() is not None, "the server took the lesson with it"
+    server.start()
+    teach.goto(server.url)
+    open_teach(teach)
+    state(teach, "training")
+    expect(teach.get_by_role("heading", name="long")).to_be_visible()
+    teach.get_by_role("button", name="Pause").click()
+    state(teach, "paused")
+    step = jobs.status(job).step
+    teach.wait_for_timeout(500)
+    assert jobs.status(job).step == step
+    teach.get_by_role("button", name="Continue").click()
+    state(teach, "training")
+    teach.get_by_role("button", name="Stop").click()
+    state(teach, "stopped")
+    assert job.process() is None
+    expect(teach.get_by_role("button", name="Learn on")).to_be_visible()
+    expect(teach.get_by_role("button", name="Keep")).to_be_visible()
+
+
+def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_path: Path) -> None:
+    before = len(lessons.all())
+    trouble = teach.locator(".wish .trouble")
+    teach.get_by_role("button", name="Teach", exact=True).click()
+    expect(trouble).to_contain_text("Give the new domain a name")
+    ask(teach, "other", 0)
+    expect(trouble).to_contain_text("Steps must be a whole number")
+    teach.get_by_label("Several").check()
+    (tmp_path / "notes.txt").write_text("no picture")
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "one.png")
+    teach.get_by_label("Pictures to learn from").set_input_files([tmp_path / "notes.txt", tmp_path / "one.png"])
+    expect(trouble).to_contain_text("notes.txt cannot be read as a picture")
+    expect(teach.locator(".thumb")).to_have_count(1)
+    teach.get_by_label("Steps").fill("5")
+    teach.get_by_role("button", name="Teach", exact=True).click()
+    expect(trouble).to_contain_text("Choose at least 10 pictures; there are 1")
+    assert len(lessons.all()) == before
+
+
+def test_a_lesson_that_fails_says_why(teach: Page, lessons: Jobs) -> None:
+    teach.get_by_label("What the pictures show now").fill("photo")
+    ask(teach, "broken", 100_000)
+    state(teach, "preparing", "training")
+    job = lessons.running()
+    assert job
+    process = job.process()
+    assert process
+    process.kill()
+    state(teach, "failed")
+    expect(teach.locator(".course .trouble")).to_contain_text("ended without a word")

@@ -1,0 +1,131 @@
+"""Laws of the queue: one at a time, in order; nobody's Stop hits another; a closed page ends its work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from explorer.ui.turns import MOST_WAITING, TurnError, Turns
+
+SOON = 20.0  # seconds until a test gives up
+FOREVER = 1000.0
+
+
+class Steps:
+    """Work that counts, and goes on only as the test lets it."""
+
+    def __init__(self) -> None:
+        self.began, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, stop: threading.Event) -> Iterator[int]:
+        self.began.set()
+        for step in range(10**6):
+            yield step
+            if stop.wait(0.001) or self.go.is_set():
+                return
+
+
+@pytest.fixture
+def turns() -> Iterator[Turns[int]]:
+    turns: Turns[int] = Turns(lease=FOREVER)
+    yield turns
+    turns.close()
+
+
+def until(wanted: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not wanted():
+        assert time.monotonic() < deadline, "this never happened"
+        time.sleep(0.005)
+
+
+def test_they_come_in_order_and_one_at_a_time(turns: Turns[int]) -> None:
+    works = [Steps() for _ in range(3)]
+    joined = [turns.join(work) for work in works]
+    assert works[0].began.wait(SOON)
+    assert [turns.look(turn.id)[1] for turn in joined] == [0, 1, 2]
+    for i, work in enumerate(works):
+        assert work.began.wait(SOON)
+        assert not any(later.began.is_set() for later in works[i + 1 :])
+        work.go.set()
+        until(lambda turn=joined[i]: turn.state == "done")
+
+
+def test_a_stop_ends_its_own_work_only(turns: Turns[int]) -> None:
+    first, second, third = (Steps() for _ in range(3))
+    one, two, three = (turns.join(work) for work in (first, second, third))
+    assert first.began.wait(SOON)
+    turns.stop(two.id)  # it has not begun, and never will
+    assert (one.state, two.state, three.state) == ("working", "stopped", "waiting")
+    assert turns.look(three.id)[1] == 1
+    turns.stop(one.id)
+    assert third.began.wait(SOON)
+    assert one.state == "stopped"
+    assert one.latest is not None, "what it had is kept"
+    assert not second.began.is_set()
+    with pytest.raises(TurnError, match="no longer"):
+        turns.stop("guessed")
+    assert three.state == "working"
+
+
+def test_work_whose_page_is_closed_ends_or_never_begins() -> None:
+    turns: Turns[int] = Turns(lease=0.2)
+    left, never, stays = Steps(), Steps(), Steps()
+    turns.join(left)
+    turns.join(never)
+    turn = turns.join(stays)
+
+    def looked() -> bool:
+        turns.look(turn.id)
+        return stays.began.is_set()
+
+    until(looked)
+    assert not never.began.is_set()
+    turns.close()
+
+
+def test_a_page_in_the_background_is_waited_for() -> None:
+    turns: Turns[int] = Turns(lease=0.05)
+    work = Steps()
+    turn = turns.join(work)
+    turns.look(turn.id, hidden=True)
+    time.sleep(0.3)
+    assert turn.state == "working"
+    turns.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(TurnError("Choose another."), "Choose another."), (KeyError("x"), "terminal")]
+)
+def test_a_failure_is_said_and_the_next_begins(turns: Turns[int], error: Exception, said: str) -> None:
+    def fails(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        raise error
+
+    failing, after = turns.join(fails), Steps()
+    turns.join(after)
+    assert after.began.wait(SOON)
+    assert failing.state == "failed"
+    assert said in failing.error
+
+
+def test_the_queue_has_an_end(turns: Turns[int]) -> None:
+    first = Steps()
+    turns.join(first)
+    assert first.began.wait(SOON)
+    for _ in range(MOST_WAITING):
+        turns.join(Steps())
+    with pytest.raises(TurnError, match="waiting"):
+        turns.join(Steps())
+
+
+def test_after_a_rest_work_begins_again(turns: Turns[int]) -> None:
+    for _ in range(2):
+        work = Steps()
+        work.go.set()
+        turn = turns.join(work)
+        until(lambda turn=turn: turn.state == "done")
+        until(lambda: turns._worker is None)
