@@ -145,7 +145,7 @@ class Edit:
         return out
 
     @classmethod
-    def from_json(cls, data: str | bytes | Mapping[str, Any]) -> Edit:
+    def from_json(cls, data: Any) -> Edit:
         """The edit that `to_json` (or `json.dumps` of it) describes. Raises `EditError` on anything else."""
         if isinstance(data, (str, bytes)):
             try:

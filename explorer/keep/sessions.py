@@ -89,5 +89,6 @@ def _snapshot(data: Any) -> Snapshot:
     if not isinstance(data, dict):
         raise KeepError("This session file is damaged: a snapshot is an edit and its small picture.")
     thumb = data.get("thumb")
-    is_picture = isinstance(thumb, str) and thumb.startswith(THUMB_START)
-    return Snapshot(Edit.from_json(data.get("edit")), thumb if is_picture else "")
+    if not isinstance(thumb, str) or not thumb.startswith(THUMB_START):
+        thumb = ""
+    return Snapshot(Edit.from_json(data.get("edit")), thumb)

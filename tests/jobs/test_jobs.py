@@ -154,16 +154,18 @@ def test_a_kill_is_a_failure_with_words_of_its_own(job: Job) -> None:
     assert jobs.status(job).message == jobs.SILENT_END
 
 
-def test_a_number_that_now_belongs_to_another_process_is_not_the_job(lessons: Jobs, tmp_path: Path) -> None:
+def test_a_number_that_now_belongs_to_another_process_is_not_the_job(lessons: Jobs) -> None:
     folder = lessons.root / "old"
     folder.mkdir(parents=True)
-    mine = {"command": ["x"], "resume": [], "about": {"name": "old"}, "pid": os.getpid(), "created": 12345.0}
-    (folder / "job.json").write_text(json.dumps(mine))
-    (job,) = lessons.all()
-    assert job.process() is None
-    assert lessons.running() is None
-    with pytest.raises(JobError, match="has ended"):
-        jobs.stop(job)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+        told = {"command": ["x"], "resume": [], "about": {"name": "old"}, "pid": other.pid, "created": 12345.0}
+        (folder / "job.json").write_text(json.dumps(told))
+        (job,) = lessons.all()
+        assert lessons.running() is None
+        with pytest.raises(JobError, match="has ended"):
+            jobs.stop(job)
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"command": ["x"], "resume": [], "other": 1}'])

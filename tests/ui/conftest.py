@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def default_server() -> Iterator[Server]:
-    """The embedded default: 512 directions, no domains yet."""
+    """The embedded default: 512 directions, ten of them domains."""
     server = Server(ROOT / "checkpoints" / "cats64.safetensors")
     yield server
     server.kill()
@@ -68,6 +68,14 @@ def open_page(browser: Browser, server: Server) -> Iterator[Page]:
 @pytest.fixture
 def page(browser: Browser, default_server: Server) -> Iterator[Page]:
     yield from open_page(browser, default_server)
+
+
+@pytest.fixture
+def plain_page(browser: Browser) -> Iterator[Page]:
+    """A generator that was taught nothing."""
+    server = Server(ROOT / "checkpoints" / "cats64-source.safetensors")
+    yield from open_page(browser, server)
+    server.kill()
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def weight(page: Page, label: str) -> Locator:
 def pick(page: Page, *labels: str) -> None:
     for label in labels:
         page.get_by_role("button", name=label, exact=True).click()
-    until(page, lambda edit: {key for key, _ in edit.strengths} >= set(labels))
+    until(page, lambda edit: dict(edit.strengths).keys() >= set(labels))
 
 
 def drag(page: Page, handle: Locator, to: float) -> None:
@@ -179,7 +179,7 @@ def test_equalised_weights_change_the_picture_equally(page: Page, engine: Engine
     base = engine.render(Edit()).astype(float)
 
     def changes(edit: Edit) -> list[float]:
-        alone = [engine.render(Edit(strengths={id_: weight})) for id_, weight in edit.strengths]
+        alone = [engine.render(Edit(strengths={id_: weight})) for id_, weight in dict(edit.strengths).items()]
         return [float(np.sqrt(((picture - base) ** 2).mean())) for picture in alone]
 
     unequal = Edit(strengths={"sketch": 0.2, "tolkien elf": -0.4, 3: 2})

@@ -300,7 +300,8 @@ def test_what_the_server_refuses_is_said_in_the_page(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_a_generator_without_domains_says_so(page: Page) -> None:
+def test_a_generator_without_domains_says_so(plain_page: Page) -> None:
+    page = plain_page
     expect(page.get_by_text("This generator has not been taught any domain yet.")).to_be_visible()
     expect(page.get_by_label("Start from the base")).to_be_hidden()
 

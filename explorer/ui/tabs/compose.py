@@ -6,6 +6,7 @@ Like Explore, one panel that holds its own state and asks this server for pictur
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -39,7 +40,7 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         return keeping.answered(_equalise, engine, name, request)
 
     def ways(request: dict[str, Any]) -> dict[str, Any]:
-        return keeping.answered(lambda *of: _ways(*of, blended), engine, name, request)
+        return keeping.answered(partial(_ways, blended=blended), engine, name, request)
 
     return gr.HTML(
         value={},

@@ -139,8 +139,7 @@ class Classroom:
         """Start the lesson that the form asks for; `{id}`."""
         self._refuse_strangers()
         checkpoint = self.engine.checkpoint
-        domains = () if checkpoint.expansion is None else checkpoint.expansion.domains
-        lesson = Lesson.read(request, domains, [direction.dim for direction in self._free()])
+        lesson = Lesson.read(request, domains_of(checkpoint), [direction.dim for direction in self._free()])
         source = checkpoint.path
         if source is None:
             raise LessonError("This generator lies in no file: save it first.")
@@ -220,6 +219,7 @@ class Classroom:
     def _generator(self, lessons: list[Job]) -> dict[str, Any]:
         return {
             "name": self.name,
+            "domains": domains_of(self.engine.checkpoint),
             "free": [{"dim": direction.dim, "effect": direction.effect} for direction in self._free()[:OFFERED]],
             "note": "" if has_critic(self.engine.checkpoint) else NO_CRITIC,
             "lengths": dict.fromkeys(("words", "picture", "kind", "individual"), LENGTHS),

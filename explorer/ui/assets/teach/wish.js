@@ -3,7 +3,9 @@
 const EXAMPLES = [
   ["photo", "pencil sketch"], ["photo", "oil painting"], ["photo", "watercolor painting"], ["photo", "mosaic"],
   ["photo", "bronze sculpture"], ["photo", "blueprint"], ["photo", "neon lights at night"], ["cat", "tiger"],
+  ["photo", "stained glass"], ["photo", "comic book"], ["photo", "marble statue"], ["cat", "fox"],
 ];
+const SHOWN_EXAMPLES = 8;
 
 function createWish(onTeach) {
   const form = find(".wish");
@@ -55,13 +57,15 @@ function createWish(onTeach) {
   }
   // Only what changed is touched: this is called with every look at the server.
   function show(generator, running) {
-    const fresh = JSON.stringify(generator) !== JSON.stringify(about);
+    const changed = JSON.stringify(generator) !== JSON.stringify(about);
     about = generator;
     form.querySelector(".start").disabled = running;
     form.querySelector(".start").textContent = running ? "One lesson at a time" : "Teach";
-    if (!fresh) return;
+    if (!changed) return;
     say(form.querySelector(".note"), generator.note);
-    const percent = (effect) => (effect === null ? "not measured" : `changes a picture by ${(100 * effect).toFixed(1)} %`);
+    const fresh = EXAMPLES.filter(([, target]) => !generator.domains.includes(target)).slice(0, SHOWN_EXAMPLES);
+    find(".chips").replaceChildren(...fresh.map(chip));
+    const percent = (effect) => (effect === null ? "not measured" : `effect ${(100 * effect).toFixed(1)} %`);
     const chosen = fields.dim.value;
     const [least, ...others] = generator.free.map(({ dim, effect }) => make("option", { value: dim, textContent: `${dim}: ${percent(effect)}` }));
     if (least) {
@@ -91,7 +95,6 @@ function createWish(onTeach) {
     start.disabled = false;
   }
 
-  find(".chips").append(...EXAMPLES.map(chip));
   for (const radio of form.querySelectorAll("[name=from], [name=show]")) radio.addEventListener("change", showKind);
   for (const radio of form.querySelectorAll("[name=pace]")) radio.addEventListener("change", showSteps);
   fields.steps.addEventListener("input", showDuration);
