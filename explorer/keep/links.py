@@ -37,11 +37,10 @@ def read_link(text: str) -> Edit:
     body = text.removeprefix(DEFLATED).rstrip("=")
     try:
         data = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-        data = _inflate(data) if deflated else data
-        data.decode()
-    except (binascii.Error, zlib.error, ValueError):
+        edit = json.loads(_inflate(data) if deflated else data)
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
         raise KeepError("This link is damaged or cut off: ask for it again, or for the picture.") from None
-    return Edit.from_json(data)
+    return Edit.from_json(edit)
 
 
 def _base64(data: bytes) -> str:

@@ -27,6 +27,7 @@ from explorer.weights import DEFAULT, Checkpoint, load
 APP = "explorer"
 VISITORS = 1000  # requests that the page may hold at once
 ONGOING = 4  # requests that one renderer takes at once; the rest wait for whichever is free first
+PLACE = {"num_cpus": 0.1}  # what Ray reserves: little, or a machine with few cores would never start them all
 ANSWER_SECONDS = 120.0
 
 
@@ -85,8 +86,10 @@ def application(source: str, device: str, precision: str, replicas: int, serving
         renderers = serve.get_deployment_handle("renderer", APP)
         return page_app(RemoteEngine(checkpoint, device, precision, renderers), checkpoint.meta["name"], serving)
 
-    renderer = serve.deployment(Renderer, name="renderer", num_replicas=replicas, max_ongoing_requests=ONGOING)
-    page = serve.deployment(serve.ingress(build)(), name="page", max_ongoing_requests=VISITORS)
+    renderer = serve.deployment(
+        Renderer, name="renderer", num_replicas=replicas, max_ongoing_requests=ONGOING, ray_actor_options=PLACE
+    )
+    page = serve.deployment(serve.ingress(build)(), name="page", max_ongoing_requests=VISITORS, ray_actor_options=PLACE)
     return page.bind(renderer.bind(source, device, precision))
 
 

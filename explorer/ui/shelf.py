@@ -98,7 +98,8 @@ class OtherPages:
             page = await self._page(match.group(1), scope["app"])
         except CheckpointError as error:
             return await PlainTextResponse(f"{error}.", 404)(scope, receive, send)
-        return await page.app(dict(scope), receive, send)
+        # Like a proxy: the page is told its path from outside when it is made, and asked without it.
+        return await page.app({**scope, "path": match.group(2) or "/", "root_path": ""}, receive, send)
 
     async def _page(self, name: str, first: Any) -> Opened:
         self._opening = self._opening or asyncio.Lock()
@@ -113,11 +114,11 @@ class OtherPages:
 
     async def _start(self, name: str, blocks: gr.Blocks, first: Any) -> Opened:
         blocks.queue(api_open=False, max_size=self.queue_limit)
-        root = f"{self.root_path}/m/{name}" if self.root_path else None
-        parent = gr.mount_gradio_app(FastAPI(), blocks, f"/m/{name}", root_path=root, **self.settings)
+        path = f"/m/{name}"
+        parent = gr.mount_gradio_app(FastAPI(), blocks, path, root_path=self.root_path + path, **self.settings)
         page: Any = next(route for route in parent.routes if isinstance(route, Mount)).app
         page.tokens, page.cookie_id = first.tokens, first.cookie_id
-        opened, started = Opened(parent), asyncio.Event()
+        opened, started = Opened(page), asyncio.Event()
 
         async def live() -> None:
             async with parent.router.lifespan_context(parent):

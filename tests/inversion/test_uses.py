@@ -12,7 +12,7 @@ from tiny_networks import make_networks, samples
 from explorer.inversion import InversionError, Networks, Settings, invert, uses
 from explorer.inversion.comparison import edit_quality, measure_way, table
 from explorer.inversion.photos import Box
-from explorer.latents import Expansion, factorize, move
+from explorer.latents import Expansion, factorize, move, sample_z
 from explorer.latents.boundaries import BoundaryError, condition, fit_boundary, from_array
 
 
@@ -138,8 +138,7 @@ def test_the_table_shows_the_means_of_the_figures(networks: Networks) -> None:
 def test_edits_of_sampled_codes_survive_in_full_and_of_unmoved_ones_not(networks: Networks) -> None:
     names = ("pencil sketch", "bronze", "mosaic", "neon", "blueprint", "oil painting")
     expansion = Expansion(factorize(networks.generator), tuple(range(6)), 5.0, names, networks.w_avg)
-    z = torch.randn(8, 12, generator=torch.Generator().manual_seed(0))
-    sampled = networks.generator.mapping(z, truncation_psi=0.7)
+    sampled = networks.generator.mapping(sample_z(8, 12, seed=0), truncation_psi=0.7)
     assert edit_quality(networks, sampled, expansion) == pytest.approx(1, rel=1e-4)
     other = edit_quality(networks, sampled + 3, expansion)
     assert other != pytest.approx(1, abs=0.01)

@@ -342,13 +342,9 @@ def test_a_session_of_an_older_version_still_opens(expanded_page: Page) -> None:
     expect(page.locator("#tab-snapshots .count")).to_have_text("2")
 
 
-def test_without_domains_compose_says_what_to_do(browser: Browser, default_server: Server) -> None:
-    page = browser.new_context().new_page()
-    page.goto(default_server.url)
-    page.wait_for_selector(".explore[data-painted]")
+def test_without_domains_compose_says_what_to_do(plain_page: Page) -> None:
+    page = plain_page
     to_tab(page, "Compose")
-    if load(default_server.checkpoint).expansion is None:
-        expect(page.get_by_text("There are no domains to add up yet")).to_be_visible()
+    expect(page.get_by_text("There are no domains to add up yet")).to_be_visible()
     page.get_by_role("button", name="Try two").click()
     until(page, lambda edit: len(dict(edit.strengths)) == 2)
-    page.context.close()

@@ -300,8 +300,8 @@ def test_two_results_are_blended(expanded_page: Page, tmp_path: Path, expanded_s
     expect(tiles).to_have_count(7)
     shown = [pixels(tile.get_attribute("src") or "") for tile in tiles.all()]
     kept = [pixels(tile.get_attribute("src") or "") for tile in page.locator(".past .tile img").all()]
-    assert (shown[0] == kept[0]).all()
-    assert (shown[-1] == kept[1]).all()
+    for end, result in ((shown[0], kept[0]), (shown[-1], kept[1])):  # rendered in a batch: rounding may differ
+        assert np.abs(end.astype(int) - result).max() <= 1
     assert len({picture.tobytes() for picture in shown}) == 7
 
 

@@ -4,13 +4,15 @@ function start(generator) {
   const bus = window.domainExplorer;
   const state = createState({ ...generator, key: composeKey(generator) });
   const stage = createStage();
+  let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
     onPictures: async ({ edits }, uris) => {
       stage.show(await Promise.all(uris.map(loadImage)), edits[0]);
-      stage.say("");
+      if (refused) stage.say("");
+      refused = false;
     },
-    onError: stage.say,
+    onError: (text) => { stage.say(text); refused = true; },
     onLost: stage.lost,
   });
   const shots = createShots(generator.key);

@@ -72,7 +72,8 @@ function createKeep({ tab, state, shots, generator, onShots, say }) {
   async function openFile(chosen) {
     if (!chosen) return;
     if (chosen.size > LARGEST_FILE) return complain("This file is larger than 20 MB, which no picture or session of this page is.");
-    if (/json$/.test(chosen.type) || chosen.name.endsWith(".json")) await restore({ session: await chosen.text() });
+    const begin = await chosen.slice(0, 64).text(); // a name or a type may have been lost on the way
+    if (begin.trimStart().startsWith("{")) await restore({ session: await chosen.text() });
     else await restore({ picture: await readAsURI(chosen) });
   }
 

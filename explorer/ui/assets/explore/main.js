@@ -6,13 +6,15 @@ const SHARE_REST = 300; // ms until Python is told; telling it makes Gradio read
 function start(generator) {
   const state = createState(generator);
   const stage = createStage();
+  let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
     onPictures: async ({ edits }, [uri]) => {
       stage.show(await loadImage(uri), edits[0]);
-      stage.say("");
+      if (refused) stage.say("");
+      refused = false;
     },
-    onError: stage.say,
+    onError: (text) => { stage.say(text); refused = true; },
     onLost: stage.lost,
   });
   const code = createCode(state, generator);
