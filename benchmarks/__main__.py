@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-PARTS = ("engine", "startup", "drag")
+PARTS = ("engine", "startup", "drag", "training")
 
 
 def main() -> int:

@@ -36,14 +36,20 @@ class Statistics:
     covariance: Tensor
 
 
-def imagenet_features(name: str = "efficientnet-lite0", px: int = LITE_PX) -> Features:
-    """Averaged last features `[N, 1280]` of an ImageNet network; see `load_imagenet` for what it raises."""
-    network = load_imagenet(name)
-    mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
+def imagenet_features(
+    name: str = "efficientnet-lite0",
+    px: int = LITE_PX,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Features:
+    """Averaged last features `[N, 1280]`, float32, of an ImageNet network; see `load_imagenet` for what it raises."""
+    network = load_imagenet(name).to(device, dtype, memory_format=torch.channels_last)
+    mean, std = (torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (MEAN, STD))
 
     def features(images: Tensor) -> Tensor:
         enlarged = F.interpolate(images, size=px, mode="bilinear", antialias=images.shape[-1] > px)
-        return network.extract_features((enlarged / 2 + 0.5 - mean) / std).mean(dim=(2, 3))
+        x = ((enlarged / 2 + 0.5 - mean) / std).to(dtype).contiguous(memory_format=torch.channels_last)
+        return network.extract_features(x).float().mean(dim=(2, 3))
 
     return Features(f"{name} at {px} px", features)
 

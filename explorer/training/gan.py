@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from explorer.training.augment import KINDS, augment
 from explorer.training.data import Order, Pictures
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
+from explorer.training.matching import Matching
 from explorer.training.options import option
 from explorer.training.run import (
     Diverged,
@@ -43,6 +44,7 @@ from explorer.training.vision import VisionCritic
 from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
+KNOWN = 20_000  # real pictures whose features are matched
 REPORT_SECONDS = 20.0
 
 
@@ -78,6 +80,9 @@ class Config:
     vision_weight: float = option(1.0, "of its loss for the generator")
     vision_lr: float = option(4.0, "its learning rate, as a multiple of d_lr: little must learn much")
     vision_augment: str = option("color,translation", "DiffAugment of what it sees")
+    match: str = option("", "an ImageNet network on whose features the Frechet distance is a loss; see `matching`")
+    match_px: int = option(96, "its resolution")
+    match_weight: float = option(0.5, "of that loss")
     style_mixing: float = option(0.9, "probability")
     ema_kimg: float = option(10.0, "half-life")
     ema_ramp: float = option(0.05, "a younger run's half-life is at most this fraction of its age")
@@ -109,7 +114,9 @@ def kinds(text: str) -> tuple[str, ...]:
 class Trainer:
     """The networks, their optimisers and the step count: what a checkpoint holds, and what one step does to it."""
 
-    def __init__(self, config: Config, classes: Sequence[str], accelerator: Accelerator) -> None:
+    def __init__(
+        self, config: Config, classes: Sequence[str], accelerator: Accelerator, real: Iterable[Tensor] = ()
+    ) -> None:
         self.config, self.classes, self.accelerator = config, tuple(classes), accelerator
         self.device = accelerator.device
         self.step = 0
@@ -141,6 +148,9 @@ class Trainer:
         self.ema.load_state_dict(self.G.state_dict())
         self.ema.eval().requires_grad_(False)
         self.vision = VisionCritic(config.vision, config.vision_px, self.dtype) if config.vision else None
+        self.matching = None
+        if config.match:
+            self.matching = Matching(config.match, config.match_px, real, self.device, self.dtype)
         for network in (self.G, self.D, self.ema, self.vision):
             if network is not None:
                 network.to(self.device)
@@ -198,6 +208,11 @@ class Trainer:
             figures["D vision"], figures["G vision"] = (sum(part) / len(pairs) for part in zip(*pairs, strict=True))
             d_loss = d_loss + figures["D vision"]
             g_loss = g_loss + config.vision_weight * figures["G vision"]
+        if self.matching:
+            figures["match"], features = self.matching(fake)
+            g_loss = g_loss + config.match_weight * figures["match"]
+            mean, second = features.mean(dim=0), features.t() @ features / len(features)
+            self.matching.follow(self.mean(mean), self.mean(second), config.batch)
 
         d_weights, g_weights = self.critics(), list(self.G.parameters())
         d_gradient = torch.autograd.grad(d_loss, d_weights, retain_graph=g_rate > 0)
@@ -294,6 +309,7 @@ class Trainer:
             "generator": self.G.state_dict(),
             "discriminator": self.D.state_dict(),
             "vision": self.vision.state_dict() if self.vision else {},
+            "matching": self.matching.state_dict() if self.matching else {},
             "ema": self.ema.state_dict(),
             "g_optimiser": self.g_optimiser.state_dict(),
             "d_optimiser": self.d_optimiser.state_dict(),
@@ -308,6 +324,8 @@ class Trainer:
         self.D.load_state_dict(state["discriminator"])
         if self.vision:
             self.vision.load_state_dict(state["vision"])
+        if self.matching and state.get("matching"):
+            self.matching.load_state_dict(state["matching"])
         self.ema.load_state_dict(state["ema"])
         self.g_optimiser.load_state_dict(state["g_optimiser"])
         self.d_optimiser.load_state_dict(state["d_optimiser"])
@@ -332,6 +350,13 @@ class Trainer:
         return Checkpoint(self.ema, self.D, meta=meta)
 
 
+def known(pictures: Pictures) -> Iterator[Tensor]:  # float32 [N, 3, H, W] in [-1, 1]
+    """Batches of up to KNOWN pictures spread over all, for the moments of real features."""
+    indices = torch.linspace(0, len(pictures) - 1, min(len(pictures), KNOWN)).long().tolist()
+    for begin in range(0, len(indices), 64):
+        yield torch.stack([pictures[i][0] for i in indices[begin : begin + 64]]).float() / 127.5 - 1
+
+
 def start_from(checkpoint: Checkpoint, generator: Generator, discriminator: Discriminator) -> None:
     """Load what a checkpoint has. Raises RunError where its networks are of another shape."""
     pairs = [(generator, checkpoint.generator), (discriminator, checkpoint.discriminator)]
@@ -350,7 +375,7 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
     """
     pictures = Pictures(config.data, config.resolution, config.held_out)
-    trainer = Trainer(config, pictures.classes, accelerator)
+    trainer = Trainer(config, pictures.classes, accelerator, known(pictures))
     if (state := folder.load()) is not None:
         trainer.load_state(state)
     order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
