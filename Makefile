@@ -19,7 +19,7 @@ lint: .venv/dev
 
 # The Python interface as HTML, from the docstrings.
 docs: .venv/dev
-	$(BIN)/pdoc -o docs/api explorer explorer.latents explorer.networks explorer.weights explorer.export explorer.inversion explorer.metrics
+	$(BIN)/pdoc -o docs/api explorer explorer.latents explorer.networks explorer.weights explorer.keep explorer.export explorer.inversion explorer.metrics
 
 bench: .venv/dev browser
 	$(BIN)/python -m benchmarks

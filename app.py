@@ -30,9 +30,16 @@ def main() -> None:
         "--root-path", default="", metavar="/PATH", help="where a proxy serves the page, if not at its /"
     )
     parser.add_argument("--queue-limit", type=int, default=64, help="calls of the endpoints that may wait")
+    parser.add_argument(
+        "--vs",
+        nargs="+",
+        metavar="FILE",
+        help="compare sums with the mean weights of the checkpoint and this, or of two",
+    )
     parser.add_argument("--mcp", action="store_true", help="offer the endpoints as tools of language models")
     args = parser.parse_args()
     import explorer  # after the flags: a typing error is answered at once
+    from explorer.engine.blending import blended
     from explorer.ui import Serving, Shelf, build_ui, launch, users
 
     try:
@@ -40,8 +47,10 @@ def main() -> None:
         serving = Serving(args.host, args.port, args.share, auth, args.root_path, args.queue_limit, args.mcp)
         checkpoint = explorer.load(args.checkpoint or explorer.DEFAULT)
         engine = explorer.Engine(checkpoint, args.device, args.precision)
-        shelf = Shelf(partial(build_ui, max_px=args.max_px), args.device, args.precision, explorer.DEFAULT.parent)
-        launch(build_ui(engine, checkpoint.meta["name"], args.max_px, shelf), serving, shelf)
+        other = blended(engine, args.vs) if args.vs else None
+        build = partial(build_ui, max_px=args.max_px, public=serving.public)
+        shelf = Shelf(build, args.device, args.precision, explorer.DEFAULT.parent)
+        launch(build(engine, checkpoint.meta["name"], shelf=shelf, blended=other), serving, shelf)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 

@@ -1,23 +1,26 @@
-"""What more domains cost: one small generator expanded by 1, 5, 10 and 30 domains, time a step and figures of each.
+"""What more domains cost: one small generator expanded by 1, 5, 10 and 30 domains, CPU time a step and figures of each.
 
-Every row is a run of `python -m explorer expand` of its own with the same steps, batch and teacher, then measured on
-the domains that the judge knows. `python -m benchmarks.scaling --data PICTURES --judge FILE` takes a while: the steps
-times the number of rows, and measuring. Finished runs in `--out` are not repeated.
+Every row is a run of the loop of `python -m explorer expand` with the same steps, batch and teacher: a warm-up, then
+FULL steps of the whole loop, with replay and the source's GAN loss. Then it is measured on the domains that the judge
+knows. Time is the process's own on one thread, so that other programs on the machine do not count.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import mean, median
 
+import torch
+from accelerate import Accelerator
+
+from explorer.expansion import run
+from explorer.expansion.config import config_from
 from explorer.training import figures
 from explorer.training.captions import PHRASES
+from explorer.training.run import Folder
 from explorer.training.styles import STYLES
 from explorer.weights import DEFAULT, load
 
@@ -26,79 +29,68 @@ DOMAINS = {name: PHRASES[name][0].format("cat") for name in STYLES} | {
     kind: f"a {kind} cat" for kind in ("green", "purple", "snow-covered", "wooden", "golden")
 }
 COUNTS = (1, 5, 10, 30)
+FULL = 12  # steps of the whole loop at the end
+SOURCE = DEFAULT.with_name("cats64-source.safetensors")
+JUDGE = DEFAULT.with_name("cats64-judge.safetensors")
 
 
-def config(count: int, steps: int, batch: int, data: str) -> str:
-    """domains.toml for the first `count` domains."""
-    lines = [f"steps = {steps}", f"batch = {batch}", f"data = {json.dumps(data)}", "lambda_src = 0.0"]
-    for name, target in list(DOMAINS.items())[:count]:
-        lines += ["", "[[domain]]", f'name = "{name}"', 'type = "nada"']
-        lines += ['source = "photo"', f'target = "{target}"']
-    return "\n".join(lines) + "\n"
+def expand(folder: Path, count: int, arguments: argparse.Namespace) -> tuple[float, float]:
+    """Expand by the first `count` domains; median CPU milliseconds of a step of warm-up, and of the whole loop."""
+    domains = [
+        {"name": name, "type": "nada", "source": "photo", "target": target}
+        for name, target in list(DOMAINS.items())[:count]
+    ]
+    settings = {"steps": arguments.steps + FULL, "warmup": arguments.steps, "batch": arguments.batch, "domain": domains}
+    accelerator = Accelerator(cpu=True)
+    config = run.new_run(folder, arguments.source, config_from(settings), {}, accelerator)
+    trainer = run.prepare(Folder(folder), config, accelerator)
+    spent: tuple[list[float], list[float]] = ([], [])
+    while trainer.step < config.steps:
+        whole, start = not trainer.warming, time.process_time()
+        trainer.train_step()
+        spent[whole].append(1000 * (time.process_time() - start))
+    run.export(folder, trainer)
+    return median(spent[0]), median(spent[1])
 
 
-def expand(folder: Path, count: int, arguments: argparse.Namespace) -> float:
-    """Train one row, unless it is there; median milliseconds a step, as the run reports them every few seconds."""
-    cost = folder / "cost.json"
-    if cost.is_file():
-        return json.loads(cost.read_text())
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = folder.with_suffix(".toml")
-    wanted.write_text(config(count, arguments.steps, arguments.batch, arguments.data))
-    command = [sys.executable, "-m", "explorer", "expand", arguments.source, "--config", str(wanted)]
-    rates = []
-    with subprocess.Popen([*command, "--out", str(folder)]) as process:
-        while process.poll() is None:
-            time.sleep(1)
-            with contextlib.suppress(OSError):  # the run has not reported yet
-                rates.append(json.loads((folder / "progress.json").read_text())["images_per_second"])
-    if process.returncode:
-        raise SystemExit(f"the run in {folder} failed")
-    found = 1000 * arguments.batch / median(rate for rate in rates if rate)
-    cost.write_text(json.dumps(found))
-    return found
-
-
-def row(folder: Path, count: int, cost: float, arguments: argparse.Namespace) -> str:
+def row(folder: Path, count: int, arguments: argparse.Namespace) -> str:
     """One line of the table: means over the domains, and the worst that one slider does to another domain."""
+    costs = expand(folder, count, arguments)
     found = figures.measure(
-        load(folder / "network.safetensors"),
+        load(folder / run.NETWORK),
         load(arguments.source),
         domains=[name for name in list(DOMAINS)[:count] if name in STYLES],
         judge=arguments.judge,
         count=arguments.count,
     )
-    (judge, arrivals), separation = next(iter(found["arrival"].items())), found["separation"]
-    leaks = [abs(value) for a, line in separation[judge].items() for b, value in line.items() if a != b]
-    together = found["composition"][judge].values()
-    values = [
-        mean(each["at 1"] for each in arrivals.values()),
-        max(each["at 0"] for each in arrivals.values()),
-        mean(found["diversity"].values()),
-        max(leaks, default=0.0),
-        mean(together) if together else float("nan"),
-    ]
-    text = " | ".join(f"{value:.2f}" for value in values)
-    return f"| {count} | {cost:.0f} | {found['replay']['psnr']:.1f} | {text} |"
+    arrivals, separation = found["arrival"]["judge"].values(), found["separation"]["judge"]
+    leaks = [abs(value) for a, line in separation.items() for b, value in line.items() if a != b]
+    together = found["composition"]["judge"].values()
+    text = " | ".join(f"{cost:.0f}" for cost in costs) + f" | {found['replay']['psnr']:.1f}"
+    for values in ([a["at 1"] for a in arrivals], found["diversity"].values()):
+        text += f" | {mean(values):.2f}"
+    worst = f"{max(leaks):.2f} | {mean(together):.2f}" if leaks else "none | none"
+    return f"| {count} | {text} | {worst} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", default=str(DEFAULT))
-    parser.add_argument("--data", required=True, help="pictures that the source was trained on")
-    parser.add_argument("--judge", type=Path, required=True, help="made by `python -m explorer.training.judge`")
-    parser.add_argument("--out", type=Path, default=Path("runs/scaling"))
+    parser.add_argument("--source", default=str(SOURCE))
+    parser.add_argument("--judge", type=Path, default=JUDGE, help="made by `python -m explorer.training.judge`")
+    parser.add_argument("--out", type=Path, help="keep the runs in this folder")
     parser.add_argument("--domains", type=int, nargs="+", default=COUNTS, help=f"at most {len(DOMAINS)} each")
-    parser.add_argument("--steps", type=int, default=400, help="of each row")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--count", type=int, default=128, help="samples to measure on")
+    parser.add_argument("--steps", type=int, default=50, help="of warm-up in each row")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--count", type=int, default=24, help="samples to measure on")
     arguments = parser.parse_args()
-    print(f"{arguments.steps} steps of {arguments.batch} samples; figures by the judge on {arguments.count} samples\n")
-    print("| domains | ms a step | replay PSNR | at 1 | at 0, worst | diversity | separation, worst | composition |")
+    torch.set_num_threads(1)
+    print(f"{arguments.steps} + {FULL} steps of {arguments.batch} samples; judged on {arguments.count} samples\n")
+    print("| domains | warm-up, ms | whole loop, ms | replay PSNR | arrival | diversity | worst leak | composition |")
     print("|---|---|---|---|---|---|---|---|")
-    for count in arguments.domains:
-        folder = arguments.out / f"{count}-domains"
-        print(row(folder, count, expand(folder, count, arguments), arguments), flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        for count in arguments.domains:
+            print(row((arguments.out or Path(place)) / f"{count}-domains", count, arguments), flush=True)
+    print(f"\nCPU time {time.process_time() / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

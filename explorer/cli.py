@@ -6,17 +6,15 @@ Errors are one sentence and exit code 2. Knows no interface.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from explorer import exports
-from explorer.edit import DirectionId, Edit, EditError
+from explorer import cli_export
+from explorer.edit import Edit, EditError
 from explorer.engine import Engine, doctor
 from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
 
@@ -48,9 +46,7 @@ def render(arguments: argparse.Namespace) -> str:
             project=not arguments.no_project,
             strengths=dict(arguments.set),
         )
-    picture = engine.render(edit, max_px=arguments.max_px)
-    Image.fromarray(picture).save(arguments.out)
-    return f"{arguments.out}: {picture.shape[1]} x {picture.shape[0]} px\n{json.dumps(edit.to_json())}"
+    return cli_export.written(arguments, engine.render(edit, max_px=arguments.max_px), edit, engine)
 
 
 def measure_effects(arguments: argparse.Namespace) -> str:
@@ -77,25 +73,18 @@ def measure_effects(arguments: argparse.Namespace) -> str:
 def measure_inversion(arguments: argparse.Namespace) -> str:
     """Print a table: method x (perceptual distance, PSNR, CLIP similarity, distance to w_avg, seconds, editing)."""
     from explorer.engine.inverting import networks_of
-    from explorer.inversion import comparison
+    from explorer.inversion import InversionError, comparison
     from explorer.training.data import Pictures
 
+    if arguments.count < 1 or not 0 < arguments.held_out <= 1:
+        raise InversionError("--count is at least 1, and --held-out a fraction above 0, up to 1 for all pictures")
     engine = Engine(load(arguments.checkpoint), arguments.device)
     pictures = Pictures(arguments.photos, engine.img_resolution, arguments.held_out, held_out=True)
-    count = min(max(arguments.count, 1), len(pictures))
+    count = min(arguments.count, len(pictures))
     photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
     networks = networks_of(engine)
     rows = comparison.compare(networks, photos, engine.checkpoint.expansion)
     return f"{count} photos\n{comparison.table(rows, networks.perceptual.name)}"
-
-
-def strength(text: str) -> tuple[DirectionId, float]:
-    """`sketch=0.5` or `12=-2`: a domain's name or a direction's number, and how far."""
-    name, equals, value = text.rpartition("=")
-    try:
-        return (int(name) if name.isdigit() else name), float(value if equals else "")
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not DIRECTION=STRENGTH, like sketch=0.5 or 12=-2") from None
 
 
 def describe(checkpoint: Checkpoint) -> str:
@@ -129,11 +118,19 @@ def _millions(network: torch.nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} million"
 
 
-def parser(training: bool = False, inverting: bool = False, expanding: bool = False) -> argparse.ArgumentParser:
-    """All commands and their flags; `run` is the function of the chosen one.
+def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """All commands; `run` is the function of the chosen one.
 
-    The trainers' flags, which take seconds to import, are there with `training` only.
+    Flags of commands whose modules take seconds to import are there for the `chosen` one only: the first words of a
+    command line.
     """
+
+    def add_flags(command: argparse.ArgumentParser, module: str, *words: str) -> None:
+        if words == tuple(chosen[: len(words)]):
+            found = import_module(module)
+            found.add_arguments(command)
+            command.set_defaults(run=found.run)
+
     top = argparse.ArgumentParser(
         prog="python -m explorer", description="Domain-expanded generators on the command line."
     )
@@ -157,14 +154,15 @@ def parser(training: bool = False, inverting: bool = False, expanding: bool = Fa
     command.add_argument("--psi", type=float, default=0.7, help="truncation")
     command.add_argument("--noise", choices=("const", "none", "random"), default="const")
     command.add_argument("--no-project", action="store_true", help="do not go to the base subspace first")
-    command.add_argument("--set", type=strength, action="append", default=[], metavar="DIRECTION=STRENGTH")
+    command.add_argument("--set", type=cli_export.strength, action="append", default=[], metavar="DIRECTION=STRENGTH")
     command.add_argument("--max-px", type=int, help="largest side of the picture")
+    command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--device", default="auto")
     command.add_argument("--precision", default="fp32", choices=("auto", "fp32", "bf16", "fp16"))
     command.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")
     command.set_defaults(run=render)
 
-    exports.add_commands(commands, source)
+    cli_export.add_commands(commands, source)
 
     measures = commands.add_parser("measure", help="figures of a generator").add_subparsers(
         required=True, metavar="WHAT"
@@ -178,10 +176,7 @@ def parser(training: bool = False, inverting: bool = False, expanding: bool = Fa
         "expansion": ("figures", "what an expanded generator has learned, and what it has kept"),
     }.items():
         command = measures.add_parser(name, help=what)
-        if training:
-            figures = import_module(f"explorer.training.{module}")
-            figures.add_arguments(command)
-            command.set_defaults(run=figures.run)
+        add_flags(command, f"explorer.training.{module}", "measure", name)
 
     command = measures.add_parser("inversion", help="methods of inversion held against each other on real photos")
     command.add_argument("photos", metavar="FOLDER_OR_ZIP", help="pictures; of a training set the held-out ones")
@@ -192,16 +187,10 @@ def parser(training: bool = False, inverting: bool = False, expanding: bool = Fa
     command.set_defaults(run=measure_inversion)
 
     command = commands.add_parser("invert", help="find the codes of photos")
-    if inverting:
-        invert = import_module("explorer.inversion.command")
-        invert.add_arguments(command)
-        command.set_defaults(run=invert.run)
+    add_flags(command, "explorer.inversion.command", "invert")
 
     command = commands.add_parser("expand", help="teach a generator new domains")
-    if expanding:
-        expand = import_module("explorer.expansion.run")
-        expand.add_arguments(command)
-        command.set_defaults(run=expand.run)
+    add_flags(command, "explorer.expansion.run", "expand")
 
     trainers = commands.add_parser("train", help="train a model from pictures").add_subparsers(
         required=True, metavar="MODEL"
@@ -212,10 +201,7 @@ def parser(training: bool = False, inverting: bool = False, expanding: bool = Fa
         "encoder": "an encoder for a generator",
     }.items():
         command = trainers.add_parser(name, help=what)
-        if training:
-            trainer = import_module(f"explorer.training.{name}")
-            trainer.add_arguments(command)
-            command.set_defaults(run=trainer.run)
+        add_flags(command, f"explorer.training.{name}", "train", name)
 
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
     command.set_defaults(run=lambda _: doctor.examine())
@@ -225,9 +211,7 @@ def parser(training: bool = False, inverting: bool = False, expanding: bool = Fa
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 2 with one sentence on stderr."""
     argv = sys.argv[1:] if argv is None else argv
-    first = argv[:1]
-    training = first in (["train"], ["measure"])
-    arguments = parser(training, first == ["invert"], first == ["expand"]).parse_args(argv)
+    arguments = parser(argv).parse_args(argv)
     try:
         print(arguments.run(arguments))
     except (CheckpointError, EditError, OSError, ValueError) as error:

@@ -5,11 +5,13 @@ The search looks through the engine's generator and changes nothing of it; it ta
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -18,16 +20,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from explorer.edit import Latent
+from explorer.edit import Edit, Latent
 from explorer.engine.device import cpu_multiplies_bf16
 from explorer.engine.engine import Engine, to_uint8
 from explorer.inversion import InversionError, Networks, Settings, gather, measure, search
+from explorer.inversion.latents import read_npy
 from explorer.inversion.results import Figures
+from explorer.inversion.search import State
 from explorer.inversion.tuning import apply_delta, save_delta, tune
+from explorer.inversion.uses import Seen, diffusing, look, middle, sampled, stitch, text_boundary
+from explorer.latents.boundaries import Boundary, BoundaryError, from_array
+from explorer.networks import Generator as Network
 
 EVERY = 0.25  # seconds between two reports
+DELTA = re.compile(r"[0-9a-f]{16}\.safetensors")
 _networks: WeakKeyDictionary[Engine, Networks] = WeakKeyDictionary()
 _gathering = threading.Lock()
+_seen: WeakKeyDictionary[Network, Seen] = WeakKeyDictionary()
+_looking = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Progress:
         seconds_left: an estimate; 0 at the end.
         picture: uint8 `[H, W, 3]`, the best so far.
         losses: of this step, by name, and their weighted sum as "total".
-        latent: the best code so far: `(w_dim,)` in the space "w", else `(num_ws, w_dim)`.
+        latent: the best code so far: `(w_dim,)` where all rows are one code, else `(num_ws, w_dim)`.
         figures: as `explorer.inversion.measure` gives them, and "seconds".
         delta: the file of the tuned weights, see `tuned_engine`.
         note: one sentence where something is not as asked for, or "".
@@ -65,6 +75,38 @@ def networks_of(engine: Engine) -> Networks:
         return known
 
 
+def boundary_of_words(engine: Engine, more: str, less: str) -> Boundary:
+    """Where pictures become rather `more` than `less`. What CLIP saw in samples is kept: only the first one takes long.
+
+    Raises InversionError without CLIP, for an empty text and where the texts mean the same.
+    """
+    if not more.strip() or not less.strip():
+        raise InversionError("write both words: what there should be more of, and what less")
+    networks = networks_of(engine)
+    with _looking:
+        known = _seen.get(networks.generator)
+        if known is None:
+            known = _seen[networks.generator] = look(networks)
+    try:
+        return text_boundary(networks, known, more, less)
+    except BoundaryError as error:
+        raise InversionError(f"{error}: take words that differ more") from None
+
+
+def boundaries_of_file(engine: Engine, data: bytes) -> list[Boundary]:
+    """The boundaries in the bytes of a `.npy` file of InterFaceGAN or SeFa, with the spread of this generator's codes.
+
+    Raises InversionError for another file and where it does not fit the generator.
+    """
+    generator = engine.checkpoint.generator
+    try:
+        found = from_array(read_npy(data), generator.w_dim)
+    except BoundaryError as error:
+        raise InversionError(str(error)) from None
+    w = sampled(generator)[:, 0].cpu()
+    return [replace(boundary, spread=float((w @ boundary.normal).std())) for boundary in found]
+
+
 def _dtype(engine: Engine) -> torch.dtype:
     """bf16 where the device multiplies it and the engine was not asked for float32: its exponents fit gradients."""
     if engine.precision == "fp32":
@@ -85,42 +127,87 @@ def invert(
     Yields about four times a second and once at the end, with figures. After `stop` is set the best so far is the end.
     Raises InversionError or CheckpointError where it cannot begin.
     """
-    networks, began = networks_of(engine), time.perf_counter()
+    networks = networks_of(engine)
     target = to_tensor(photo, engine.img_resolution).to(engine.device)
-    note = _note(networks, settings)
-    report = _Reports(settings, began, stop or threading.Event(), note)
+    report = _Reports(settings, settings.steps + settings.tune_steps, stop, _note(networks, settings))
+    state = yield from _searched(search(networks, target, settings), report)
+    if settings.tune_steps and not report.stopped():
+        yield from _tuned(engine, target, state.ws, settings, report, settings.steps)
+    else:
+        yield _last(networks, target, state, report)
+
+
+def diffuse(
+    engine: Engine,
+    photo: np.ndarray,  # uint8 [R, R, 3]
+    context: np.ndarray,  # uint8 [R, R, 3]
+    settings: Settings,
+    stop: threading.Event | None = None,
+) -> Iterator[Progress]:
+    """Set the middle of a photo into another picture (`explorer.inversion.uses.diffuse`); yields as `invert` does."""
+    networks, side = networks_of(engine), engine.img_resolution
+    target, around = (to_tensor(picture, side).to(engine.device) for picture in (photo, context))
+    stitched = stitch(target, around, middle(side))
+    report = _Reports(settings, settings.steps, stop, _note(networks, settings))
+    state = yield from _searched(diffusing(networks, stitched, middle(side), settings), report)
+    yield _last(networks, stitched, state, report)
+
+
+def fit(
+    engine: Engine,
+    photo: np.ndarray,  # uint8 [R, R, 3]
+    latent: Latent,
+    settings: Settings,
+    stop: threading.Event | None = None,
+) -> Iterator[Progress]:
+    """Tune for a code that was found before, `settings.tune_steps` steps; yields as `invert` does.
+
+    Raises EditError for a code of another generator.
+    """
+    ws = engine.ws(Edit(latent=latent, project=False)).clone()[None]  # the engine's own take part in no gradient
+    target = to_tensor(photo, engine.img_resolution).to(engine.device)
+    yield from _tuned(engine, target, ws, settings, _Reports(settings, settings.tune_steps, stop, ""), 0)
+
+
+def _searched(states: Iterator[State], report: _Reports) -> Generator[Progress, None, State]:
     state = None
-    for state in search(networks, target, settings):
+    for state in states:
         if report.due(state.step):
             yield report.progress(state.step, state.images, state.ws, state.losses)
         if report.stopped():
             break
     assert state is not None
+    return state
+
+
+def _last(networks: Networks, target: Tensor, state: State, report: _Reports) -> Progress:
     images, (figures,) = measure(networks, target, state.ws)
-    losses, step, delta = state.losses, state.step, None
-    if settings.tune_steps and not report.stopped():
-        tuned = None
-        for tuned in tune(networks, target, state.ws, settings):
-            step, losses = settings.steps + tuned.step, tuned.losses
-            if report.due(step):
-                yield report.progress(step, tuned.images, state.ws, losses)
-            if report.stopped():
-                break
-        assert tuned is not None
-        images, (figures,) = measure(replace(networks, generator=tuned.generator), target, state.ws)
-        delta = save_delta(tuned.generator, networks.generator, delta_folder(engine), state.ws)
-    figures = figures | {"seconds": time.perf_counter() - began}
-    last = report.progress(step, images, state.ws, losses)
-    yield replace(last, seconds_left=0.0, figures=figures, delta=delta)
+    return report.end(report.progress(state.step, images, state.ws, state.losses), figures)
+
+
+def _tuned(
+    engine: Engine, target: Tensor, ws: Tensor, settings: Settings, report: _Reports, before: int
+) -> Iterator[Progress]:
+    networks, tuned = networks_of(engine), None
+    for tuned in tune(networks, target, ws, settings):
+        if report.due(before + tuned.step):
+            yield report.progress(before + tuned.step, tuned.images, ws, tuned.losses)
+        if report.stopped():
+            break
+    assert tuned is not None
+    images, (figures,) = measure(replace(networks, generator=tuned.generator), target, ws)
+    delta = save_delta(tuned.generator, networks.generator, delta_folder(engine), ws)
+    last = report.progress(before + tuned.step, images, ws, tuned.losses)
+    yield replace(report.end(last, figures), delta=delta)
 
 
 class _Reports:
     """When the next report is due, and what it says."""
 
-    def __init__(self, settings: Settings, began: float, stop: threading.Event, note: str) -> None:
-        self.settings, self.began, self.stop, self.note = settings, began, stop, note
-        self.steps = settings.steps + settings.tune_steps
-        self.last = 0.0
+    def __init__(self, settings: Settings, steps: int, stop: threading.Event | None, note: str) -> None:
+        self.settings, self.steps, self.note = settings, steps, note
+        self.stop = stop or threading.Event()
+        self.began, self.last = time.perf_counter(), 0.0
 
     def stopped(self) -> bool:
         return self.stop.is_set()
@@ -136,10 +223,14 @@ class _Reports:
     def progress(self, step: int, images: Tensor, ws: Tensor, losses: dict[str, Tensor]) -> Progress:
         passed = time.perf_counter() - self.began
         left = passed / max(step, 1) * (self.steps - step)
-        code = ws[0, 0] if self.settings.space == "w" else ws[0]
+        code = ws[0, 0] if (ws == ws[:, :1]).all() else ws[0]
         values = {name: loss[0].item() for name, loss in losses.items()}
         latent = Latent.of(code.cpu().numpy())
         return Progress(step, self.steps, left, to_uint8(images[:1])[0], values, latent, note=self.note)
+
+    def end(self, progress: Progress, figures: Figures) -> Progress:
+        """The last report: with figures and nothing left to do."""
+        return replace(progress, seconds_left=0.0, figures=figures | {"seconds": time.perf_counter() - self.began})
 
 
 def _note(networks: Networks, settings: Settings) -> str:
@@ -167,7 +258,19 @@ def delta_folder(engine: Engine) -> Path:
                 return folder
         except OSError:
             pass
+    return _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="tuned-"))
+
+
+def find_delta(engine: Engine, name: object) -> Path:
+    """The file of tuned weights that `Progress.delta` called `name`. Raises InversionError where there is none."""
+    if isinstance(name, str) and DELTA.fullmatch(name) and (file := delta_folder(engine) / name).is_file():
+        return file
+    raise InversionError("the copy that was fitted to this photo is no longer here: fit it again")
 
 
 def tuned_engine(engine: Engine, delta: Path) -> Engine:

@@ -69,7 +69,7 @@ class Config:
     clip_weights: tuple[float, ...] = option((), "their weights; 1 each where there are none")
     views: int = option(4, "augmented versions of a picture that CLIP sees, the picture itself first")
     seed: int = option(0, "of every random number")
-    precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies in it")
+    precision: str = option("auto", "fp32, bf16, fp16, or auto: bf16 where the hardware multiplies in it")
     compile: bool = option(False, "compiled epilogues, on a CPU in bf16: a minute more at first, faster steps after it")
     checkpoint_minutes: float = option(3.0, "minutes between two checkpoints")
     domains: tuple[Domain, ...] = field(default=())
@@ -84,8 +84,8 @@ class Config:
                 raise ExpansionError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.clip or (self.clip_weights and len(self.clip_weights) != len(self.clip)):
             raise ExpansionError(f"{len(self.clip)} CLIP models need as many clip_weights, got {self.clip_weights}")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ExpansionError(f"precision must be auto, fp32 or bf16, got {self.precision}")
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
+            raise ExpansionError(f"precision must be auto, fp32, bf16 or fp16, got {self.precision}")
         if not self.domains and not self.remove:
             raise ExpansionError("the configuration names no domain: add a [[domain]] with name and type")
         names = [domain.name for domain in self.domains]

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from explorer.expansion.config import Config, Domain, ExpansionError
-from explorer.latents import Expansion
-
-PUBLISHED_DISTANCE, PUBLISHED_WIDTH = 20.0, 512  # arXiv 2301.05225, section 4
+from explorer.latents import Expansion, published_distance
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,7 @@ def make_plan(config: Config, basis: Tensor, w_avg: Tensor, source: Expansion | 
             f"the source already has a domain {taken[0]!r}: choose another name, or replace it with --replace"
         )
     dims = _directions(domains, kept, {name: had[name] for name in config.replace}, len(basis))
-    published = PUBLISHED_DISTANCE * math.sqrt(len(basis) / PUBLISHED_WIDTH)
-    distance = source.distance if source is not None else config.distance or published
+    distance = source.distance if source is not None else config.distance or published_distance(len(basis))
     if source is not None and config.distance and not math.isclose(config.distance, distance):
         raise ExpansionError(f"the source's domains lie at a distance of {distance:g}: leave distance out")
     expansion = Expansion(basis, (*kept.values(), *dims), distance, (*kept, *names), w_avg)

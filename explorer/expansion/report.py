@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,7 +97,8 @@ class Report:
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # a full disk: TensorBoard's curves end here, the run's own files say why
+                self._writer.close()
 
 
 def write_text(path: Path, text: str) -> None:

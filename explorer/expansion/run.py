@@ -4,6 +4,7 @@
     source.safetensors          the original generator, frozen; its discriminator beside it
     incoming.safetensors        an expanded source as it came in, which teaches the domains that are kept
     network.safetensors         the newest averaged generator with all its domains; its discriminator beside it
+    mappers/                    latent mappers of the domains that ask for one (`mining`)
     checkpoint.pt, -1.pt        all that is needed to continue
 
 and what `report` lists. Everything a resumed run needs but CLIP and pictures lies in the folder.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,16 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor
 
+from explorer.expansion import mining
 from explorer.expansion.config import Config, ExpansionError, read_config, to_toml, with_dims
 from explorer.expansion.plan import make_plan
 from explorer.expansion.report import Report, write_text
 from explorer.expansion.tasks import TASKS
+from explorer.expansion.tasks.nada import Nada
 from explorer.expansion.tasks.task import Eye, Studio, sample_codes
 from explorer.expansion.trainer import Trainer
 from explorer.inversion import gather
-from explorer.latents import factorize, project
+from explorer.latents import compose, factorize, project
 from explorer.networks import Discriminator, Generator
 from explorer.training.data import Pictures
 from explorer.training.run import Diverged, Folder, Interruption, RunError, anywhere, training_dtype
@@ -78,7 +82,8 @@ def expand(
         report.tell("stopped" if stopped else "done")
     except BaseException as error:
         asked = isinstance(error, KeyboardInterrupt)
-        report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
+        with suppress(OSError):  # a full disk has no room for it; the error itself is told
+            report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
         raise
     finally:
         report.close()
@@ -254,7 +259,35 @@ def train(folder: Folder, trainer: Trainer, report: Report, interruption: Interr
             save()
             saved = time.monotonic()
     save()
-    return stop and trainer.step < config.steps
+    stop = stop and trainer.step < config.steps
+    if not stop and accelerator.is_main_process:
+        stop = not mine(folder.path, trainer, report, interruption)
+    (stop,) = anywhere(accelerator, stop)
+    return stop
+
+
+@torch.no_grad()
+def mine(folder: Path, trainer: Trainer, report: Report, interruption: Interruption) -> bool:
+    """Train the mappers that domains ask for; False where it was interrupted. Grids show codes before and after."""
+    generator, config = trainer.ema, trainer.config
+    for domain, task in zip(config.domains, trainer.tasks, strict=False):  # plain adaptation has the first one only
+        path = folder / "mappers" / f"{domain.name}.safetensors"
+        if not isinstance(task, Nada) or not task.arguments.mine_steps or path.exists():
+            continue
+
+        def placed(ws: Tensor, name: str = domain.name) -> Tensor:
+            return ws if config.plain else compose(ws, trainer.expansion, {name: 1.0})
+
+        steps, seed = task.arguments.mine_steps, config.seed
+        mapper = mining.mine(generator, placed, task.targets(), steps, seed, lambda: interruption.asked)
+        if mapper is None:
+            return False
+        path.parent.mkdir(exist_ok=True)
+        save_part(mapper, path, {"domain": domain.name, "steps": steps}, half=False)
+        ws = sample_codes(generator, SHOWN, 0.7)
+        rows = [generator.synthesis(placed(codes)) for codes in (ws, mapper(ws))]
+        report.grid(f"{domain.name}, mined", torch.cat(rows), SHOWN)
+    return True
 
 
 def export(folder: Path, trainer: Trainer) -> None:
@@ -302,15 +335,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--original", metavar="FILE", help="what an expanded source was made from")
     parser.add_argument("--replace", action="append", metavar="NAME", help="learn this domain of the source anew")
     parser.add_argument("--remove", action="append", metavar="NAME", help="give this domain of the source up")
+    parser.add_argument("--alone", metavar="NAME", help="adapt to this domain alone, without expansion: to compare")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+
+
+def alone(config: Config, name: str) -> Config:
+    """The configuration of a plain adaptation to one of its domains, all else equal. Raises ExpansionError."""
+    chosen = tuple(domain for domain in config.domains if domain.name == name)
+    if not chosen:
+        known = ", ".join(domain.name for domain in config.domains)
+        raise ExpansionError(f"the configuration has no domain {name!r} to adapt to; it has: {known}")
+    return replace(config, plain=True, domains=chosen)
 
 
 def run(arguments: argparse.Namespace) -> str:
     """Start or resume the run that the parsed arguments ask for; returns one line on how it ended."""
     given = {name: getattr(arguments, name) for name in ("steps", "discriminator", "original", "replace", "remove")}
     changes = {name: value for name, value in given.items() if value is not None}
-    if arguments.resume and changes.keys() - {"steps"}:
+    config = arguments.config
+    if arguments.resume and (arguments.alone or changes.keys() - {"steps"}):
         raise RunError("a resumed run keeps its settings: only --steps may be given again")
-    path = expand(arguments.source, arguments.config, arguments.out, arguments.resume, arguments.cpu, **changes)
+    if arguments.alone and config is not None:
+        config, changes = alone(read_config(config, **changes), arguments.alone), {}
+    path = expand(arguments.source, config, arguments.out, arguments.resume, arguments.cpu, **changes)
     expansion = load(path).expansion
     return f"{path}: {'adapted' if expansion is None else ', '.join(expansion.domains)}"

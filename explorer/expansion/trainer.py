@@ -29,6 +29,7 @@ from explorer.training.data import Order, Pictures
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 
+HALF_SCALE = 2.0**10  # float16 forgets gradients below 6e-8
 TASK_SEEDS = 1_000_003  # apart, so that no domain's random numbers depend on which others had samples
 Gradient = list[Tensor]
 
@@ -203,8 +204,8 @@ class Trainer:
                 figures[f"{self.plan.new[i]}, critic"] = loss
         theirs: Sequence[Any] = [None] * len(self.critics)
         if d_total.requires_grad:  # before the generator's: compiled parts of its graph serve once
-            theirs = torch.autograd.grad(d_total, self.critics, retain_graph=True, allow_unused=True)
-        mine = torch.autograd.grad(total, self.weights, allow_unused=True)
+            theirs = self.derivatives(d_total, self.critics, keep=True)
+        mine = self.derivatives(total, self.weights)
         mine = [b if a is None else a if b is None else a + b for a, b in zip(mine, extra, strict=True)]
         return mine, theirs, {name: value.detach() for name, value in figures.items()}
 
@@ -357,7 +358,14 @@ class Trainer:
             lengths = losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
         self.path_mean = self.path_mean.lerp(self.mean(lengths.detach().mean()), 0.01)
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
-        return torch.autograd.grad(penalty, self.weights, allow_unused=True), self.path_mean
+        return self.derivatives(penalty, self.weights), self.path_mean
+
+    def derivatives(self, loss: Tensor, weights: list, keep: bool = False) -> Sequence[Any]:
+        """Gradients; through float16 they pass enlarged, and what overflows there counts as 0, as in StyleGAN2-ADA."""
+        if self.dtype != torch.float16:
+            return torch.autograd.grad(loss, weights, retain_graph=keep, allow_unused=True)
+        found = torch.autograd.grad(loss * HALF_SCALE, weights, retain_graph=keep, allow_unused=True)
+        return [g if g is None else (g / HALF_SCALE).nan_to_num(0, 0, 0) for g in found]
 
     def task(self, index: int) -> Task:
         task = self.tasks[index]

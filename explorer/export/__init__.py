@@ -4,7 +4,7 @@ Pure functions of edits and pictures. Whoever calls gives `render` (edits -> pic
 `codes` (edits -> codes in W+); this package knows no torch, no engine and no interface.
 """
 
-from explorer.export.animation import FORMATS, along, write_animation
+from explorer.export.animation import FORMATS, along, animating, write_animation
 from explorer.export.bundle import write_bundle
 from explorer.export.pictures import (
     MAX_PICTURES,
@@ -24,6 +24,7 @@ __all__ = [
     "ExportError",
     "Render",
     "along",
+    "animating",
     "grid_of",
     "sheet",
     "spread",

@@ -23,6 +23,7 @@ MAX_FRAMES = 900
 MAX_FILM_PIXELS = 256 * 1024 * 1024  # of all frames of a WebP or GIF together: they are held until the end
 BATCH = 8  # frames rendered at once
 WEBP_QUALITY = 90
+ALMOST = 0.99  # done while the file has not its name yet
 
 Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [num_ws, w_dim], one an edit
 
@@ -66,8 +67,19 @@ def write_animation(
     loop: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Render `edits` and write them as a film, by the ending of `path`; `progress` gets the fraction done.
+    """What `animating` does, to its end; `progress` gets the fraction done."""
+    for fraction in animating(path, edits, render, fps, px, loop):
+        if progress is not None:
+            progress(fraction)
+    return Path(path)
 
+
+def animating(
+    path: str | Path, edits: Sequence[Edit], render: Render, fps: int = 25, px: int | None = None, loop: bool = True
+) -> Iterator[float]:
+    """Render `edits` and write them as a film, by the ending of `path`; yields the fraction done after every frame.
+
+    The file is there after the last fraction; closing the iterator earlier leaves nothing behind.
     `px` enlarges or shrinks the frames. MP4 (H.264) has even sides: an odd one loses its last row. WebP and GIF repeat
     for ever with `loop`. Raises ExportError for another ending, a frame rate outside 1 to 60 or too many pixels.
     """
@@ -78,26 +90,24 @@ def write_animation(
         raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
     if not 1 <= len(edits) <= MAX_FRAMES + 1:
         raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames, got {len(edits)}")
-    frames = _frames(edits, render, px, progress)
+    frames = _frames(edits, render, px)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
-            _write_mp4(temporary, frames, fps)
+            written = _write_mp4(temporary, frames, fps)
         else:
-            _write_pillow(temporary, frames, len(edits), fps, loop)
-    return path
+            written = _write_pillow(temporary, frames, len(edits), fps, loop)
+        for count, _ in enumerate(written, 1):
+            yield min(count / len(edits), ALMOST)
+    yield 1.0
 
 
-def _frames(
-    edits: Sequence[Edit], render: Render, px: int | None, progress: Callable[[float], None] | None
-) -> Iterator[np.ndarray]:
+def _frames(edits: Sequence[Edit], render: Render, px: int | None) -> Iterator[np.ndarray]:
     for start in range(0, len(edits), BATCH):
         for picture in render(list(edits[start : start + BATCH])):
             yield upscaled(picture, px)
-        if progress is not None:
-            progress(min(start + BATCH, len(edits)) / len(edits))
 
 
-def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> None:
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> Iterator[None]:
     import imageio_ffmpeg  # it looks for its program when imported
 
     first = next(frames)
@@ -111,17 +121,21 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> None:
     try:
         for frame in chain([first], frames):
             writer.send(np.ascontiguousarray(frame[:height, :width]))
+            yield
     finally:
         writer.close()
 
 
-def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool) -> None:
+def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool) -> Iterator[None]:
     first = next(frames)
     if first.size // 3 * count > MAX_FILM_PIXELS:
         raise ExportError(
             f"{count} frames of this size are too much for {path.suffix}: write an .mp4, or a smaller one"
         )
-    images = [Image.fromarray(frame) for frame in chain([first], frames)]
+    images = []
+    for frame in chain([first], frames):
+        images.append(Image.fromarray(frame))
+        yield
     options: dict[str, Any] = {"duration": round(1000 / fps), "loop": 0 if loop else 1}
     if path.suffix.lower() == ".webp":
         options |= {"quality": WEBP_QUALITY, "method": 3}

@@ -26,21 +26,18 @@ def augment(images: Tensor, seed: int, step: int) -> Tensor:  # [N, 3, H, W] -> 
     """`COPIES` different versions of every picture; all pictures get the same ones."""
     rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
     grids, keep = _grids(rng, images.shape[-1]), _kept(rng, images.shape[-1])
-    brightness, contrast, saturation = 1 + JITTER * (2 * torch.rand(3, COPIES, generator=rng) - 1)
-    count = len(images)
-    repeated = [_each(values, count).to(images) for values in (grids, keep, brightness, contrast, saturation)]
-    grids, keep, brightness, contrast, saturation = repeated
-    views = F.grid_sample(images.repeat(COPIES, 1, 1, 1), grids, padding_mode="border", align_corners=False)
-    brightness, contrast, saturation = (factor[:, None, None, None] for factor in (brightness, contrast, saturation))
-    views = (views + 1) * brightness - 1
-    mean = views.mean(dim=(1, 2, 3), keepdim=True)
-    views = mean + (views - mean) * contrast
-    grey = views.mean(dim=1, keepdim=True)
-    return (grey + (views - grey) * saturation) * keep
-
-
-def _each(values: Tensor, count: int) -> Tensor:  # [COPIES, ...] -> [COPIES * count, ...]
-    return values.repeat_interleave(count, dim=0)
+    brightness, contrast, saturation = 1 + JITTER * (2 * torch.rand(3, COPIES, 1, 1, 1, 1, generator=rng) - 1)
+    # One picture with many channels a copy: where to look is then worked out once a copy, not once a picture.
+    stacked = images.reshape(1, -1, *images.shape[2:]).expand(COPIES, -1, -1, -1)
+    views = F.grid_sample(stacked, grids.to(images), padding_mode="border", align_corners=False)
+    views = views.unflatten(1, images.shape[:2])  # [COPIES, N, 3, H, W]
+    # In turn: v = b (x + 1) - 1, c v + (1 - c) mean v, s v + (1 - s) grey v. Grey of grey is grey, so the sum is
+    grey = views.mean(dim=2, keepdim=True)
+    mean = grey.mean(dim=(3, 4), keepdim=True)
+    own, of_grey, of_mean = contrast * saturation, contrast * (1 - saturation), 1 - contrast
+    own, of_grey, of_mean = ((brightness * factor).to(images) for factor in (own, of_grey, of_mean))
+    constant = of_grey * grey + (of_mean * mean + (brightness - 1).to(images))
+    return (torch.addcmul(constant, views, own) * keep[:, None].to(images)).flatten(0, 1)
 
 
 def _grids(rng: torch.Generator, side: int) -> Tensor:  # [COPIES, side, side, 2]

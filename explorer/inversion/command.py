@@ -23,6 +23,7 @@ from torch import Tensor
 
 from explorer.edit import Edit, Latent
 from explorer.inversion import uses
+from explorer.inversion.alignment import ffhq_crop
 from explorer.inversion.latents import read_npy, write_latent
 from explorer.inversion.networks import Networks, gather
 from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
@@ -75,13 +76,13 @@ def run(arguments: argparse.Namespace) -> str:
     networks = gather(load(arguments.checkpoint), arguments.device)
     side, w_dim = networks.generator.img_resolution, networks.generator.w_dim
     opened = [open_photo(path) for path in arguments.photos]
-    photos = torch.stack([_tensor(crop(image, _box(image, arguments.crop), side)) for image in opened])
+    photos = torch.stack([_tensor(_cropped(image, arguments, side)) for image in opened])
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     names = _names(arguments.photos)
     if arguments.context:
         context = _tensor(crop(open_photo(arguments.context), None, side))[None]
-        found = uses.diffuse(networks, photos, context, Box(side // 4, side // 4, side // 2), settings)
+        found = uses.diffuse(networks, photos, context, uses.middle(side), settings)
     else:
         found = invert(networks, photos, settings, _progress)
     lines = [_save_photo(out / name, found, i) for i, name in enumerate(names)]
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> str:
         ]
     boundaries: list[Boundary] = []
     if arguments.towards:
-        boundaries.append(uses.text_boundary(networks, *arguments.towards[:2]))
+        boundaries.append(uses.text_boundary(networks, uses.look(networks), *arguments.towards[:2]))
         lines.append(f"direction by words: {boundaries[0].accuracy:.0%} of held-out samples on the right side")
     if arguments.boundary:
         boundaries += from_array(read_npy(_bytes(arguments.boundary[0])), w_dim)[:1]
@@ -110,6 +111,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     kept = {"space": arguments.space, "text": arguments.text, "tune_steps": arguments.tune, "seed": arguments.seed}
     return replace(defaults(arguments.method), **changes, **kept)
+
+
+def _cropped(image: Image.Image, arguments: argparse.Namespace, side: int) -> np.ndarray:
+    """Aligned where the generator is one of FFHQ and landmarks can be found, else the plain square."""
+    box = _box(image, arguments.crop)
+    found = ffhq_crop(image, box, side, Path(arguments.checkpoint)) if arguments.crop == "face" else None
+    return crop(image, box, side) if found is None else found
 
 
 def _box(image: Image.Image, text: str) -> Box:

@@ -10,17 +10,22 @@ from torch import Tensor
 
 from explorer.inversion.methods import from_mean
 from explorer.inversion.networks import Networks
-from explorer.inversion.results import invert
+from explorer.inversion.results import Inversion, invert
 from explorer.inversion.settings import Settings, defaults
 from explorer.latents import Expansion, compose, sample_z
 
 BATCH = 16
+WEIGHTS = (0.0, 0.5, 2.0, 8.0, 32.0)  # of the ablation; 2 is published
 EDITED = 16  # photos, and as many samples, whose edits are scored
 
 
 @dataclass(frozen=True)
 class Row:
-    """Means over the photos of one method; `seconds` is of one photo by itself, `edit` see `edit_quality`."""
+    """Means over the photos of one method.
+
+    `seconds` is of one photo by itself, after a warm-up of three steps; `batch` how many times that a batch of BATCH
+    takes, None with fewer photos; `edit` see `edit_quality`, None without an expansion.
+    """
 
     name: str
     perceptual: float
@@ -28,6 +33,7 @@ class Row:
     clip_similarity: float
     distance_to_w_avg: float
     seconds: float
+    batch: float | None
     edit: float | None
 
 
@@ -50,27 +56,49 @@ def compare(
     photos: Tensor,  # [N, 3, R, R] in [-1, 1]
     expansion: Expansion | None = None,
 ) -> list[Row]:
-    """One row a way, in batches of 16; the time is that of the first photo alone, warmed up."""
+    """One row a way. Figures come from batches of BATCH, since a photo is found alike in any company."""
     return [measure_way(name, *way, photos, expansion) for name, way in ways(networks).items()]
+
+
+def ablation(networks: Networks, photos: Tensor, expansion: Expansion | None = None) -> dict[float, Row]:
+    """In-domain rows by lambda_dom: arXiv 2004.00049, section 4.4. Needs an encoder (raises InversionError)."""
+    networks.encode(photos[:1])
+    settings = defaults("in_domain")
+    rows = {}
+    for weight in WEIGHTS:
+        name = f"lambda_dom {weight:g}"
+        rows[weight] = measure_way(name, networks, replace(settings, lambda_dom=weight), photos, expansion)
+    return rows
 
 
 def measure_way(
     name: str, networks: Networks, settings: Settings, photos: Tensor, expansion: Expansion | None = None
 ) -> Row:
     """The row of one way."""
-    results = [invert(networks, part, settings) for part in photos.split(BATCH)]
-    figures = [figure for result in results for figure in result.figures]
     invert(networks, photos[:1], replace(settings, steps=min(settings.steps, 3)))
-    began = time.perf_counter()
-    invert(networks, photos[:1], settings)
-    seconds = time.perf_counter() - began
+    (seconds, _), *_ = _timed(networks, settings, photos[:1])
+    timed = _timed(networks, settings, photos)
+    results = [result for _, result in timed]
+    full = [took for took, result in timed if len(result.ws) == BATCH]
+    batch = sum(full) / len(full) / seconds if full else None
+    figures = [figure for result in results for figure in result.figures]
     means = {
         key: sum(float(figure.get(key, float("nan"))) for figure in figures) / len(figures)
         for key in ("perceptual", "psnr", "clip_similarity", "distance_to_w_avg")
     }
     ws = torch.cat([result.ws for result in results])[:EDITED]
     edit = None if expansion is None or networks.clip is None else edit_quality(networks, ws, expansion)
-    return Row(name, **means, seconds=seconds, edit=edit)
+    return Row(name, **means, seconds=seconds, batch=batch, edit=edit)
+
+
+def _timed(networks: Networks, settings: Settings, photos: Tensor) -> list[tuple[float, Inversion]]:
+    """Every batch's result with the seconds it took."""
+    found = []
+    for part in photos.split(BATCH):
+        began = time.perf_counter()
+        result = invert(networks, part, settings)
+        found.append((time.perf_counter() - began, result))
+    return found
 
 
 @torch.no_grad()
@@ -100,15 +128,23 @@ def edit_quality(networks: Networks, ws: Tensor, expansion: Expansion, seed: int
 
 
 def table(rows: list[Row], network: str) -> str:
-    """Markdown; less is better for perceptual and seconds, more for the others."""
-    head = (
-        f"| method | perceptual ({network}) | PSNR, dB | CLIP similarity | distance to w_avg | seconds | edit quality |"
+    """Markdown; less is better for perceptual and the times, more for the others."""
+    columns = (
+        "method",
+        f"perceptual ({network})",
+        "PSNR, dB",
+        "CLIP similarity",
+        "distance to w_avg",
+        "seconds",
+        f"{BATCH} at once",
+        "edit quality",
     )
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
+        batch = "" if row.batch is None else f"{row.batch:.1f} x"
         edit = "" if row.edit is None else f"{row.edit:.2f}"
         lines.append(
             f"| {row.name} | {row.perceptual:.3f} | {row.psnr:.2f} | {row.clip_similarity:.3f} |"
-            f" {row.distance_to_w_avg:.2f} | {row.seconds:.2f} | {edit} |"
+            f" {row.distance_to_w_avg:.2f} | {row.seconds:.2f} | {batch} | {edit} |"
         )
     return "\n".join(lines)

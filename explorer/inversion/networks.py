@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +12,7 @@ from explorer.inversion.settings import InversionError
 from explorer.metrics import Perceptual
 from explorer.metrics.perceptual import clip_distance, load_perceptual
 from explorer.networks import Encoder, Generator
-from explorer.networks.clip import Clip
+from explorer.networks.clip import Clip, folded
 from explorer.weights import Checkpoint
 from explorer.weights.clip import load_clip, shipped_clip
 from explorer.weights.parts import load_encoder, part_of
@@ -45,7 +44,7 @@ class Networks:
         """CLIP in `dtype`, for searches. Raises InversionError where there is none."""
         if self.clip is None:
             raise InversionError("this needs a CLIP model, and checkpoints/cats64-clip.safetensors is not there")
-        return self.clip if self.dtype == torch.float32 else copy.deepcopy(self.clip).to(self.dtype)
+        return folded(self.clip, self.dtype)
 
     @cached_property
     def own_perceptual(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.photos import Box
 from explorer.inversion.results import Inversion, measure
-from explorer.inversion.search import descend
+from explorer.inversion.search import State, descend
 from explorer.inversion.settings import InversionError, Settings
 from explorer.latents import interpolate, sample_z
 from explorer.latents.boundaries import Boundary, fit_boundary
+from explorer.networks import Generator
 
 SAMPLES = 2000  # codes whose pictures are scored for a boundary
 BATCH = 64
@@ -38,27 +40,47 @@ def mix(coarse: Tensor, fine: Tensor, layers: tuple[int, int]) -> Tensor:  # 2 x
     return mixed
 
 
-def text_boundary(networks: Networks, more: str, less: str, samples: int = SAMPLES, seed: int = 0) -> Boundary:
-    """The boundary towards pictures that CLIP finds rather `more` than `less`, from samples of the generator.
+@dataclass(frozen=True)
+class Seen:
+    """Codes of W `[samples, w_dim]` and CLIP's directions of their pictures `[samples, E]`."""
 
-    A sample's score is the difference of its cosines to the two texts. Raises InversionError without CLIP, ValueError
-    for an empty text.
+    w: Tensor
+    directions: Tensor
+
+
+@torch.no_grad()
+def look(networks: Networks, samples: int = SAMPLES, seed: int = 0) -> Seen:
+    """Samples of the generator as CLIP sees them, for any number of text boundaries.
+
+    Raises InversionError without CLIP.
     """
     if networks.clip is None:
         raise InversionError("finding a direction by words needs a CLIP model, and there is none")
-    generator, scores = networks.generator, []
+    w = sampled(networks.generator, samples, seed)
+    pictures = (networks.render(part).to(networks.dtype) for part in w.split(BATCH))
+    return Seen(w[:, 0], torch.cat([networks.fast_clip.encode_image(part).float() for part in pictures]))
+
+
+@torch.no_grad()
+def sampled(generator: Generator, samples: int = SAMPLES, seed: int = 0) -> Tensor:  # [samples, num_ws, w_dim]
+    """Codes as the mapping network draws them, of every class in turn."""
+    z = sample_z(samples, generator.z_dim, seed).to(generator.mapping.w_avg)
+    c = None
+    if generator.c_dim:
+        c = torch.nn.functional.one_hot(torch.arange(samples) % generator.c_dim, generator.c_dim).to(z)
+    return generator.mapping(z, c)
+
+
+def text_boundary(networks: Networks, seen: Seen, more: str, less: str, seed: int = 0) -> Boundary:
+    """The boundary towards pictures that CLIP finds rather `more` than `less`, from what `look` has seen.
+
+    A sample's score is the difference of its cosines to the two texts. Raises ValueError for an empty text,
+    BoundaryError where the texts mean the same.
+    """
+    assert networks.clip is not None
     with torch.no_grad():
         high, low = networks.clip.encode_text([more, less])
-        z = sample_z(samples, generator.z_dim, seed).to(networks.device)
-        c = None
-        if generator.c_dim:
-            labels = torch.arange(samples) % generator.c_dim
-            c = torch.nn.functional.one_hot(labels, generator.c_dim).float().to(networks.device)
-        w = generator.mapping(z, c)
-        for part in w.split(BATCH):
-            directions = networks.fast_clip.encode_image(networks.render(part).to(networks.dtype)).float()
-            scores.append(directions @ (high - low))
-    return fit_boundary(w[:, 0], torch.cat(scores), seed)
+    return fit_boundary(seen.w, seen.directions @ (high - low), seed)
 
 
 def labelled_boundary(networks: Networks, photos: Tensor, labels: Tensor) -> Boundary:  # [N, 3, R, R], bool [N]
@@ -80,19 +102,39 @@ def diffuse(
     The box of the target is pasted into the context, the result encoded, and the code optimised with the losses masked
     to the box and without the domain regulariser. Raises InversionError for a box that leaves the picture.
     """
-    side = target.shape[-1]
-    right, bottom = box.left + box.size, box.top + box.size
-    if min(box.left, box.top) < 0 or box.size < 1 or max(right, bottom) > side:
-        raise InversionError(f"the square must lie inside of the {side} px picture, got {box}")
-    mask = torch.zeros(1, 1, side, side, device=networks.device)
-    mask[..., box.top : bottom, box.left : right] = 1
-    target = target.to(networks.device)
-    stitched = target * mask + context.to(networks.device) * (1 - mask)
-    settings = replace(settings, lambda_dom=0.0, lambda_clip=0.0, text="")
-    states = list(descend(networks, Objective(networks, stitched, settings, mask), start(networks, stitched), settings))
+    stitched = stitch(target.to(networks.device), context.to(networks.device), box)
+    states = list(diffusing(networks, stitched, box, settings))
     trace = {name: torch.stack([state.losses[name] for state in states]).cpu() for name in states[0].losses}
     images, figures = measure(networks, stitched, states[-1].ws)
     return Inversion(states[-1].ws, images, trace, figures)
+
+
+def diffusing(networks: Networks, stitched: Tensor, box: Box, settings: Settings) -> Iterator[State]:
+    """The states of a semantic diffusion of what `stitch` made."""
+    mask = _mask(stitched, box)
+    settings = replace(settings, lambda_dom=0.0, lambda_clip=0.0, text="")
+    return descend(networks, Objective(networks, stitched, settings, mask), start(networks, stitched), settings)
+
+
+def stitch(target: Tensor, context: Tensor, box: Box) -> Tensor:  # [N, 3, R, R], [N or 1, 3, R, R] -> [N, 3, R, R]
+    """The context with the target's box in it. Raises InversionError for a box that leaves the picture."""
+    mask = _mask(target, box)
+    return target * mask + context * (1 - mask)
+
+
+def _mask(pictures: Tensor, box: Box) -> Tensor:  # [1, 1, R, R]
+    side = pictures.shape[-1]
+    right, bottom = box.left + box.size, box.top + box.size
+    if min(box.left, box.top) < 0 or box.size < 1 or max(right, bottom) > side:
+        raise InversionError(f"the square must lie inside of the {side} px picture, got {box}")
+    mask = torch.zeros(1, 1, side, side, device=pictures.device)
+    mask[..., box.top : bottom, box.left : right] = 1
+    return mask
+
+
+def middle(side: int) -> Box:
+    """The middle half of a picture: where a cropped face is."""
+    return Box(side // 4, side // 4, side // 2)
 
 
 def _render(networks: Networks, ws: Tensor) -> Tensor:

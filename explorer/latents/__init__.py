@@ -5,7 +5,7 @@ Knows no files, no interface and no engine; a renderer or a perceptual distance 
 
 from explorer.latents.basis import direction_scales, factorize
 from explorer.latents.dormancy import measure_effects
-from explorer.latents.expansion import Expansion, compose, project
+from explorer.latents.expansion import Expansion, compose, project, published_distance
 from explorer.latents.paths import interpolate, move
 from explorer.latents.sampling import sample_z
 
@@ -18,5 +18,6 @@ __all__ = [
     "measure_effects",
     "move",
     "project",
+    "published_distance",
     "sample_z",
 ]

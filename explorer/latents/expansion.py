@@ -5,6 +5,7 @@ Source: Nitzan et al., "Domain Expansion of Image Generators", CVPR 2023 (arXiv 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,11 @@ from torch import Tensor
 from explorer.edit import DirectionId
 
 Strengths = Mapping[str, float] | Mapping[int, float] | Mapping[DirectionId, float]
+
+
+def published_distance(w_dim: int) -> float:
+    """How far along its direction a domain lies: 20 in W of 512 dimensions (section 4), else scaled with its root."""
+    return 20.0 * math.sqrt(w_dim / 512)
 
 
 @dataclass(frozen=True)

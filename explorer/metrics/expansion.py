@@ -85,20 +85,23 @@ def diversity(images: Tensor, source: Tensor, distance: Distance) -> float:  # [
 def compared(
     domain: int,
     images: Mapping[str, Tensor],  # name of a generator -> its pictures of this domain, [N, 3, H, W], same codes
+    preserved: Mapping[str, float],  # name of a generator -> dB
     source: Tensor,  # [N, 3, H, W]
     scorer: Scorer,
     distance: Distance,
 ) -> dict[str, dict[str, float]]:
-    """Generators side by side on one domain: `arrival` at strength 1, `diversity`, and `perceptual`.
+    """Generators side by side on one domain: `arrival` at strength 1, `diversity`, `perceptual`, and `preserved`.
 
-    `perceptual` is the mean distance to the source's pictures of the same codes: how much a generator gave up of what
-    it started from.
+    `perceptual` is the mean distance of the domain's pictures to the source's of the same codes. `preserved` is the
+    PSNR in dB of what is left of the source: of an expanded generator its base subspace against the source's, of an
+    adapted one, which has nothing else, the domain's pictures against the source's.
     """
     return {
         name: {
             "arrival": (scorer(x).argmax(dim=1) == domain).float().mean().item(),
             "diversity": diversity(x, source, distance),
             "perceptual": distance(x, source).mean().item(),
+            "preserved": preserved[name],
         }
         for name, x in images.items()
     }

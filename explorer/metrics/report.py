@@ -187,12 +187,13 @@ def adaptation(
 
     Raises ValueError for an unknown domain and where an adapted generator takes other codes.
     """
-    found = {}
+    found, base = {}, replay(subject)["psnr"]
     for name, generator in adapted.items():
         if (generator.num_ws, generator.w_dim) != (subject.generator.num_ws, subject.generator.w_dim):
             raise ValueError(f"the generator adapted to {name!r} takes other codes than the expanded one")
         images = {"expanded": subject({name: 1.0}), "adapted": torch.cat(list(pictures(generator, subject.ws)))}
-        found[name] = figures.compared(domains.index(name), images, source, scorer, distance)
+        preserved = {"expanded": base, "adapted": figures.psnr(images["adapted"], source).mean().item()}
+        found[name] = figures.compared(domains.index(name), images, preserved, source, scorer, distance)
     return found
 
 

@@ -21,8 +21,7 @@ from explorer.training.quality import FEATURES, real
 from explorer.training.styles import PHOTO
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import SHIPPED, load_clip
-from explorer.weights.judge import load_judge
-from explorer.weights.parts import part_of
+from explorer.weights.parts import load_judge, part_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

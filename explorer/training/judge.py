@@ -32,7 +32,7 @@ from explorer.training.pairs import Pixels, augment, nothing
 from explorer.training.run import Progress, training_dtype
 from explorer.training.styles import PHOTO, STYLES, render
 from explorer.training.zeroshot import load_pixels
-from explorer.weights.judge import save_judge
+from explorer.weights.parts import save_part
 
 PX = 64
 BATCH = 128
@@ -211,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         judge = train(learned, arguments.steps, arguments.seed)
         figures = accuracy(judge, unseen)
         meta = {"data": Path(arguments.data).name, "held_out": HELD_OUT, "steps": arguments.steps, "accuracy": figures}
-        save_judge(judge, arguments.out, meta)
+        save_part(judge, arguments.out, meta)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

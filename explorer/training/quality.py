@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from explorer.latents import factorize, sample_z
+from explorer.latents import factorize, measure_effects, published_distance, sample_z
 from explorer.latents.basis import style_weights
 from explorer.metrics.frechet import Features, clip_features, frechet_distance, imagenet_features, statistics
+from explorer.metrics.perceptual import load_perceptual
 from explorer.networks import Generator
 from explorer.training.data import Pictures
 from explorer.weights import DEFAULT, load
 
 BATCH = 50
+SAMPLES = 16  # codes over which an effect is averaged
+DORMANT = 0.03  # an effect up to this fraction of the distance between two samples
 FEATURES = {"imagenet": imagenet_features, "clip": clip_features}
 
 
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="PICTURES", help="the real pictures: a folder or zip")
     parser.add_argument("--count", type=int, default=5000, metavar="N", help="samples")
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES), help="networks that judge")
+    parser.add_argument("--plot", metavar="FILE", help="a picture of the spectrum and of every direction's effect")
     parser.add_argument("--json", action="store_true", help="plain data instead of text")
 
 
@@ -41,6 +46,9 @@ def run(arguments: argparse.Namespace) -> str:
     found: dict[str, Any] = {"count": arguments.count, "pictures": len(pictures)}
     found["frechet"] = [compare(FEATURES[name](), generator, pictures, arguments.count) for name in arguments.features]
     found["spectrum"] = spectrum(generator)
+    if arguments.plot:
+        found["effects"] = effects(generator)
+        plot(found["spectrum"], found["effects"], arguments.plot)
     if arguments.json:
         return json.dumps(found, indent=2)
     lines = [f"Frechet distance, {arguments.count} samples at psi 1 with random noise, {len(pictures)} real pictures"]
@@ -54,6 +62,12 @@ def run(arguments: argparse.Namespace) -> str:
         f"singular values of the style weights: {values[0]:.3g} to {values[-1]:.3g},"
         f" {empty} of {len(values)} below a thousandth of the largest"
     )
+    if arguments.plot:
+        dormant = sum(effect <= DORMANT for effect in found["effects"])
+        lines.append(
+            f"dormant: {dormant} of {len(values)} directions, moved by {published_distance(generator.w_dim):g},"
+            f" change the picture by at most {DORMANT:.0%} of the distance between two samples; {arguments.plot}"
+        )
     return "\n".join(lines)
 
 
@@ -88,3 +102,25 @@ def spectrum(generator: Generator) -> list[float]:
     """Singular values of the stacked style weights, largest first: how strongly each basis column is looked at."""
     weights = style_weights(generator).double()
     return (weights @ factorize(generator).double()).norm(dim=0).tolist()
+
+
+@torch.no_grad()
+def effects(generator: Generator, seed: int = 1) -> list[float]:
+    """Every basis column's effect at the expansion distance, in the order of `spectrum`; see `measure_effects`."""
+    ws = generator.mapping(sample_z(SAMPLES, generator.z_dim, seed))
+    distance = published_distance(generator.w_dim)
+    return list(measure_effects(generator.synthesis, load_perceptual(), ws, factorize(generator), distance))
+
+
+def plot(values: Sequence[float], found: Sequence[float], path: str) -> None:
+    """Write two curves over the basis columns: singular values, and effects with the line of what counts as none.
+
+    A value of zero is drawn at the lower edge: the axes are logarithmic.
+    """
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    rows = [("singular value of the style weights", values), ("effect of a move, of the distance of samples", found)]
+    for axes, (title, curve) in zip(figure.subplots(1, 2), rows, strict=True):
+        axes.semilogy([max(value, 1e-4 * max(curve)) for value in curve])
+        axes.set(title=title, xlabel="basis column")
+    axes.axhline(DORMANT, linestyle="--", color="grey")
+    figure.savefig(path)

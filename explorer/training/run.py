@@ -63,13 +63,17 @@ class Folder:
     def save(self, state: dict[str, Any]) -> None:
         """Write `state` as the newest checkpoint; the one before stays as `checkpoint-1.pt`.
 
-        Raises Diverged, and writes nothing, where a tensor of it holds NaN or infinity.
+        Raises Diverged, and writes nothing, where a tensor of it holds NaN or infinity, and RunError where there is no
+        room for it.
         """
         if name := _not_finite(state):
             raise Diverged(f"{name} holds NaN or infinity; the checkpoints in {self.path} are older and good")
         newest = self.path / "checkpoint.pt"
         with replacing(newest) as path:
-            torch.save(state, path)
+            try:
+                torch.save(state, path)
+            except RuntimeError as error:
+                raise RunError(f"{newest} cannot be written, the one before stays: is the disk full?") from error
             if newest.exists():
                 os.replace(newest, self.path / "checkpoint-1.pt")
 
@@ -119,15 +123,15 @@ def _not_finite(state: Any, name: str = "") -> str | None:
 
 
 def training_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """float32, or bfloat16 where it is asked for or the hardware multiplies in it."""
+    """What is asked for; "auto" is bfloat16 where the hardware multiplies in it, else float32."""
     if precision == "auto":
         fast = (
-            torch.cuda.is_bf16_supported()
+            torch.cuda.is_bf16_supported(including_emulation=False)
             if device.type == "cuda"
             else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         )
         return torch.bfloat16 if fast else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:

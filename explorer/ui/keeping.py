@@ -9,10 +9,14 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from explorer.edit import Edit, EditError
+from explorer.export import ExportError, upscaled
 from explorer.keep import KeepError, Kept, Session, Snapshot, read_link, read_picture, write_link, write_picture
+from explorer.ui.making import Workshop
+from explorer.ui.turns import TurnError
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
@@ -25,25 +29,36 @@ def functions(engine: Engine, name: str) -> list[Work]:
     """The server functions of a panel whose generator is called `name`; bad input is answered `{error: sentence}`."""
 
     def save_picture(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(_save_picture, engine, name, request)
+        return answered(partial(_save_picture, engine, name), request)
 
     def save_session(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(_save_session, engine, name, request)
+        return answered(partial(_save_session, engine, name), request)
 
     def link(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(_link, engine, name, request)
+        return answered(partial(_link, engine, name), request)
 
     def restore(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(_restore, engine, name, request)
+        return answered(partial(_restore, engine, name), request)
 
-    return [save_picture, save_session, link, restore]
+    workshop = Workshop(engine, name)
+
+    def make(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(workshop.make, request)
+
+    def look_made(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(workshop.look, request)
+
+    def stop_making(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(workshop.stop, request)
+
+    return [save_picture, save_session, link, restore, make, look_made, stop_making]
 
 
-def answered(work: Callable[..., dict[str, Any]], engine: Engine, name: str, request: Any) -> dict[str, Any]:
+def answered(work: Work, request: Any) -> dict[str, Any]:
     """What `work` returns; its error as a sentence, since an exception would reach the page as nothing at all."""
     try:
-        return work(engine, name, request if isinstance(request, dict) else {})
-    except EditError as error:
+        return work(request if isinstance(request, dict) else {})
+    except (EditError, ExportError, TurnError) as error:
         text = str(error)
         return {"error": text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")}
     except Exception:
@@ -52,10 +67,10 @@ def answered(work: Callable[..., dict[str, Any]], engine: Engine, name: str, req
 
 
 def _save_picture(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
-    """`{edit, format, settings: bool}` -> `{file: data URI}`."""
+    """`{edit, format, settings: bool, px: int | null}` -> `{file: data URI}`; `px` enlarges the longer side."""
     edit, kind = Edit.from_json(request.get("edit") or {}), request.get("format", "png")
     kept = Kept(edit, name) if request.get("settings", True) else None
-    data = write_picture(engine.render(edit), kind, kept)
+    data = write_picture(upscaled(engine.render(edit), request.get("px")), kind, kept)
     return {"file": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -14,22 +15,34 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
     from explorer.ui.shelf import Shelf
 
-TABS = (("Explore", explore.build), ("Invert", invert.build), ("Compose", compose.build), ("Teach", teach.build))
 HOUR = 3600
 
 
 def build_ui(
-    engine: Engine, name: str = "generator", max_px: int | None = None, shelf: Shelf | None = None
+    engine: Engine,
+    name: str = "generator",
+    max_px: int | None = None,
+    shelf: Shelf | None = None,
+    blended: Engine | None = None,
+    public: bool = False,
 ) -> gr.Blocks:
     """The whole page for one engine. `name` is what the page calls the generator, `max_px` bounds the pictures shown.
 
-    With a `shelf` the Model tab offers other generators.
+    With a `shelf` the Model tab offers other generators; with a `blended` engine Compose shows its picture beside sums.
+    On a `public` page nobody can start a lesson.
 
     Raises ValueError where `max_px` is below 1.
     """
     if max_px is not None and max_px < 1:
         raise ValueError(f"--max-px must be at least 1, got {max_px}")
     private_uploads()
+    tabs = {
+        "Explore": explore.build,
+        "Invert": invert.build,
+        "Compose": partial(compose.build, blended=blended),
+        "Teach": partial(teach.build, read_only=public),
+        "Model": partial(model.build, shelf=shelf),
+    }
     title = f"Domain Explorer: {name}"
     with gr.Blocks(title=title, analytics_enabled=False, fill_width=True, delete_cache=(HOUR, HOUR)) as page:
         gr.HTML(
@@ -42,10 +55,8 @@ def build_ui(
             generator=f"{name}, {engine.img_resolution} px",
         )
         with gr.Tabs(elem_id="tabs"):
-            for tab, build in TABS:
+            for tab, build in tabs.items():
                 with gr.Tab(tab, id=tab.lower()):
                     build(engine, name, max_px)
-            with gr.Tab("Model", id="model"):
-                model.build(engine, name, max_px, shelf)
         api.register(engine, name)
     return page

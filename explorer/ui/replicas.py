@@ -8,6 +8,7 @@ already (RAY_ADDRESS). Needs requirements-serve.txt.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ class RemoteEngine(Engine):
 
 def page_app(engine: Engine, name: str, serving: Serving) -> FastAPI:
     """The page as an ASGI application, with the settings that `launch` uses."""
-    page = build_ui(engine, name)
+    page = build_ui(engine, name, public=serving.public)
     page.queue(api_open=False, max_size=serving.queue_limit)
     app = FastAPI(middleware=[Middleware(RefuseOtherSites)], docs_url=None, redoc_url=None, openapi_url=None)
     return gr.mount_gradio_app(app, page, "/", root_path=serving.root_path or None, **settings(serving))
@@ -123,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve_forever(app: Any, serving: Serving) -> None:
-    """On a running cluster where RAY_ADDRESS names one, else on this machine alone."""
+    """On a running cluster where RAY_ADDRESS names one, else on this machine alone; until SIGINT or SIGTERM."""
     import ray  # type: ignore[import-not-found]
     from ray import serve  # type: ignore[import-not-found]
 
@@ -131,10 +132,12 @@ def serve_forever(app: Any, serving: Serving) -> None:
     serve.start(http_options={"host": serving.host, "port": serving.port})
     serve.run(app, name=APP, route_prefix="/")
     print(f"Domain Explorer is at http://{serving.host}:{serving.port}/ (stop it with Ctrl+C)", flush=True)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        serve.shutdown()
+    ended = threading.Event()
+    for kind in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it ignores Ctrl+C
+        signal.signal(kind, lambda *_: ended.set())
+    ended.wait()
+    serve.shutdown()
+    ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib.util
+import ipaddress
 import os
 import re
 import secrets
@@ -62,6 +63,17 @@ class Serving:
             raise ServeError('--mcp needs a package that is not installed: pip install "gradio[mcp]"')
         if self.mcp and (self.auth or self.share):
             raise ServeError("--mcp goes without --auth and --share: programs that use these tools cannot log in")
+
+    @property
+    def public(self) -> bool:
+        """Whether strangers may open the page: others reach it, and nothing asks who they are."""
+        if self.auth or self.share:  # a shared page always has a password
+            return False
+        try:
+            loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            loopback = False  # a name that others may know
+        return not loopback or bool(self.root_path)  # behind a path there is a proxy, which others reach
 
 
 def users(text: str | None) -> tuple[tuple[str, str], ...]:

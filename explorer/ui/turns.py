@@ -64,7 +64,7 @@ class Turns(Generic[T]):
             for id_ in over:
                 del self._turns[id_]
             if sum(turn.state == "waiting" for turn in self._turns.values()) >= MOST_WAITING:
-                raise TurnError("Many photos are waiting already. Try again in a few minutes.")
+                raise TurnError("Many are waiting already. Try again in a few minutes.")
             turn = Turn(work, until=now + self.lease)
             self._turns[turn.id] = turn
             if self._worker is None:

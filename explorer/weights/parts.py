@@ -1,5 +1,7 @@
-"""Files of one network that belongs to a generator: its encoder, its discriminator. `NAME-encoder.safetensors` lies
-beside `NAME.safetensors`; tensors `encoder.*`, the shape and `meta` as JSON. Nothing in such a file is ever run.
+"""Files of one network that belongs to a generator: its encoder, its discriminator, its judge, mappers.
+
+`NAME-encoder.safetensors` lies beside `NAME.safetensors`; tensors `encoder.*`, the shape and `meta` as JSON. Nothing in
+such a file is ever run.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any
 import torch
 
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
+from explorer.networks.judge import Judge, JudgeConfig
+from explorer.networks.mapper import Mapper, MapperConfig
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entries, build_discriminator, fill
 from explorer.weights.container import json_object, opened, read_config, stored, to_json, write
 
@@ -18,7 +22,10 @@ FORMAT = "domain-explorer-{}"
 VERSION = "1"
 
 
-def save_part(network: Encoder | Discriminator, path: Path, meta: dict[str, Any], half: bool = True) -> Path:
+Part = Encoder | Discriminator | Judge | Mapper
+
+
+def save_part(network: Part, path: Path, meta: dict[str, Any], half: bool = True) -> Path:
     """Write a network to its own file, matrices in float16 with `half`; in its place in one step.
 
     Raises CheckpointError where a value does not fit float16 or the folder cannot be written.
@@ -45,8 +52,18 @@ def load_discriminator(path: Path) -> tuple[Discriminator, dict[str, Any]]:
     return _load(path, "discriminator", DiscriminatorConfig, build_discriminator)
 
 
+def load_judge(path: Path) -> tuple[Judge, dict[str, Any]]:
+    """The judge in a file, likewise; `python -m explorer.training.judge` makes one."""
+    return _load(path, "judge", JudgeConfig, lambda config, entries: fill(Judge, config, entries))
+
+
+def load_mapper(path: Path) -> tuple[Mapper, dict[str, Any]]:
+    """The latent mapper in a file, likewise; `mine_steps` of a `nada` domain makes one."""
+    return _load(path, "mapper", MapperConfig, lambda config, entries: fill(Mapper, config, entries))
+
+
 def part_of(checkpoint: Checkpoint, role: str) -> Path | None:
-    """The file of a checkpoint's "encoder" or "discriminator", where it lies beside it.
+    """The file of a checkpoint's "encoder", "discriminator" or "judge", where it lies beside it.
 
     `NAME-source.safetensors`, of which `NAME.safetensors` is an expansion, has the same parts.
     """

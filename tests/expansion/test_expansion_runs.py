@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ import pytest
 import torch
 from tiny_expansion import NADA, SETTINGS, config, differences, fixtures, train
 
+from explorer import cli
 from explorer.expansion import expand, trainer
 from explorer.expansion.config import read_config, to_toml
 from explorer.latents import factorize
-from explorer.training.run import Diverged, Folder
+from explorer.training.run import Diverged, Folder, RunError
 from explorer.weights import load
+from explorer.weights.parts import load_mapper
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
 ROOT = Path(__file__).parents[2]
@@ -195,6 +198,81 @@ def test_nan_stops_with_a_word_and_keeps_the_last_good_checkpoint(
     told = json.loads((tmp_path / "run" / "progress.json").read_text())
     assert told["state"] == "failed"
     assert "no longer finite" in told["message"]
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_from_it(
+    files: dict[str, Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file may grow beyond a few kilobytes from step 3 on: the system refuses to write, as on a full disk."""
+    step, room = trainer.Trainer.train_step, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def filling(self: trainer.Trainer) -> dict[str, torch.Tensor]:
+        if self.step == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, room[1]))
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "train_step", filling)
+        try:
+            with pytest.raises(RunError, match="cannot be written, the one before stays: is the disk full"):
+                train(files["source"], two_domains(files, checkpoint_minutes=0.0), tmp_path / "run")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    assert state_of(tmp_path / "run")["step"] == 3
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+    resumed = train(None, None, tmp_path / "run", resume=True)  # type: ignore[arg-type]
+    assert differences(state_of(whole), resumed) == []
+
+
+def test_a_domain_adapted_alone_is_held_against_the_expanded_one(
+    files: dict[str, Path], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "domains.toml").write_text(to_toml(two_domains(files)))
+    command = ["expand", str(files["plain"]), "--config", str(tmp_path / "domains.toml"), "--cpu"]
+    assert cli.main([*command, "--alone", "c", "--out", str(tmp_path / "c")]) == 2
+    assert "has no domain 'c' to adapt to; it has: a, b" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+    assert cli.main([*command, "--alone", "b", "--out", str(tmp_path / "b")]) == 0
+    assert "adapted" in capsys.readouterr().out
+    adapted = tmp_path / "b" / "network.safetensors"
+    assert load(adapted).expansion is None
+    assert state_of(tmp_path / "b")["step"] == state_of(whole)["step"], "as many steps as the expanded one"
+    flags = ["--source", str(files["source"]), "--clip", str(files["clip"]), "--count", "6"]
+    measure = ["measure", "expansion", str(whole / "network.safetensors"), *flags]
+    assert cli.main([*measure, "--adapted", f"b={adapted}", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["adaptation"]
+    assert told.keys() == {"b"}
+    assert told["b"]["expanded"].keys() == told["b"]["adapted"].keys()
+    assert {"arrival", "diversity", "preserved"} <= told["b"]["adapted"].keys()
+    assert told["b"]["adapted"]["preserved"] != told["b"]["expanded"]["preserved"]
+    assert cli.main([*measure, "--adapted", f"b={adapted}"]) == 0
+    assert "## Against adaptation: b" in capsys.readouterr().out
+
+
+def test_mappers_are_mined_once_at_the_end(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: torch.Tensor, moved: torch.Tensor, *__: Any) -> torch.Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return moved.sum()
+
+    domains = [{"name": "a", **NADA, "mine_steps": 3}, {"name": "b", **NADA, "target": "neon"}]
+    settings = config(files["clip"], *domains, steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("explorer.expansion.mining.mining_loss", interrupted)
+        train(files["source"], settings, tmp_path)
+    assert json.loads((tmp_path / "progress.json").read_text())["state"] == "stopped"
+    assert not (tmp_path / "mappers").exists()
+    train(None, None, tmp_path, resume=True)  # type: ignore[arg-type]
+    assert json.loads((tmp_path / "progress.json").read_text())["state"] == "done"
+    assert [path.name for path in (tmp_path / "mappers").iterdir()] == ["a.safetensors"]
+    assert (tmp_path / "samples" / "a, mined.png").is_file()
+    mapper, meta = load_mapper(tmp_path / "mappers" / "a.safetensors")
+    assert meta == {"domain": "a", "steps": 3}
+    ws = torch.randn(2, 6, 24)
+    assert 0 < (mapper(ws) - ws).abs().max() < 1
+    monkeypatch.setattr("explorer.expansion.mining.mine", lambda *_: pytest.fail("mined once more"))
+    train(None, None, tmp_path, resume=True, steps=3)  # type: ignore[arg-type]
 
 
 def test_settings_survive_their_file(files: dict[str, Path], tmp_path: Path) -> None:

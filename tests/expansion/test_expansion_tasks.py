@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_expansion import NADA, config, differences, fixtures, train, trainer_of
+from tiny_expansion import NADA, config, differences, fixtures, train, trainer_of, write_clip
 
+from explorer.expansion import mining
 from explorer.expansion.tasks import nada, one_shot_clip
+from explorer.expansion.tasks.task import Eye
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.weights import load
+from explorer.weights.clip import load_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
 
@@ -113,6 +117,58 @@ def test_a_row_of_w_plus_feeds_the_layer_that_is_named(files: dict[str, Path]) -
     generator.synthesis(ws)
     assert list(fed) == nada.layer_of_row(generator.config.resolutions)
     assert list(fed.values()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_the_layer_whose_row_moves_most_is_the_one_that_learns(
+    files: dict[str, Path], tmp_path: Path, row: int
+) -> None:
+    """Only one layer listens to its row of W+, so no other row can move."""
+    settings = config(files["clip"], {"name": "x", **NADA, "layers": 1}, lambda_src=0.0)
+    trainer = trainer_of(files["plain"], settings, tmp_path)
+    synthesis = trainer.source.synthesis
+    listening = nada.layer_of_row(trainer.source.config.resolutions)[row]
+    with torch.no_grad():
+        for name, weight in synthesis.named_parameters():
+            if name.endswith("affine.weight") and not name.startswith(f"{listening}."):
+                weight.zero_()
+    frozen = trainer.task(0).frozen(trainer.source.mapping(torch.randn(3, 12)))
+    left = {name for name, _ in synthesis.named_parameters()} - frozen
+    assert left == {name for name, _ in synthesis.named_parameters() if name.startswith(f"{listening}.")}
+
+
+def test_clip_models_count_by_their_weights(files: dict[str, Path], tmp_path: Path) -> None:
+    other = write_clip(tmp_path / "other.safetensors", seed=5)
+    domain = {"name": "x", **NADA, "lambda_content": 0.0, "lambda_smooth": 0.0}
+
+    def loss(clips: list[Path], weights: tuple[float, ...]) -> torch.Tensor:
+        changes = {"clip": tuple(map(str, clips)), "clip_weights": weights}
+        settings = replace(config(files["clip"], domain, lambda_src=0.0), **changes)
+        trainer = trainer_of(files["plain"], settings, tmp_path / "-".join(map(str, weights)))
+        with torch.no_grad():
+            for number, weight in enumerate(trainer.G.synthesis.parameters()):
+                weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
+        return trainer.gradients(trainer.shares[0])[2]["x"]
+
+    first, second = files["clip"], other
+    both = loss([first, second], (1.0, 3.0))
+    torch.testing.assert_close(both, loss([first], (1.0,)) + loss([second], (3.0,)))
+    torch.testing.assert_close(both, loss([first], (2.0,)) / 2 + 3 * loss([second], (1.5,)) / 1.5)
+
+
+def test_mined_codes_look_more_like_the_domain_and_stay_near(files: dict[str, Path]) -> None:
+    generator = load(files["plain"]).generator
+    eye = Eye(load_clip(str(files["clip"])), 1.0)
+    ws = generator.mapping(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        target = eye(generator.synthesis(ws))[3]
+        mapper = mining.mine(generator, lambda codes: codes, [(eye, target)], 40)
+        assert mapper is not None
+        moved = mapper(ws)
+        before, after = (float((eye(generator.synthesis(codes)) @ target).mean()) for codes in (ws, moved))
+    assert after > before
+    assert (moved - ws).square().mean() < (ws - generator.mapping.w_avg).square().mean()
+    assert mining.mine(generator, lambda codes: codes, [(eye, target)], 40, asked=lambda: True) is None
 
 
 def test_frozen_layers_get_no_gradient_of_the_task(files: dict[str, Path], tmp_path: Path) -> None:

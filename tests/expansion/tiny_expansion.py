@@ -46,8 +46,8 @@ def write_source(path: Path, resolution: int = 16, critic: bool = True) -> Path:
     return Checkpoint(generator, discriminator, meta={"name": "tiny"}).save(path)
 
 
-def write_clip(path: Path) -> Path:
-    torch.manual_seed(2)
+def write_clip(path: Path, seed: int = 2) -> Path:
+    torch.manual_seed(seed)
     shape = ClipConfig(32, (1,), 32, 8, embed_dim=32, context_length=16, text_width=16, text_layers=1)
     return save_clip(build_clip(shape, "tiny"), path, {})
 

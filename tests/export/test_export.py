@@ -198,6 +198,10 @@ def test_the_commands_write_what_the_engine_renders(tmp_path: Path, capsys: pyte
     assert alike(np.asarray(Image.open(out))[:, -32:], expected)
     run(capsys, "grid", "zombie", "sketch", "--seed", 3, "--count", 2, "--out", tmp_path / "grid.png", *model)
     assert alike(np.asarray(Image.open(tmp_path / "grid.png"))[-32:, :32], expected)
+    for command in (["compose", "sketch=1"], ["render", "--set", "sketch=1"]):
+        told = run(capsys, *command, "--seed", 3, "--out", tmp_path / "one.webp", *model)
+        assert read_picture((tmp_path / "one.webp").read_bytes()).edit == Edit.from_json(told["edit"])
+        assert told["edit"] == Edit(seed=3, strengths={"sketch": 1}).to_json()
 
     edits = [Edit(seed=1), Edit(seed=2, strengths={"sketch": 1})]
     (tmp_path / "edits.json").write_text(json.dumps([edit.to_json() for edit in edits]))

@@ -99,4 +99,15 @@ def test_the_table_has_a_row_a_method(
     assert any("clip_guided" in line for line in lines)
     assert any("from w_avg" in line for line in lines)
     (tmp_path / "nothing").mkdir()
-    assert main(["measure", "inversion", str(tmp_path / "nothing")]) == 2
+    cats = str(tmp_path / "cats.zip")
+    for flags, word in (
+        ([str(tmp_path / "nothing")], "no held-out pictures"),
+        ([str(tmp_path / "none.zip")], "neither a folder nor a zip"),
+        ([cats, "--count", "0"], "--count"),
+        ([cats, "--held-out", "nan"], "--held-out"),
+        ([cats, "--checkpoint", "no-such.pkl"], "no-such.pkl"),
+    ):
+        assert main(["measure", "inversion", *flags]) == 2
+        error = capsys.readouterr().err
+        assert word in error
+        assert error.count("\n") == 1

@@ -16,6 +16,7 @@ from explorer.inversion.methods import from_mean
 from explorer.inversion.objective import embed, perceptual_to
 from explorer.inversion.results import Figures
 from explorer.metrics.perceptual import clip_distance
+from explorer.networks.clip import ClipConfig, build_clip, folded
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,28 @@ def test_kept_features_give_the_same_distance(networks: Networks, photos: torch.
     assert networks.own_perceptual
     assert torch.allclose(perceptual_to(networks, photos.flip(0))(photos), expected, atol=1e-5)
     assert embed(networks.clip, photos).ndim == 2
+
+
+def test_a_folded_clip_gives_the_same_vectors_and_gradients(photos: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    clip = build_clip(ClipConfig(32, (1, 1, 1, 1), 8, embed_dim=16, context_length=16, text_width=16), "residual")
+    with torch.no_grad():
+        clip.encode_image(torch.rand(8, 3, 32, 32))  # statistics of its own for every normalisation
+        for norm in (m for m in clip.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+            norm.weight.uniform_(0.5, 1.5)
+            norm.bias.uniform_(-0.5, 0.5)
+    clip.eval().requires_grad_(False)
+    before = {name: value.clone() for name, value in clip.state_dict().items()}
+    fast, found = folded(clip), []
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fast.model.visual.modules())
+    for one in (clip, fast):
+        images = photos.clone().requires_grad_()
+        directions = one.encode_image(images)
+        (gradient,) = torch.autograd.grad(directions[:, 0].sum(), images)
+        found.append([directions.detach(), gradient, *one.features(photos)])
+    for slow, quick in zip(*found, strict=True):
+        assert torch.allclose(slow, quick, rtol=1e-3, atol=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in clip.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tiny_networks import make_networks, samples
 
-from explorer.inversion import InversionError, Networks, Settings, invert, uses
-from explorer.inversion.comparison import edit_quality, measure_way, table
+from explorer.inversion import InversionError, Networks, Settings, comparison, invert, uses
+from explorer.inversion.comparison import WEIGHTS, ablation, edit_quality, measure_way, table
 from explorer.inversion.photos import Box
 from explorer.latents import Expansion, factorize, move, sample_z
 from explorer.latents.boundaries import BoundaryError, condition, fit_boundary, from_array
@@ -67,7 +67,8 @@ def test_boundaries_of_other_programs_get_unit_length() -> None:
 
 
 def test_moving_along_a_direction_found_by_words_raises_its_score(networks: Networks) -> None:
-    boundary = uses.text_boundary(networks, "a red cat", "a blue cat", samples=200)
+    seen = uses.look(networks, samples=200)
+    boundary = uses.text_boundary(networks, seen, "a red cat", "a blue cat")
     assert networks.clip is not None
     text = networks.clip.encode_text(["a red cat", "a blue cat"])
     ws = networks.generator.mapping(torch.randn(40, 12, generator=torch.Generator().manual_seed(3)))
@@ -77,7 +78,7 @@ def test_moving_along_a_direction_found_by_words_raises_its_score(networks: Netw
         scores.append((networks.clip.encode_image(images) @ (text[0] - text[1])).mean())
     assert scores[1] > scores[0]
     with pytest.raises(ValueError, match="empty"):
-        uses.text_boundary(networks, " ", "a cat")
+        uses.text_boundary(networks, seen, " ", "a cat")
 
 
 def test_a_direction_is_learned_from_two_sorts_of_photos() -> None:
@@ -128,11 +129,24 @@ def test_the_table_shows_the_means_of_the_figures(networks: Networks) -> None:
     photos, settings = samples(networks, 18), replace(Settings(), steps=2)
     row = measure_way("two steps", networks, settings, photos)
     figures = invert(networks, photos, settings).figures
+    assert row.batch is not None
     assert row.psnr == pytest.approx(sum(float(f["psnr"]) for f in figures) / 18, rel=1e-3)
     assert row.perceptual == pytest.approx(sum(float(f["perceptual"]) for f in figures) / 18, rel=1e-3)
     lines = table([row], "tiny").splitlines()
     assert "tiny" in lines[0]
     assert f"| two steps | {row.perceptual:.3f} | {row.psnr:.2f} |" in lines[2]
+
+
+def test_likeness_falls_with_the_domain_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The direction of docs/lambda_dom.png, with larger steps than published: a tiny search has few of them."""
+    networks = make_networks(40)
+    quick = replace(Settings(), steps=25, lr=0.05)
+    monkeypatch.setattr(comparison, "defaults", lambda method: quick)
+    rows = ablation(networks, samples(networks, 3))
+    assert tuple(rows) == WEIGHTS
+    assert rows[0.0].psnr > rows[2.0].psnr > rows[32.0].psnr
+    with pytest.raises(InversionError, match="encoder"):
+        ablation(make_networks(None), samples(networks, 1))
 
 
 def test_edits_of_sampled_codes_survive_in_full_and_of_unmoved_ones_not(networks: Networks) -> None:

@@ -113,7 +113,7 @@ def test_figures_fall_where_a_slider_does_nothing_or_the_wrong_thing() -> None:
 
 def test_compared_puts_generators_side_by_side() -> None:
     images = {"expanded": render({"red": 1}), "adapted": render({"green": 1})}
-    found = figures.compared(0, images, TEXTURES, scorer, spread)
+    found = figures.compared(0, images, {"expanded": 60.0, "adapted": 12.0}, TEXTURES, scorer, spread)
     assert found["expanded"]["arrival"] == 1
     assert found["adapted"]["arrival"] == 0
     assert found["expanded"]["diversity"] == pytest.approx(0.5)
@@ -173,5 +173,7 @@ def test_adaptation_compares_on_the_same_codes() -> None:
     found = report.adaptation(seen, {"b": make_generator(1)}, seen.original(), ("a", "b"), score, spread)
     assert found["b"]["adapted"]["arrival"] == found["b"]["expanded"]["arrival"] == 1
     assert found["b"]["adapted"]["perceptual"] > found["b"]["expanded"]["perceptual"]
+    assert found["b"]["expanded"]["preserved"] == 100, "its base subspace is the source's"
+    assert found["b"]["adapted"]["preserved"] < 20, "nothing else is left of it"
     with pytest.raises(ValueError, match="other codes"):
         report.adaptation(seen, {"b": make_generator(w_dim=16)}, seen.original(), ("a", "b"), score, spread)

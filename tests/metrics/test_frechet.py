@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from explorer import cli
 from explorer.metrics.frechet import Features, Statistics, frechet_distance, statistics
@@ -68,5 +69,10 @@ def test_measure_generator_prints_its_figures(tmp_path: Path, capsys: pytest.Cap
     assert figure["features"] == "cats64-clip"
     assert figure["distance"] > figure["real halves"] > 0
     assert found["spectrum"] == sorted(found["spectrum"], reverse=True)
-    assert cli.main(command) == 0
-    assert "60 samples at psi 1" in capsys.readouterr().out
+    plot = tmp_path / "curves.png"
+    assert cli.main([*command, "--plot", str(plot)]) == 0
+    printed = capsys.readouterr().out
+    assert "60 samples at psi 1" in printed
+    assert "directions, moved by" in printed
+    with Image.open(plot) as image:
+        assert len(set(image.convert("L").tobytes())) > 10

@@ -14,7 +14,7 @@ from explorer.networks.judge import Judge, JudgeConfig
 from explorer.training import judge as trainer
 from explorer.training.styles import STYLES
 from explorer.weights import CheckpointError
-from explorer.weights.judge import load_judge, save_judge
+from explorer.weights.parts import load_judge, save_part
 
 TINY = (8, 8)
 
@@ -128,7 +128,7 @@ def test_classes_that_cannot_be(folders: dict, images: dict, message: str) -> No
 
 def test_a_file_holds_the_judge(tmp_path: Path) -> None:
     judge = make_judge("photo", "red")
-    path = save_judge(judge, tmp_path / "judge.safetensors", {"steps": 3})
+    path = save_part(judge, tmp_path / "judge.safetensors", {"steps": 3})
     again, meta = load_judge(path)
     assert again.config == judge.config
     assert meta == {"steps": 3}
@@ -145,7 +145,7 @@ def test_other_files_are_no_judges(tmp_path: Path, tiny_generator: torch.nn.Modu
             load_judge(path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_judge(tmp_path / "missing.safetensors")
-    save_judge(make_judge("photo", "red"), path, {})
+    save_part(make_judge("photo", "red"), path, {})
     path.write_bytes(path.read_bytes().replace(b"domain-explorer-judge", b"domain-explorer-fudge"))
     with pytest.raises(CheckpointError, match="it is no judge"):
         load_judge(path)

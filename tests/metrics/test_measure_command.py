@@ -21,7 +21,7 @@ from explorer.networks.judge import Judge, JudgeConfig
 from explorer.training import figures
 from explorer.training.captions import style_prompts
 from explorer.weights.clip import save_clip
-from explorer.weights.judge import save_judge
+from explorer.weights.parts import save_part
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "expanded32.pkl"
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.save(path / "source.safetensors")
     torch.manual_seed(0)
     classes = ("photo", "nothing", *expanded.expansion.domains)
-    save_judge(Judge(JudgeConfig(classes, 32, (8, 8))).eval(), path / "expanded-judge.safetensors", {})
+    save_part(Judge(JudgeConfig(classes, 32, (8, 8))).eval(), path / "expanded-judge.safetensors", {})
     config = ClipConfig(32, (1, 1, 1, 1), 8, embed_dim=32, context_length=16, text_width=16, text_layers=1)
     save_clip(build_clip(config, "tiny"), path / "clip.safetensors", {})
     (path / "data").mkdir()

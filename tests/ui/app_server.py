@@ -1,4 +1,4 @@
-"""The app as a user starts it: a real process that can be killed and started again."""
+"""The app as a user starts it, a real process that can be killed and started again; and axe-core's look at its page."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ import time
 import urllib.request
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 90
+READY_SECONDS = 300  # on a machine that may be busy
+
+
+def serious_barriers(page: Page, of: str | None = None) -> list[tuple[str, str]]:
+    """What axe-core calls serious or critical on the page, or within the selector `of`: rule and HTML of the first."""
+    found = Axe().run(page, of).response["violations"]
+    return [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
 
 
 class Server:
     """`python app.py` as a user starts it, on a free port; it can be killed and started again on the same port."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: Path, *flags: str) -> None:
+        self.checkpoint, self.flags = checkpoint, flags
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -26,7 +35,15 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "app.py", "--checkpoint", str(self.checkpoint), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "app.py",
+            "--checkpoint",
+            str(self.checkpoint),
+            "--port",
+            str(self.port),
+            *self.flags,
+        ]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
         )

@@ -300,6 +300,23 @@ def test_a_way_of_serving_that_cannot_be_is_refused(changes: dict[str, object], 
         Serving(**changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("changes", "public"),
+    [
+        ({}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "::1"}, False),
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "cats.example.org"}, True),
+        ({"root_path": "/cats"}, True),
+        ({"host": "0.0.0.0", "auth": PASSWORD}, False),
+        ({"host": "0.0.0.0", "share": True}, False),  # a password is made for it
+    ],
+)
+def test_a_page_is_public_where_strangers_reach_it(changes: dict[str, object], public: bool) -> None:
+    assert Serving(**changes).public == public  # type: ignore[arg-type]
+
+
 def test_endpoints_are_tools_of_language_models(engine: Engine, folder: Path) -> None:
     pytest.importorskip("mcp", reason="the optional package gradio[mcp] is not installed")
     for url in serve(engine, folder, mcp=True):

@@ -29,6 +29,9 @@ def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--precision", "fp8"], "fp8"),
         (["--port", "many"], "many"),
         (["--max-px", "0"], "max-px"),
+        (["--vs", "no-such-file.pkl"], "no-such-file.pkl"),
+        (["--vs", "tests/fixtures/expanded32.pkl"], "same size"),
+        (["--vs", "a", "b", "c"], "one or two"),
         (["--colour"], "--colour"),
     ],
 )

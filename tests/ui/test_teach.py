@@ -83,6 +83,9 @@ def state(page: Page, *states: str) -> None:
 
 def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, server: Server, lessons: Jobs) -> None:
     expect(teach.locator(".sheet img")).to_have_count(4)
+    teach.get_by_role("tab", name="Model", exact=True).click()
+    expect(teach.locator(".model figcaption")).to_have_count(3)
+    teach.get_by_role("tab", name="Teach", exact=True).click()
     teach.get_by_role("button", name="pencil sketch", exact=True).click()
     expect(teach.get_by_role("textbox", name="Name", exact=True)).to_have_value("pencil sketch")
     ask(teach, "my sketch", 2)
@@ -112,6 +115,8 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     slider = teach.get_by_role("slider", name="my sketch", exact=True)
     expect(slider).to_be_visible()
     expect(slider).to_have_value("1")
+    teach.get_by_role("tab", name="Model", exact=True).click()
+    expect(teach.locator(".model figcaption").last).to_have_text("my sketch")
     teach.reload()
     teach.wait_for_selector(".explore[data-painted]")
     expect(teach.get_by_role("slider", name="my sketch", exact=True)).to_be_visible()
@@ -163,6 +168,24 @@ def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_p
     teach.get_by_role("button", name="Teach", exact=True).click()
     expect(trouble).to_contain_text("Choose at least 10 pictures; there are 1")
     assert len(lessons.all()) == before
+
+
+def test_directions_are_measured_from_the_page(teach: Page) -> None:
+    direction = teach.get_by_label("Direction").locator("option")
+    expect(direction.first).to_contain_text("not measured")
+    teach.get_by_role("button", name="Measure what they change").click()
+    expect(direction.first).to_contain_text("changes a picture by")
+    shown = [float(text.split(" by ")[1].split(" %")[0]) for text in direction.all_inner_texts()]
+    assert shown == sorted(shown), "least effective first"
+    expect(teach.get_by_role("button", name="Measure what they change")).to_be_hidden()
+
+
+def test_steps_typed_by_hand_are_no_longer_called_good(teach: Page) -> None:
+    expect(teach.get_by_role("radio", name="Good")).to_be_checked()
+    teach.get_by_label("Steps").fill("77")
+    expect(teach.get_by_role("radio", name="Good")).not_to_be_checked()
+    teach.get_by_label("Steps").fill("1000")
+    expect(teach.get_by_role("radio", name="Thorough")).to_be_checked()
 
 
 def test_a_lesson_that_fails_says_why(teach: Page, lessons: Jobs) -> None:

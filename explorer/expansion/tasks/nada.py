@@ -33,6 +33,7 @@ class Arguments:
         lambda_content: weight of `unlikeness` to the picture before: CLIP alone accepts a style that shows no cat.
         lambda_smooth: weight of the total variation that a picture has and its picture before has not.
         layers: how many layers learn, chosen anew each step (section 4.2); 0 for all of them.
+        mine_steps: of a latent mapper trained at the run's end, see `explorer.expansion.mining`; 0 for none.
     """
 
     source: str = "photo"
@@ -42,14 +43,15 @@ class Arguments:
     lambda_content: float = 0.5
     lambda_smooth: float = 0.1
     layers: int = 0
+    mine_steps: int = 0
 
     def __post_init__(self) -> None:
         if bool(self.target.strip()) == bool(self.images):
             raise ExpansionError("the prompt is empty: give a target text, or images, and not both")
         if not self.images and not self.source.strip():
             raise ExpansionError("the source prompt is empty: say what the pictures show now")
-        if min(self.lambda_global, self.lambda_content, self.lambda_smooth, self.layers) < 0:
-            raise ExpansionError("lambda_global, lambda_content, lambda_smooth and layers must be at least 0")
+        if min(v for v in vars(self).values() if not isinstance(v, str)) < 0:
+            raise ExpansionError("the lambdas, layers and mine_steps must be at least 0")
 
 
 class Nada(Task):
@@ -95,6 +97,10 @@ class Nada(Task):
             total = total + self.arguments.lambda_smooth * rougher.mean()
         return total
 
+    def targets(self) -> list[tuple[Eye, Tensor]]:
+        """Every CLIP and its direction `[E]` of the target itself."""
+        return [(eye, self.get_buffer(f"target{index}")) for index, eye in enumerate(self.studio.eyes)]
+
     def frozen(self, ws: Tensor) -> frozenset[str]:
         """All but the `layers` whose rows one step of SGD on the global loss would move most (section 4.2)."""
         if not self.arguments.layers:
@@ -103,9 +109,8 @@ class Nada(Task):
         with torch.enable_grad():
             codes = ws.detach().clone().requires_grad_()
             images = generator.synthesis(codes, "const", dtype=self.studio.dtype)
-            targets = [self.get_buffer(f"target{index}") for index in range(len(self.studio.eyes))]
-            pairs = zip(self.studio.eyes, targets, strict=True)
-            loss = torch.stack([eye.weight * (1 - eye(images) @ target).mean() for eye, target in pairs]).sum()
+            each = [eye.weight * (1 - eye(images) @ target).mean() for eye, target in self.targets()]
+            loss = torch.stack(each).sum()
             (gradient,) = torch.autograd.grad(loss, codes)
         moved = gradient[:, :-1].norm(dim=2).mean(dim=0)  # the last row feeds ToRGB alone
         rows = set(moved.topk(min(self.arguments.layers, len(moved))).indices.tolist())

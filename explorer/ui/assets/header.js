@@ -1,7 +1,57 @@
-// Light or dark: Gradio follows the system; a choice made here is kept in this browser.
+// What all tabs share: light or dark, the list of keys, and one sentence at the first visit of each tab.
+
+const find = (selector) => element.querySelector(selector);
+
+// Gradio follows the system; a choice made here is kept in this browser.
 const chosen = localStorage.getItem("explorer:theme");
 if (chosen) document.body.classList.toggle("dark", chosen === "dark");
-element.querySelector(".theme").addEventListener("click", () => {
+find(".theme").addEventListener("click", () => {
   const dark = document.body.classList.toggle("dark");
   localStorage.setItem("explorer:theme", dark ? "dark" : "light");
 });
+
+const keys = find(".keys");
+const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
+find(".keys-open").addEventListener("click", () => keys.showModal());
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "?" || typing(event.target) || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  keys.showModal();
+});
+
+const HINTS = {
+  explore: "Drag a slider: the picture follows. Invert brings your own photo.",
+  invert: "Bring a photo: it is rebuilt, and every slider works on it.",
+  compose: "Choose two domains, drag their weights, share the result.",
+  teach: "Words or pictures become a new slider within minutes.",
+  model: "What this generator knows, and the way to others.",
+};
+const SEEN = "explorer:seen"; // tabs whose hint was read, or left behind
+let hinted = null;
+
+function readSeen() {
+  try {
+    return JSON.parse(localStorage.getItem(SEEN)) ?? [];
+  } catch {
+    return []; // written by another program: hints are shown again
+  }
+}
+function hint(tab) {
+  if (tab === hinted) return;
+  if (hinted) localStorage.setItem(SEEN, JSON.stringify([...new Set([...readSeen(), hinted])]));
+  hinted = tab;
+  find(".first").hidden = !HINTS[tab] || readSeen().includes(tab);
+  find(".first span").textContent = HINTS[tab] ?? "";
+}
+find(".first button").addEventListener("click", () => {
+  find(".first").hidden = true;
+  localStorage.setItem(SEEN, JSON.stringify([...new Set([...readSeen(), hinted])]));
+});
+function follow() {
+  const bar = document.querySelector("#tabs > .tab-wrapper");
+  if (!bar) return requestAnimationFrame(follow); // the tabs are built after this header
+  const look = () => hint(bar.querySelector("[role=tab][aria-selected=true]")?.textContent.trim().toLowerCase());
+  new MutationObserver(look).observe(bar, { subtree: true, attributeFilter: ["aria-selected"] });
+  look();
+}
+follow();

@@ -2,7 +2,6 @@
 
 const panel = element.querySelector(".model");
 const find = (selector) => panel.querySelector(selector);
-const model = props.model;
 const trouble = find(".trouble");
 // Pages of other generators lie below /m/NAME/ of the first page, wherever a proxy puts that.
 const first = location.pathname.replace(/\/m\/[^/]+(\/.*)?$/, "/").replace(/\/?$/, "/");
@@ -19,42 +18,61 @@ function made(tag, text) {
   return node;
 }
 
-function showFacts() {
-  find("h2").textContent = model.name;
+// A lesson that was kept, or a file that was saved, may have changed both: asked again whenever the tab is opened.
+let shown = "";
+async function look() {
+  const answer = await server.look({});
+  if (!answer) return say("The server did not answer: open this tab again.");
+  if (JSON.stringify(answer) === shown) return;
+  shown = JSON.stringify(answer);
+  showFacts(answer.model);
+  showOthers(answer.others);
+  await showDomains(answer.model.domains);
+  panel.dataset.ready = "";
+}
+
+function showFacts(model) {
+  find(".loaded h2").textContent = model.name;
   const count = model.domains.length;
   find(".what").textContent = count
     ? `Makes pictures of ${model.resolution} x ${model.resolution} px, and knows ${count} ${count === 1 ? "domain" : "domains"}:`
     : `Makes pictures of ${model.resolution} x ${model.resolution} px. It has not learned any domain yet; the Teach tab is for that.`;
-  const facts = [["Free directions", model.free], ["Differences measured with", model.perceptual], ["Computed on", model.hardware]];
-  find("dl").replaceChildren(...facts.flatMap(([name, value]) => [made("dt", name), made("dd", value)]));
+  const facts = [
+    ["Free directions", model.free, "room for new domains"],
+    ["Differences measured with", model.perceptual, "the network that says how unlike two pictures look"],
+    ["Computed on", model.hardware, "device, and how exactly it computes"],
+  ];
+  find("dl").replaceChildren(...facts.flatMap(([name, value, note]) => {
+    const fact = made("dd", value);
+    fact.append(Object.assign(made("small", note), { className: "soft" }));
+    return [made("dt", name), fact];
+  }));
 }
 
-async function showDomains() {
-  const list = find(".domains");
-  const images = model.domains.map((name) => {
+async function showDomains(domains) {
+  const images = [];
+  find(".domains").replaceChildren(...domains.map((name) => {
     const figure = document.createElement("figure");
     const image = Object.assign(new Image(), { alt: "" });
     figure.setAttribute("role", "listitem");
     figure.append(image, made("figcaption", name));
-    list.append(figure);
-    return image;
-  });
+    images.push(image);
+    return figure;
+  }));
   for (let from = 0; from < images.length; from += 4) { // in small parts, so that nobody's drag waits
-    const edits = model.domains.slice(from, from + 4).map((name) => ({ seed: SEED, strengths: [[name, 1]] }));
+    const edits = domains.slice(from, from + 4).map((name) => ({ seed: SEED, strengths: [[name, 1]] }));
     const answer = await server.pictures({ edits });
     answer?.pictures?.forEach((uri, i) => (images[from + i].src = uri));
   }
-  panel.dataset.ready = "";
 }
 
-async function showOthers() {
-  if (!model.shelf) return;
-  find(".others").hidden = false;
-  const { names } = await server.others({});
+function showOthers(names) {
+  find(".others").hidden = !names; // this page can open no other
   const select = find("select");
-  select.replaceChildren(...names.map((name) => new Option(name, name)));
-  select.disabled = find(".open").disabled = !names.length;
-  find(".open").addEventListener("click", () => open(select.value));
+  const before = select.value;
+  select.replaceChildren(...(names ?? []).map((name) => new Option(name, name)));
+  if (names?.includes(before)) select.value = before;
+  select.disabled = find(".open").disabled = !names?.length;
 }
 
 function open(name) {
@@ -84,6 +102,7 @@ async function bring(file) {
   }
 }
 
+find(".open").addEventListener("click", () => open(find("select").value));
 const drop = find(".drop");
 find(".drop input").addEventListener("change", (event) => event.target.files[0] && bring(event.target.files[0]));
 drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -93,6 +112,4 @@ drop.addEventListener("drop", (event) => {
   drop.classList.remove("over");
   if (event.dataTransfer.files[0]) bring(event.dataTransfer.files[0]);
 });
-showFacts();
-showDomains();
-showOthers();
+new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && look()).observe(panel);

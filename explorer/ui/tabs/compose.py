@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
-from explorer.edit import DirectionId, Edit, EditError
+from explorer.edit import DirectionId, Edit, EditError, Latent
 from explorer.ui import assets, keeping
 from explorer.ui.pictures import answer, data_uri
 from explorer.ui.tabs import explore
@@ -25,22 +25,23 @@ SHARED = (*explore.SHARED, "keys")
 SCRIPTS = ("stage", "picks", "code", "views", "main")
 MEASURED = (0.25, 0.5, 0.75, 1.0)  # strengths at which `equalise` looks, as parts of the far end of a direction
 MAX_PICKED = 16
+NO_BLEND = "Blended networks join them where the app is started with --vs and one or two checkpoints."
 
 
 def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None = None) -> gr.HTML:
     """The panel of `engine`; pictures are shown at most `max_px` wide.
 
-    `blended` renders the mean weights of this checkpoint and another one, for comparison.
+    `blended` renders the mean weights of two checkpoints, for comparison.
     """
 
     def pictures(request: dict[str, Any]) -> dict[str, Any]:
         return answer(engine, request)
 
     def equalise(request: dict[str, Any]) -> dict[str, Any]:
-        return keeping.answered(_equalise, engine, name, request)
+        return keeping.answered(partial(_equalise, engine), request)
 
     def ways(request: dict[str, Any]) -> dict[str, Any]:
-        return keeping.answered(partial(_ways, blended=blended), engine, name, request)
+        return keeping.answered(partial(_ways, engine, blended), request)
 
     return gr.HTML(
         value={},
@@ -56,7 +57,7 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
     )
 
 
-def _equalise(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def _equalise(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
     """`{edit}` -> `{strengths: [[direction, strength], ...]}` that each alone change the picture equally."""
     return {"strengths": [list(pair) for pair in equal_strengths(engine, _picked(request)).items()]}
 
@@ -84,10 +85,8 @@ def equal_strengths(engine: Engine, edit: Edit) -> dict[DirectionId, float]:
     return {id_: round(float(np.copysign(value, before[id_])), 3) for id_, value in found.items()}
 
 
-def _ways(
-    engine: Engine, name: str, request: dict[str, Any], blended: Engine | None
-) -> dict[str, list[dict[str, str]]]:
-    """`{edit, max_px}` -> `{ways: [{name, note, picture}, ...]}`: the sum first."""
+def _ways(engine: Engine, blended: Engine | None, request: dict[str, Any]) -> dict[str, Any]:
+    """`{edit, max_px}` -> `{ways: [{name, note, picture}, ...], more: sentence}`: the sum first."""
     edit, max_px = _picked(request), request.get("max_px")
     rows = dict(edit.layers)
     alone = [
@@ -101,11 +100,12 @@ def _ways(
         ("Blended pictures", "The mean of one picture for each domain: edges show through each other.", mean),
     ]
     if blended is not None:
-        code = replace(edit, strengths={}, layers={}, project=True)
-        shown.append(
-            ("Blended networks", "The mean weights of two checkpoints, same seed.", blended.render(code, max_px=max_px))
-        )
-    return {"ways": [{"name": n, "note": note, "picture": data_uri(image, True)} for n, note, image in shown]}
+        bare = engine.ws(replace(edit, strengths={}, layers={})).cpu().numpy()
+        code = replace(edit, latent=Latent.of(bare), project=False, strengths={}, layers={})
+        picture = blended.render(code, max_px=max_px)
+        shown.append(("Blended networks", "The mean weights of two checkpoints, on the same code.", picture))
+    ways = [{"name": name, "note": note, "picture": data_uri(picture, True)} for name, note, picture in shown]
+    return {"ways": ways, "more": NO_BLEND if blended is None else ""}
 
 
 def _picked(request: dict[str, Any]) -> Edit:

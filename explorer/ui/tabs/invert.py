@@ -11,20 +11,35 @@ import binascii
 import io
 import logging
 import math
+import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from PIL import Image
 
-from explorer.edit import Edit, EditError
-from explorer.engine.inverting import Progress, invert
+from explorer.edit import Edit, EditError, Latent
+from explorer.engine.inverting import (
+    Progress,
+    boundaries_of_file,
+    boundary_of_words,
+    diffuse,
+    find_delta,
+    fit,
+    invert,
+    tuned_engine,
+)
+from explorer.export import ExportError, along, write_animation
 from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
+from explorer.inversion.alignment import ffhq_crop
 from explorer.inversion.latents import read_latent, write_latent
 from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
+from explorer.inversion.settings import MAX_TEXT
 from explorer.ui import assets, pictures
 from explorer.ui.tabs import explore
 from explorer.ui.turns import ENDED, TurnError, Turns
@@ -45,7 +60,7 @@ SCRIPTS = (
     "course",
     "result",
     "past",
-    "blend",
+    "uses",
     "main",
 )
 EXAMPLE = Path(assets.__file__).parent / "invert" / "chelsea.jpg"
@@ -53,7 +68,11 @@ MAX_BYTES = 20 * 2**20
 KEPT_SIDE = 2048  # larger photos are scaled down: faces in them are larger than any generator's picture
 SMALLEST_FRAME = 8  # px
 MAX_STEPS = 2000  # others wait
-EXPECTED = (PhotoError, InversionError, TurnError, EditError, CheckpointError)
+FIT_STEPS = 200  # of pivotal tuning
+MOST_TUNED = 4  # fitted copies in memory
+MOST_DIRECTIONS = 64  # of one file
+FILM_FRAMES, FILM_PX = 40, 256  # one way
+EXPECTED = (PhotoError, InversionError, TurnError, EditError, CheckpointError, ExportError)
 NUMBERS = tuple(field.name for field in fields(Settings) if field.name not in ("method", "space", "text"))
 
 log = logging.getLogger(__name__)
@@ -82,7 +101,13 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         return answered(studio.save_latent, request)
 
     def render(request: dict[str, Any]) -> dict[str, Any]:
-        return pictures.answer(engine, request, max_px)
+        return answered(studio.render, request)
+
+    def directions(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.directions, request)
+
+    def film(request: dict[str, Any]) -> dict[str, Any]:
+        return answered(studio.film, request)
 
     return gr.HTML(
         value={},
@@ -91,7 +116,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         js_on_load=assets.read(*(f"invert/{script}.js" for script in SCRIPTS)),
         apply_default_css=False,
         elem_id="invert",
-        server_functions=[photo, start, look, stop, load_latent, save_latent, render],
+        server_functions=[photo, start, look, stop, load_latent, save_latent, render, directions, film],
         generator=describe(engine, name, max_px),
     )
 
@@ -133,6 +158,8 @@ class Studio:
     def __init__(self, engine: Engine, max_px: int | None = None) -> None:
         self.engine, self.max_px = engine, max_px
         self.turns: Turns[Progress] = Turns()
+        self.tuned: OrderedDict[str, Engine] = OrderedDict()
+        self.tuning = threading.Lock()
 
     def photo(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{photo: data URI | null}` (null is the example): the photo upright and in RGB, and the faces in it."""
@@ -149,14 +176,29 @@ class Studio:
         }
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        """For `{photo, box, settings}`: queues the search; its `id`, and `target`, what it looks for."""
+        """For `{photo, box, settings}`: queues the search; its `id`, and `target`, what it looks for.
+
+        `face` says that the box is a face as `photo` found it, so that it may be aligned. With `context`, a photo as
+        data URI, the middle of the photo is set into that one; with `fit`, an edit that was found before, a copy of the
+        generator is fitted to the photo.
+        """
         settings = read_settings(request.get("settings"))
         image = open_photo(decode(request.get("photo"), "photo"))
-        target = crop(image, read_box(request.get("box"), image), self.engine.img_resolution)
+        side = self.engine.img_resolution
+        box = read_box(request.get("box"), image)
+        target = ffhq_crop(image, box, side, self.engine.checkpoint.path) if request.get("face") is True else None
+        target = crop(image, box, side) if target is None else target
+        task = partial(invert, self.engine, target)
+        if request.get("context") is not None:
+            around = open_photo(decode(request["context"], "photo"))
+            task = partial(diffuse, self.engine, target, crop(around, next(iter(find_faces(around)), None), side))
+        elif request.get("fit") is not None:
+            settings = replace(settings, tune_steps=FIT_STEPS)
+            task = partial(fit, self.engine, target, read_photo_edit(request["fit"]))
 
         def work(stop: threading.Event) -> Iterator[Progress]:
             try:
-                yield from invert(self.engine, target, settings, stop)
+                yield from task(settings, stop)
             except EXPECTED as error:
                 raise TurnError(sentence(error)) from None
 
@@ -184,13 +226,68 @@ class Studio:
         return answer
 
     def _result(self, progress: Progress) -> dict[str, Any]:
-        """The photo's edit, unprojected to be the photo as it was found, and its picture as Explore renders it."""
+        """The photo's edit, unprojected to be the photo as it was found, and its picture as Explore renders it.
+
+        Where a copy was fitted: `tuned`, its name, and `fitted`, the picture that the copy makes.
+        """
         edit = Edit(latent=progress.latent, project=False)
-        return self._shown(edit) | {"figures": progress.figures, "note": progress.note}
+        answer = self._shown(edit) | {"figures": progress.figures, "note": progress.note}
+        if progress.delta is None:
+            return answer
+        name = progress.delta.name
+        return answer | {"tuned": name, "fitted": self._picture(self.engine_with(name), edit)}
 
     def _shown(self, edit: Edit) -> dict[str, Any]:
-        picture = self.engine.render(edit, max_px=self.max_px)
-        return {"edit": edit.to_json(), "picture": pictures.data_uri(picture, exact=True)}
+        return {"edit": edit.to_json(), "picture": self._picture(self.engine, edit)}
+
+    def _picture(self, engine: Engine, edit: Edit) -> str:
+        return pictures.data_uri(engine.render(edit, max_px=self.max_px), exact=True)
+
+    def engine_with(self, tuned: object) -> Engine:
+        """The engine of all, or for the name of tuned weights one with them; the last few are kept."""
+        if tuned is None:
+            return self.engine
+        file = find_delta(self.engine, tuned)
+        with self.tuning:
+            kept = self.tuned.pop(file.name, None) or tuned_engine(self.engine, file)
+            self.tuned[file.name] = kept
+            while len(self.tuned) > MOST_TUNED:
+                self.tuned.popitem(last=False)
+            return kept
+
+    def render(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pictures of edits as `pictures.answer` gives them; `tuned` names the weights of a fitted copy."""
+        return pictures.answer(self.engine_with(request.get("tuned")), request, self.max_px)
+
+    def directions(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{more, less}`, two texts, or `{name, data}` of a `.npy` file: `directions` to move codes along.
+
+        Each has `step`, one standard deviation of codes along it as base64 of float32 `[w_dim]`.
+        """
+        if request.get("data") is not None:
+            found = boundaries_of_file(self.engine, decode(request["data"], "file"))[:MOST_DIRECTIONS]
+        else:
+            more, less = (str(request.get(key) or "")[:MAX_TEXT] for key in ("more", "less"))
+            found = [boundary_of_words(self.engine, more, less)]
+        steps = ((boundary.normal * boundary.spread).numpy().tobytes() for boundary in found)
+        return {"directions": [{"step": base64.b64encode(step).decode()} for step in steps]}
+
+    def film(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `{edits: [edit, edit], tuned}`: the way between them and back as an MP4, a data URI."""
+        engine, edits = self.engine_with(request.get("tuned")), request.get("edits")
+        if not isinstance(edits, list) or len(edits) != 2:
+            raise EditError("A film goes from one photo to another.")
+        ends = [Edit.from_json(edit) for edit in edits]
+
+        def codes(wanted: list[Edit]) -> list[Any]:
+            return [engine.ws(edit).cpu().numpy() for edit in wanted]
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "film.mp4"
+            write_animation(
+                file, along(ends, codes, FILM_FRAMES), engine.render, px=max(FILM_PX, engine.img_resolution)
+            )
+            return {"file": f"data:video/mp4;base64,{base64.b64encode(file.read_bytes()).decode()}"}
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Let the search `id` end with the best it has."""
@@ -205,10 +302,7 @@ class Studio:
 
     def save_latent(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{edit}`: its latent as the bytes of a `.safetensors` file."""
-        edit = Edit.from_json(request.get("edit") or {})
-        if edit.latent is None:
-            raise EditError("This edit holds no photo.")
-        data = write_latent(edit.latent)
+        data = write_latent(read_photo_edit(request.get("edit")))
         return {"file": f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"}
 
 
@@ -238,6 +332,14 @@ def read_settings(request: Any) -> Settings:
     if settings.steps > MAX_STEPS or settings.tune_steps > MAX_STEPS:
         raise InversionError(f"Choose at most {MAX_STEPS} steps: others wait for their turn.")
     return settings
+
+
+def read_photo_edit(request: Any) -> Latent:
+    """The code of an edit. Raises EditError for one without."""
+    latent = Edit.from_json(request or {}).latent
+    if latent is None:
+        raise EditError("This edit holds no photo.")
+    return latent
 
 
 def read_box(request: Any, image: Image.Image) -> Box:

@@ -32,8 +32,8 @@ def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = N
     def pictures(request: dict[str, Any]) -> dict[str, Any]:
         return answer(engine, request, THUMB_PX)
 
-    def others(_: Any = None) -> dict[str, Any]:
-        return {"names": [] if shelf is None else shelf.names()}
+    def look(_: Any = None) -> dict[str, Any]:
+        return {"model": describe(engine, name), "others": None if shelf is None else shelf.names()}
 
     def bring(request: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -51,8 +51,7 @@ def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = N
         js_on_load=assets.read("model.js"),
         apply_default_css=False,
         elem_id="model",
-        server_functions=[pictures, others, bring],
-        model=describe(engine, name) | {"shelf": shelf is not None},
+        server_functions=[pictures, look, bring],
     )
 
 

@@ -115,6 +115,7 @@ class Classroom:
     def __init__(self, engine: Engine, name: str, lessons: Jobs, read_only: bool = False) -> None:
         self.engine, self.name, self.lessons, self.read_only = engine, name, lessons, read_only
         self.preview = Preview(engine)
+        self.measured: float | None = None  # part of the directions, while they are being measured
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{id, stamp}`: how the lesson `id` (the newest where null) stands, and pictures newer than `stamp`."""
@@ -150,8 +151,11 @@ class Classroom:
         return {"id": self.lessons.start(lesson.name, prepare).id}
 
     def act(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Pause, unpause, stop, resume, keep or save the lesson `id`."""
+        """Pause, unpause, stop, resume, keep or save the lesson `id`; or measure the directions, with no lesson."""
         self._refuse_strangers()
+        if request.get("what") == "measure":
+            self._measure()
+            return {}
         job = self.lessons.find(request.get("id"))
         acts = {"pause": jobs.pause, "unpause": jobs.unpause, "stop": jobs.stop, "resume": self.lessons.resume}
         what = request.get("what")
@@ -174,6 +178,8 @@ class Classroom:
 
         Returns the keys under which Explore keeps its sliders, before and after.
         """
+        if self.measured is not None:
+            raise LessonError("Directions are being measured: keep this lesson when that is done.")
         new, now = load(job.folder / NETWORK), self.engine.checkpoint
         if not same_family(new, now):
             raise LessonError(
@@ -186,6 +192,20 @@ class Classroom:
         before = explore.describe(self.engine, self.name, None)["key"]
         self.engine.replace(new)
         return [before, explore.describe(self.engine, self.name, None)["key"]]
+
+    def _measure(self) -> None:
+        """Measure in the background how much every direction changes the picture, unless that is going on."""
+        if self.measured is not None:
+            return
+        self.measured = 0.0
+
+        def work() -> None:
+            try:
+                self.engine.measure_effects(lambda part: setattr(self, "measured", part))
+            finally:
+                self.measured = None
+
+        threading.Thread(target=work, daemon=True).start()
 
     def _save(self, job: Job, file: Any) -> str:
         """Write the lesson's network beside the other checkpoints; returns the path. Never replaces a file."""
@@ -221,6 +241,7 @@ class Classroom:
             "name": self.name,
             "domains": domains_of(self.engine.checkpoint),
             "free": [{"dim": direction.dim, "effect": direction.effect} for direction in self._free()[:OFFERED]],
+            "measured": self.measured,
             "note": "" if has_critic(self.engine.checkpoint) else NO_CRITIC,
             "lengths": dict.fromkeys(("words", "picture", "kind", "individual"), LENGTHS),
             "seconds_per_step": pace(lessons),
@@ -230,7 +251,7 @@ class Classroom:
         status = jobs.status(job)
         name = job.about["name"]
         curves = jobs.losses(job)
-        titles = {name: "The new domain", "replay": "Change of what it knew"}
+        titles = {name: "Loss of the new domain", "replay": "Change of what it knew"}
         kept = self.engine.checkpoint.path == job.folder / NETWORK
         return {
             "id": job.id,

@@ -136,7 +136,8 @@ function createViews(state, generator, picks, loop, stage) {
       cells.push({ caption: name, image });
       return make("figure", {}, image, make("figcaption", {}, make("b", { textContent: name }), note));
     });
-    board.replaceChildren(make("div", { className: "sheets beside" }, ...figures));
+    const more = answer.more ? [make("p", { className: "empty", textContent: answer.more })] : [];
+    board.replaceChildren(make("div", { className: "sheets beside" }, ...figures, ...more));
   }
 
   // What the board shows as one picture, in the model's size.

@@ -10,6 +10,7 @@ function createKeep({ tab, state, shots, generator, onShots, say }) {
   const trouble = find(".keep-trouble");
   const format = dialog.querySelector("[name=format]");
   const settings = dialog.querySelector("[name=settings]");
+  const px = dialog.querySelector("[name=px]");
   const link = dialog.querySelector("[name=link]");
   const file = dialog.querySelector("[type=file]");
   const note = find(".link-note");
@@ -21,13 +22,15 @@ function createKeep({ tab, state, shots, generator, onShots, say }) {
     trouble.hidden = !trouble.textContent;
     if (!dialog.open) say(text);
   }
+  const size = () => (px.value ? Number(px.value) : null);
+  const making = createMaking({ shots, size, complain });
   async function ask(name, request) {
     const answer = (await server[name](request)) ?? { error: "The server does not answer. Try again in a moment." };
     complain(answer.error ?? "");
     return answer;
   }
   async function save() {
-    const answer = await ask("save_picture", { edit: state.json(), format: format.value, settings: settings.checked });
+    const answer = await ask("save_picture", { edit: state.json(), format: format.value, settings: settings.checked, px: size() });
     const ending = format.value === "jpeg" ? "jpg" : format.value;
     if (answer.file) download(answer.file, `${generator.name}-${state.edit.latent ? "photo" : state.edit.seed}.${ending}`);
   }
@@ -35,6 +38,7 @@ function createKeep({ tab, state, shots, generator, onShots, say }) {
     link.value = "";
     note.textContent = noteText;
     complain("");
+    making.show();
     dialog.showModal();
     const answer = await server.link({ edit: state.json() });
     act("copy-link")[0].disabled = !answer?.text;

@@ -8,7 +8,7 @@ function createKeys({ state, letters, released = {}, leaveSearch = () => {} }) {
   const { signal } = gone;
   function onKeyDown(event) {
     if (!panel.isConnected) return gone.abort();
-    if (!visible() || panel.querySelector("dialog[open]")) return;
+    if (!visible() || document.querySelector("dialog[open]")) return;
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && key === "z" && event.target.type !== "search") {
       event.preventDefault();

@@ -64,9 +64,7 @@ function start(generator) {
   act("compose")[0].addEventListener("click", () => window.domainExplorer.openEdit("compose", state.json()));
   act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
-  const help = () => find(".help").showModal();
-  act("help")[0].addEventListener("click", help);
-  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, "/": rows.focusSearch, "?": help, escape: neighbours.close };
+  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, "/": rows.focusSearch, escape: neighbours.close };
   createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();
   createKeep({ tab: "explore", state, shots, generator, onShots: tray.showShots, say: stage.say });

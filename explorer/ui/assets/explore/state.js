@@ -76,6 +76,14 @@ function createState({ key, defaults }) {
     store();
     set(parse(committed));
   }
+  const texts = () => [...past, committed, ...future.toReversed()];
+  // To the step of this number, as so many undos or redos would.
+  function go(step) {
+    const all = texts();
+    [past, committed, future] = [all.slice(0, step), all[step], all.slice(step + 1).reverse()];
+    store();
+    set(parse(committed));
+  }
   const api = {
     json: (of = edit) => editToJSON(of, defaults),
     parse: (data) => editFromJSON(data, defaults),
@@ -86,6 +94,8 @@ function createState({ key, defaults }) {
     strength: (id, value) => set({ strengths: new Map(edit.strengths).set(id, value) }),
     undo: () => travel(past, future),
     redo: () => travel(future, past),
+    go,
+    get steps() { return { texts: texts(), at: past.length }; },
     onChange: (listener) => listeners.push(listener),
     get edit() { return edit; },
     get canUndo() { return past.length > 0; },

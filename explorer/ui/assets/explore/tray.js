@@ -1,4 +1,4 @@
-// Below the picture: the strip of one direction over its range, and the snapshots.
+// Below the picture: the strip of one direction over its range, the snapshots, and the history.
 
 const STRIPS = [7, 9, 5]; // pictures in a strip: the first number that has one at zero
 const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest factors overshoot at their ends
@@ -8,6 +8,8 @@ const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAI
 function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");
   const shelf = find("#snapshots");
+  const tabs = [...panel.querySelectorAll(".tray [role=tab]")];
+  const history = createHistory(state, loop, find("#history"));
   const title = find(".strip-title");
   const isFactor = ({ group }) => group === "factors";
   let active = generator.directions.find(({ group }) => group === "domains") ?? generator.directions.filter(isFactor)[FIRST_FACTOR] ?? generator.directions[0];
@@ -54,7 +56,8 @@ function createTray(state, generator, loop, stage, shots) {
   }
 
   function open(panelId) {
-    for (const [tab, box] of [[find("#tab-strip"), strip], [find("#tab-snapshots"), shelf]]) {
+    for (const tab of tabs) {
+      const box = find(`#${tab.getAttribute("aria-controls")}`);
       const on = box.id === panelId;
       tab.ariaSelected = String(on);
       tab.tabIndex = on ? 0 : -1;
@@ -62,14 +65,19 @@ function createTray(state, generator, loop, stage, shots) {
     }
     act("save-strip")[0].hidden = title.hidden = strip.hidden;
     act("sheet")[0].hidden = shelf.hidden;
-    showStrip();
+    refresh();
   }
-  for (const tab of panel.querySelectorAll("[role=tab]")) {
+  function refresh() {
+    showStrip();
+    history.show();
+  }
+  for (const tab of tabs) {
     tab.addEventListener("click", () => open(tab.getAttribute("aria-controls")));
     tab.addEventListener("keydown", (event) => {
-      if (!/^Arrow(Left|Right)$/.test(event.key)) return;
-      open(strip.hidden ? "strip" : "snapshots");
-      find("[role=tab][aria-selected=true]").focus();
+      const next = { ArrowRight: tab.nextElementSibling, ArrowLeft: tab.previousElementSibling }[event.key];
+      if (!next) return;
+      open(next.getAttribute("aria-controls"));
+      next.focus();
     });
   }
 
@@ -109,7 +117,7 @@ function createTray(state, generator, loop, stage, shots) {
   return {
     snapshot,
     showShots,
-    refresh: showStrip,
+    refresh,
     activate(direction, andOpen) {
       active = direction;
       if (andOpen) open("strip");

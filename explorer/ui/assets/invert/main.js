@@ -7,7 +7,7 @@ function start(studio) {
   const go = createGo(session);
   const parts = [
     createFrame(session), createPhoto(session, studio), createCourse(session, settings), createResult(session, studio, go), createPast(session),
-    createBlend(session, studio, go),
+    createUses(session, studio, go),
   ];
   const compare = createCompare();
   createCamera(session);

@@ -5,15 +5,16 @@ function createPast(session) {
   const empty = tiles.firstElementChild;
   let shown = null;
 
-  function title({ name, settings }) {
+  function title({ name, settings, tuned }) {
+    if (tuned) return "Fitted closer";
     return name ?? METHOD_TEXTS[settings?.method]?.[0] ?? "Photo";
   }
   function tile(result, index) {
     const image = make("img", { src: result.picture, alt: "", draggable: false });
     const open = make("button", { type: "button", ariaLabel: `Result ${index + 1}: ${title(result)}` }, image, make("small", { textContent: title(result) }));
     open.addEventListener("click", () => {
-      const { blend, result: here } = session.state;
-      if (blend === "pick" && result.id !== here.id) session.set({ blend: result });
+      const { use, other, result: here } = session.state;
+      if (["blend", "mix"].includes(use) && !other && here && result.id !== here.id) session.set({ other: result });
       else session.reopen(result);
     });
     const close = draw("svg", {}, draw("use", { href: "#v-close" }));

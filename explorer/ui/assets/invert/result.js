@@ -21,6 +21,7 @@ function createGo(session) {
 
 function createResult(session, studio, go) {
   const tiles = find(".every .tiles");
+  const copy = find(".fitted input");
   let shownId = null;
 
   function figure([name, [title, format, note]], figures) {
@@ -38,13 +39,14 @@ function createResult(session, studio, go) {
     button.addEventListener("click", () => go("explore", inDomain(edit, domain)));
     return make("div", { className: "tile" }, button);
   }
-  async function showDomains({ id, edit }) {
+  async function showDomains({ edit, fitted, tuned }) {
+    const id = shownId;
     const domains = props.generator.directions.filter(({ group }) => group === "domains").map(({ id: domain }) => domain);
     find(".every").hidden = !domains.length;
     tiles.replaceChildren(...domains.map((domain) => tile(edit, domain)));
     const edits = domains.map((domain) => inDomain(edit, domain));
     for (let from = 0; from < edits.length && shownId === id; from += 8) { // few at once: others wait for pictures too
-      const answer = await session.ask("render", { edits: edits.slice(from, from + 8), max_px: TILE, exact: false });
+      const answer = await session.ask("render", { edits: edits.slice(from, from + 8), max_px: TILE, exact: false, tuned: fitted ? tuned : null });
       if (shownId !== id) return;
       answer.pictures?.forEach((uri, index) => { tiles.querySelectorAll("img")[from + index].src = uri; });
     }
@@ -61,12 +63,16 @@ function createResult(session, studio, go) {
   onClick("compose", () => go("compose", session.state.result.edit));
   onClick("save-picture", () => download(session.state.result.picture, `${studio.name}-photo.png`));
   onClick("save-latent", saveLatent);
+  copy.addEventListener("change", session.switchCopy);
   onClick("again", () => session.set({ result: null, trouble: "" }));
 
   return function show({ result, photo }) {
     act("again")[0].hidden = !photo;
-    if (!result || result.id === shownId) return;
-    shownId = result.id;
+    const now = result && `${result.id} ${result.fitted ?? false}`;
+    if (!result || now === shownId) return;
+    shownId = now;
+    copy.closest("label").hidden = !result.tuned;
+    copy.checked = Boolean(result.fitted);
     say(find(".note"), noteOf(result));
     showFigures(result.figures);
     showDomains(result);

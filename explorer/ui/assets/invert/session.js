@@ -10,7 +10,7 @@ function createSession(studio) {
   const key = `${PAST}:${studio.name}:${studio.resolution}`;
   const past = readPast();
   const photos = new Map(); // of results, until a reload
-  let state = { photo: null, box: null, job: null, result: null, trouble: "", busy: "", form: null, blend: null, past };
+  let state = { photo: null, box: null, job: null, result: null, trouble: "", busy: "", form: null, use: null, other: null, past };
   let show = () => {};
   let server = null;
 
@@ -55,14 +55,17 @@ function createSession(studio) {
     const answer = await askAloud("Looking for a face", "photo", { photo: uri });
     if (!answer) return;
     const { photo, width, height, faces, centre } = answer;
-    set({ photo: { uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, blend: null });
+    set({ photo: { uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, use: null, other: null });
   }
-  async function start(settings) {
-    const { photo, box } = state;
-    const answer = await askAloud("Sending the photo", "start", { photo: photo.uri, box, settings });
+  // Looks for the photo in its frame; with a `task`, does that with the photo of the result.
+  async function start(settings, task = null) {
+    const { photo, box, result } = state;
+    const side = studio.resolution;
+    const asked = task ? { photo: result.target, box: { left: 0, top: 0, size: side }, settings: result.settings ?? {}, ...task } : { photo: photo.uri, box, settings, face: photo.faces.includes(box) };
+    const answer = await askAloud("Sending the photo", "start", asked);
     if (!answer) return;
     const job = { id: answer.id, target: answer.target, state: "waiting", ahead: 0, step: 0, steps: 0, trace: [] };
-    set({ job: { ...job, photo, box, settings, secondsLeft: null, picture: null, stopping: false } });
+    set({ job: { ...job, photo, box, settings: asked.settings, secondsLeft: null, picture: null, stopping: false } });
     follow(answer.id);
   }
   async function follow(id) {
@@ -83,16 +86,24 @@ function createSession(studio) {
     if (!["done", "stopped"].includes(answer.state)) return set({ job: now, trouble: "" });
     if (!answer.result) return set({ job: null, trouble: "" }); // stopped before its turn came
     const { photo, box, target, settings } = now;
-    keep({ ...answer.result, photo, box, target, trace, settings, step, steps, stopped: answer.state === "stopped" });
+    const { fitted, ...found } = answer.result;
+    if (fitted) Object.assign(found, { fitted: true, picture: fitted, plain: found.picture });
+    keep({ ...found, photo, box, target, trace, settings, step, steps, stopped: answer.state === "stopped" });
   }
   // A result is shown and kept, over a reload too; the whole photo is not, since the browser has no room for many.
   function keep({ photo = null, ...rest }) {
     const result = { id: crypto.randomUUID?.() ?? String(Math.random()), ...rest };
     photos.set(result.id, photo);
-    set({ job: null, trouble: "", blend: null, photo, result, past: [result, ...state.past].slice(0, MOST_PAST) });
+    set({ job: null, trouble: "", use: null, other: null, photo, result, past: [result, ...state.past].slice(0, MOST_PAST) });
   }
   function reopen(result) {
-    if (!state.job) set({ result, blend: null, photo: photos.get(result.id) ?? null, box: result.box, trouble: "" });
+    if (!state.job) set({ result, use: null, other: null, photo: photos.get(result.id) ?? null, box: result.box, trouble: "" });
+  }
+  // The result as its own copy of the generator makes it, or as that of all.
+  function switchCopy() {
+    const { result } = state;
+    const now = { ...result, fitted: !result.fitted, picture: result.plain, plain: result.picture };
+    set({ result: now, past: state.past.map((one) => (one.id === now.id ? now : one)) });
   }
   async function stop() {
     if (!state.job) return;
@@ -104,7 +115,7 @@ function createSession(studio) {
     if (answer) keep({ ...answer, target: null, trace: [], settings: null, name });
   }
   return {
-    set, ask, askAloud, takePhoto, start, stop, reopen, loadLatent,
+    set, ask, askAloud, takePhoto, start, stop, reopen, switchCopy, loadLatent,
     attach(newServer, newShow) {
       [server, show] = [newServer, newShow];
       show(state);

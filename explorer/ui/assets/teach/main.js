@@ -22,6 +22,10 @@ function start() {
     await look();
     find(".lesson").scrollIntoView({ block: "nearest", behavior: "smooth" });
     return "";
+  }, async () => {
+    const answer = await ask(server.act, { what: "measure" });
+    await look();
+    return answer.error;
   });
 
   async function ask(call, request) {
@@ -39,7 +43,7 @@ function start() {
     const answer = await ask(server.look, { id: shown, stamp });
     looking = false;
     if (!answer.error) show(answer);
-    again(answer.error || answer.running || !stamp ? OFTEN : SELDOM);
+    again(answer.error || answer.running || answer.generator.measured !== null || !stamp ? OFTEN : SELDOM);
   }
   function again(ms) {
     clearTimeout(timer);

@@ -1,4 +1,4 @@
-// The visitor's pictures: chosen, dropped or pasted, turned upright by the browser, scaled down and kept as data URIs.
+// The visitor's pictures: chosen or dropped, turned upright by the browser, scaled down and kept as data URIs.
 
 const LARGEST_SIDE = 768;
 const MOST_PICTURES = 200;

@@ -7,7 +7,7 @@ const EXAMPLES = [
 ];
 const SHOWN_EXAMPLES = 8;
 
-function createWish(onTeach) {
+function createWish(onTeach, onMeasure) {
   const form = find(".wish");
   const fields = form.elements;
   const trouble = form.querySelector(".trouble");
@@ -61,21 +61,28 @@ function createWish(onTeach) {
     about = generator;
     form.querySelector(".start").disabled = running;
     form.querySelector(".start").textContent = running ? "One lesson at a time" : "Teach";
+    showMeasure(generator);
     if (!changed) return;
     say(form.querySelector(".note"), generator.note);
     const fresh = EXAMPLES.filter(([, target]) => !generator.domains.includes(target)).slice(0, SHOWN_EXAMPLES);
     find(".chips").replaceChildren(...fresh.map(chip));
-    const percent = (effect) => (effect === null ? "not measured" : `effect ${(100 * effect).toFixed(1)} %`);
+    const percent = (effect) => (effect === null ? "effect not measured" : `changes a picture by ${(100 * effect).toFixed(1)} %`);
     const chosen = fields.dim.value;
     const [least, ...others] = generator.free.map(({ dim, effect }) => make("option", { value: dim, textContent: `${dim}: ${percent(effect)}` }));
     if (least) {
-      least.textContent = `Least effective free one (${least.textContent})`;
-      fields.dim.replaceChildren(make("option", { value: "", textContent: least.textContent }), ...others);
+      fields.dim.replaceChildren(make("option", { value: "", textContent: `${least.textContent} (least)` }), ...others);
       fields.dim.value = chosen;
       if (fields.dim.selectedIndex < 0) fields.dim.value = "";
     }
     if (document.activeElement !== fields.steps && !fields.steps.value) showSteps();
     showDuration();
+  }
+  function showMeasure({ free, measured }) {
+    const button = find("[data-do=measure]");
+    const going = measured !== null;
+    find(".measure").hidden = !going && free.every(({ effect }) => effect !== null);
+    button.disabled = going;
+    button.textContent = going ? `Measuring: ${Math.round(100 * measured)} %` : "Measure what they change";
   }
   async function submit(event) {
     event.preventDefault();
@@ -97,9 +104,14 @@ function createWish(onTeach) {
 
   for (const radio of form.querySelectorAll("[name=from], [name=show]")) radio.addEventListener("change", showKind);
   for (const radio of form.querySelectorAll("[name=pace]")) radio.addEventListener("change", showSteps);
-  fields.steps.addEventListener("input", showDuration);
+  fields.steps.addEventListener("input", () => {
+    const lengths = about?.lengths[kindOf()] ?? {};
+    for (const radio of fields.pace) radio.checked = lengths[radio.value] === Number(fields.steps.value);
+    showDuration();
+  });
   fields.target.addEventListener("input", () => suggest(fields.target.value));
   fields.name.addEventListener("input", () => { named = fields.name.value !== ""; });
+  find("[data-do=measure]").addEventListener("click", async () => complain(await onMeasure()));
   form.addEventListener("submit", submit);
   form.noValidate = true; // the server's sentences say more than the browser's bubbles
   showKind();

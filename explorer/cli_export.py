@@ -1,4 +1,4 @@
-"""The commands `strip`, `grid`, `animate`, `bundle` and `models`: the endpoints of the page, on the command line.
+"""The commands `compose`, `strip`, `grid`, `animate`, `bundle` and `models`: the page's endpoints on the command line.
 
 Each prints one line, or with `--json` one JSON object. Knows no interface.
 """
@@ -16,9 +16,17 @@ import numpy as np
 from explorer import export
 from explorer.edit import DirectionId, Edit, EditError
 from explorer.engine import Engine
+from explorer.export.pictures import ENDINGS, replacing
 from explorer.keep import Kept, write_picture
 from explorer.weights import DEFAULT, Checkpoint, load
 from explorer.weights.folder import generators
+
+
+def compose(arguments: argparse.Namespace) -> str:
+    """Write a sum of domains on one random code."""
+    edit = Edit(seed=arguments.seed, truncation_psi=arguments.psi, strengths=dict(arguments.strengths))
+    engine = engine_of(arguments)
+    return written(arguments, export.upscaled(engine.render(edit), arguments.px), edit, engine)
 
 
 def strip(arguments: argparse.Namespace) -> str:
@@ -111,6 +119,21 @@ def written_sheet(arguments: argparse.Namespace, edits: list[Edit], columns: int
     return told(arguments, {"file": arguments.out, "width": picture.shape[1], "height": picture.shape[0]})
 
 
+def written(arguments: argparse.Namespace, picture: np.ndarray, edit: Edit, engine: Engine) -> str:
+    """Write one picture that carries its edit, and say so."""
+    path = Path(arguments.out)
+    kind = ENDINGS.get(path.suffix.lower())
+    if kind is None:
+        raise export.ExportError(f"a picture is written as {', '.join(ENDINGS)}; {path.name!r} ends otherwise")
+    data = write_picture(picture, kind.lower(), Kept(edit, engine.checkpoint.meta["name"]))
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    height, width = picture.shape[:2]
+    if arguments.json:
+        return json.dumps({"file": arguments.out, "width": width, "height": height, "edit": edit.to_json()})
+    return f"{arguments.out}: {width} x {height} px\n{json.dumps(edit.to_json())}"
+
+
 def told(arguments: argparse.Namespace, facts: dict[str, Any]) -> str:
     if arguments.json:
         return json.dumps(facts)
@@ -123,6 +146,15 @@ def direction(text: str) -> DirectionId:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
+def strength(text: str) -> tuple[DirectionId, float]:
+    """`sketch=0.5` or `12=-2`: a domain's name or a direction's number, and how far."""
+    name, equals, value = text.rpartition("=")
+    try:
+        return direction(name), float(value if equals else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not DIRECTION=STRENGTH, like sketch=0.5 or 12=-2") from None
+
+
 def add_commands(commands: Any, source: str) -> None:
     """The parsers; `source` says what a checkpoint may be."""
     general = argparse.ArgumentParser(add_help=False)
@@ -130,6 +162,14 @@ def add_commands(commands: Any, source: str) -> None:
     general.add_argument("--device", default="auto")
     general.add_argument("--precision", default="fp32", choices=("auto", "fp32", "bf16", "fp16"))
     general.add_argument("--json", action="store_true", help="print JSON")
+
+    command = commands.add_parser("compose", parents=[general], help="a sum of domains on one random code")
+    command.add_argument("strengths", nargs="+", type=strength, metavar="DIRECTION=STRENGTH")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--psi", type=float, default=0.7, help="truncation")
+    command.add_argument("--px", type=int, help="longer side of the picture, enlarged by Lanczos")
+    command.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")
+    command.set_defaults(run=compose)
 
     still = argparse.ArgumentParser(add_help=False, parents=[general])
     still.add_argument("--seed", type=int, default=0)

@@ -1,0 +1,65 @@
+"""Latent-mapper mining: which codes lie wholly in a text's domain, learned once the generator has learned the domain.
+
+Source: StyleGAN-NADA (arXiv 2108.00946, section 4.3) with the mapper of StyleCLIP (arXiv 2103.17249, section 5). The
+published term of identity needs a recogniser of faces and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from explorer.expansion.tasks.task import Eye
+from explorer.networks import Generator
+from explorer.networks.mapper import Mapper, MapperConfig
+from explorer.training.draws import Draws
+
+LAMBDA_CLIP, LAMBDA_L2, LAMBDA_NORM = 1.0, 0.8, 0.5
+LR, BATCH = 0.005, 4
+
+
+@torch.enable_grad()
+def mine(
+    generator: Generator,
+    placed: Callable[[Tensor], Tensor],  # codes -> codes in the domain, [N, num_ws, w_dim]
+    targets: Sequence[tuple[Eye, Tensor]],  # CLIP models and their directions [E] of the domain
+    steps: int,
+    seed: int = 0,
+    asked: Callable[[], bool] = lambda: False,
+) -> Mapper | None:
+    """Train a mapper for a domain; None where `asked` to stop."""
+    device = generator.mapping.w_avg.device
+    torch.manual_seed(seed)
+    mapper = Mapper(MapperConfig(generator.w_dim, generator.num_ws)).to(device)
+    adam = torch.optim.Adam(mapper.parameters(), LR)
+    for step in range(steps):
+        if asked():
+            return None
+        draws = Draws(seed, step, BATCH, torch.arange(BATCH), device)
+        c = None
+        if generator.c_dim:
+            c = F.one_hot(draws.integers(0, generator.c_dim), generator.c_dim).float()
+        with torch.no_grad():
+            ws = generator.mapping(draws.normal(generator.z_dim), c)
+        moved = mapper(ws)
+        loss = mining_loss(ws, moved, generator.synthesis(placed(moved), "const"), targets, generator.mapping.w_avg)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return mapper.eval().requires_grad_(False)
+
+
+def mining_loss(
+    ws: Tensor,  # [N, num_ws, w_dim]
+    moved: Tensor,  # same
+    images: Tensor,  # [N, 3, R, R], of the moved codes in the domain
+    targets: Sequence[tuple[Eye, Tensor]],
+    w_avg: Tensor,  # [w_dim]
+) -> Tensor:  # scalar
+    """CLIP's distance to the domain, the offset squared, and the change of the codes' distance to the mean squared."""
+    clip = torch.stack([eye.weight * (1 - eye(images) @ target).mean() for eye, target in targets]).sum()
+    far = [(codes - w_avg).square().mean(dim=2).sqrt() for codes in (ws, moved)]
+    return LAMBDA_CLIP * clip + LAMBDA_L2 * F.mse_loss(moved, ws) + LAMBDA_NORM * F.mse_loss(far[1], far[0])

@@ -1,0 +1,159 @@
+// What a result is good for, one thing at a time: in-betweens of two photos, mixed styles, words, another picture around
+// it, and a copy of the generator that is fitted to it. What comes out is a strip of pictures, or a new result.
+
+const BLEND_STEPS = 7;
+const AMOUNTS = [-3, -2, -1, 0, 1, 2, 3]; // standard deviations along a direction
+const USES = {
+  blend: ["Blend with another", "The pictures between this photo and another one of this session."],
+  mix: ["Mix styles", "Takes some layers from another photo: low ones give shape, high ones colours."],
+  words: ["Change by words", "Moves the photo towards one description and away from another."],
+  context: ["Into another picture", "Sets the middle of this photo into another picture and blends the two."],
+  fit: ["Fit closer", "Bends a copy of the generator until it makes this very photo. Takes a minute; only this photo uses the copy."],
+};
+
+function numbersOf(text) {
+  return [...new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer)];
+}
+
+function codeOf({ shape, data }, layers) {
+  const numbers = numbersOf(data);
+  return shape.length === 1 ? Array.from({ length: layers }, () => numbers).flat() : numbers; // one row for all layers
+}
+
+function latentOf(numbers, layers) {
+  const bytes = new Uint8Array(Float32Array.from(numbers).buffer);
+  const data = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  return { shape: [layers, numbers.length / layers], data };
+}
+
+function createUses(session, generator, go) {
+  const box = find(".uses");
+  const [what, controls, tiles] = [".what", ".controls", ".tiles"].map((place) => box.querySelector(place));
+  const layers = generator.layers;
+  const code = ({ edit }) => codeOf(edit.latent, layers);
+  const photo = () => session.state.result;
+  let shown = "";
+  let drawn = null; // the strip that is on the page, so that an older answer is dropped
+
+  const withCode = (numbers) => ({ ...photo().edit, latent: latentOf(numbers, layers) });
+  function button(text, listener) {
+    const node = make("button", { type: "button", textContent: text });
+    node.addEventListener("click", listener);
+    return node;
+  }
+  // A strip of pictures, [edit, caption] each; a click goes on there.
+  async function showStrip(items) {
+    const token = (drawn = {});
+    const images = items.map(() => make("img", { alt: "", draggable: false }));
+    tiles.replaceChildren(...items.map(([edit, caption], index) => {
+      const open = make("button", { type: "button", ariaLabel: `${caption}, open in Explore` }, images[index], make("small", { textContent: caption }));
+      open.addEventListener("click", () => go("explore", edit));
+      return make("div", { className: "tile" }, open);
+    }));
+    tiles.hidden = false;
+    const { fitted, tuned } = photo();
+    const answer = await session.ask("render", { edits: items.map(([edit]) => edit), max_px: TILE, exact: false, tuned: fitted ? tuned : null });
+    if (drawn !== token) return;
+    if (answer.error) return session.set({ trouble: answer.error });
+    answer.pictures.forEach((uri, index) => { images[index].src = uri; });
+  }
+
+  const draw = {
+    blend(other) {
+      const [a, b] = [code(photo()), code(other)];
+      const film = button("Film", async () => {
+        const { edit, fitted, tuned } = photo();
+        const answer = await session.askAloud("Making the film", "film", { edits: [edit, other.edit], tuned: fitted ? tuned : null });
+        if (answer) download(answer.file, `${generator.name}-film.mp4`);
+      });
+      film.dataset.tip = "There and back, as a video file";
+      controls.replaceChildren(film);
+      showStrip(Array.from({ length: BLEND_STEPS }, (_, index) => {
+        const part = index / (BLEND_STEPS - 1);
+        return [withCode(a.map((value, i) => value + part * (b[i] - value))), `${Math.round(100 * part)} %`];
+      }));
+    },
+    mix(other) {
+      const [a, b] = [code(photo()), code(other)];
+      const width = a.length / layers;
+      const half = Math.floor(layers / 2);
+      const [from, to] = [["First layer", half + 1], ["Last layer", layers]].map(([ariaLabel, value]) => make("input", { type: "number", min: 1, max: layers, step: 1, value, ariaLabel }));
+      function show() {
+        const [first, last] = [from, to].map((input) => clamp(Math.round(Number(input.value)) || 1, 1, layers));
+        [from.value, to.value] = [first, Math.max(first, last)];
+        const mixed = a.map((value, i) => (i >= (first - 1) * width && i < to.value * width ? b[i] : value));
+        showStrip([[photo().edit, "This"], [withCode(mixed), `Layers ${first} to ${to.value}`], [other.edit, "The other"]]);
+      }
+      for (const input of [from, to]) input.addEventListener("change", show);
+      controls.replaceChildren(make("span", { textContent: "Layers" }), from, make("span", { textContent: "to" }), to, make("span", { className: "soft", textContent: `of ${layers}, from the other photo` }));
+      show();
+    },
+    words() {
+      const [more, less] = [["More like", "a cat with open mouth"], ["Less like", "a cat with closed mouth"]].map(([ariaLabel, placeholder]) => make("input", { type: "text", maxLength: 300, ariaLabel, placeholder }));
+      const file = button("Direction file", () => find(".boundary-file").click());
+      file.dataset.tip = "A .npy file of InterFaceGAN or SeFa";
+      const move = button("Show", () => along("Learning what the words mean", { more: more.value, less: less.value }));
+      for (const input of [more, less]) input.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), move.click()));
+      controls.replaceChildren(more, less, move, file);
+    },
+    context() {
+      controls.replaceChildren(button("Choose the picture", () => find(".context-file").click()));
+    },
+    fit() {
+      controls.replaceChildren(button("Fit", () => session.start(null, { fit: photo().edit })));
+    },
+  };
+  // Pictures along a direction; of a file with several, the first one and a number to choose another.
+  async function along(busy, request) {
+    const answer = await session.askAloud(busy, "directions", request);
+    if (!answer || session.state.use !== "words") return;
+    const steps = answer.directions.map(({ step }) => numbersOf(step));
+    const show = (step) => showStrip(AMOUNTS.map((amount) => {
+      const moved = code(photo()).map((value, i) => value + amount * step[i % step.length]);
+      return [withCode(moved), amount ? `${amount > 0 ? "+" : "\u2212"}${Math.abs(amount)}` : "This"];
+    }));
+    box.querySelector(".which")?.remove();
+    if (steps.length > 1) {
+      const which = make("input", { type: "number", className: "which", min: 1, max: steps.length, value: 1, ariaLabel: `Direction, of ${steps.length}` });
+      which.addEventListener("change", () => show(steps[clamp(Math.round(which.value), 1, steps.length) - 1]));
+      controls.append(which);
+    }
+    show(steps[0]);
+  }
+  async function read(input, take) {
+    const [file] = input.files;
+    input.value = "";
+    if (!file) return;
+    if (file.size > generator.max_bytes) return session.set({ trouble: `${file.name} is too large: choose a smaller file.` });
+    take(file.name, await readAsURI(file));
+  }
+  const [context, boundary] = [find(".context-file"), find(".boundary-file")];
+  context.addEventListener("change", () => read(context, (_, uri) => session.start(null, { context: uri })));
+  boundary.addEventListener("change", () => read(boundary, (name, data) => along("Reading the direction", { name, data })));
+
+  const picks = Object.entries(USES).map(([name, [title]]) => {
+    const node = button(title, () => session.set({ use: session.state.use === name ? null : name, other: null }));
+    node.dataset.use = name;
+    return node;
+  });
+  box.querySelector(".picks").replaceChildren(...picks);
+
+  return function show({ result, use, other, past }) {
+    if (!result) return;
+    for (const node of picks) {
+      node.ariaPressed = String(node.dataset.use === use);
+      node.hidden = ["context", "fit"].includes(node.dataset.use) && !result.target; // a loaded code has no photo
+    }
+    const pair = ["blend", "mix"].includes(use);
+    const ask = past.length < 2 ? "Rebuild a second photo first." : "Click the other one below.";
+    say(what, use && [USES[use][1], pair && !other ? ask : ""].join(" ").trim());
+    const now = JSON.stringify([result.id, result.fitted ?? false, use, other?.id]);
+    if (now === shown) return;
+    [shown, drawn] = [now, null];
+    tiles.hidden = true;
+    tiles.replaceChildren();
+    controls.replaceChildren();
+    controls.hidden = !use || (pair && !other);
+    if (!controls.hidden) draw[use](other);
+  };
+}

@@ -1,0 +1,105 @@
+"""Films and zips of a page's snapshots: made one at a time, while the page watches how far they are.
+
+Keeps nothing of a visitor but what is being made or waits to be fetched. Knows no Gradio and no networks.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer import export
+from explorer.edit import Edit, EditError
+from explorer.export import ExportError
+from explorer.keep import Kept, write_picture
+from explorer.ui.turns import TurnError, Turns
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+
+FPS = 25
+KINDS = {"mp4": "video/mp4", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """How much of a file is done; with `data` all of it."""
+
+    fraction: float
+    data: bytes = b""
+    kind: str = ""
+
+
+class Workshop:
+    """What a panel of `engine` may ask for; `name` is in the names of the files."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine, self.name = engine, name
+        self.turns: Turns[Made] = Turns()
+
+    def make(self, request: dict[str, Any]) -> dict[str, Any]:
+        """`{kind: mp4 | webp | gif | zip, edits, px, frames}` -> `{id}`; `frames` of a film are from edit to edit."""
+        kind, edits, px = request.get("kind"), request.get("edits"), request.get("px")
+        if kind not in KINDS or not isinstance(edits, list):
+            raise EditError(f"ask for one of {', '.join(KINDS)} and a list of edits")
+        if not 1 <= len(edits) <= export.MAX_PICTURES:
+            raise EditError(f"1 to {export.MAX_PICTURES} snapshots go into a file, got {len(edits)}")
+        found = [Edit.from_json(edit) for edit in edits]
+        codes = self._codes(found)  # refuses what this generator does not have
+        film = [] if kind == "zip" else export.along(found, lambda _: codes, request.get("frames", FPS))
+
+        def work(stop: threading.Event) -> Iterator[Made]:
+            yield Made(0.0)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"{self.name.replace('/', '-')}.{kind}"
+                try:
+                    for fraction in self._write(path, film or found, px, zipped=kind == "zip"):
+                        yield Made(min(fraction, 0.99))
+                        if stop.is_set():
+                            return
+                except ExportError as error:
+                    raise TurnError(str(error)) from None
+                yield Made(1.0, path.read_bytes(), kind)
+
+        return {"id": self.turns.join(work).id}
+
+    def look(self, request: dict[str, Any]) -> dict[str, Any]:
+        """`{id, hidden}` -> `{state, fraction, ahead}`, and `{file: data URI, name}` once it is done."""
+        turn, ahead = self.turns.look(request.get("id"), request.get("hidden") is True)
+        if turn.state == "failed":
+            raise TurnError(turn.error)
+        made = turn.latest or Made(0.0)
+        answer: dict[str, Any] = {"state": turn.state, "fraction": made.fraction, "ahead": ahead}
+        if made.data:
+            uri = f"data:{KINDS[made.kind]};base64,{base64.b64encode(made.data).decode()}"
+            answer |= {"file": uri, "name": f"{self.name}-snapshots.{made.kind}"}
+            turn.latest = Made(1.0)  # it is large, and fetched once
+        return answer
+
+    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
+        """`{id}`: end it without a file."""
+        self.turns.stop(request.get("id"))
+        return {}
+
+    def _write(self, path: Path, edits: list[Edit], px: int | None, zipped: bool) -> Iterator[float]:
+        if not zipped:
+            yield from export.animating(path, edits, self._render, FPS, px)
+            return
+        export.write_bundle(path, edits, self._render, self._codes, px, self._encode)
+        yield 1.0
+
+    def _render(self, edits: list[Edit]) -> list[np.ndarray]:
+        return self.engine.render(edits)
+
+    def _codes(self, edits: list[Edit]) -> list[np.ndarray]:
+        return [self.engine.ws(edit).cpu().numpy() for edit in edits]
+
+    def _encode(self, picture: np.ndarray, edit: Edit) -> bytes:
+        return write_picture(picture, "png", Kept(edit, self.name))

@@ -1,0 +1,145 @@
+"""What all tabs share, in a real Chromium: reachable on a phone, without barriers, hints, keys, one language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from app_server import ROOT, Server, serious_barriers
+from playwright.sync_api import Browser, Page, expect
+
+from explorer import load
+
+TABS = ("Explore", "Invert", "Compose", "Teach", "Model")
+READY = {
+    "Explore": ".explore[data-painted]",
+    "Invert": ".invert[data-phase=empty]",
+    "Compose": ".compose[data-painted]",
+    "Teach": ".teach:not([data-state=loading])",
+    "Model": ".model[data-ready]",
+}
+
+
+def open_tab(page: Page, tab: str) -> None:
+    page.locator("#tabs > .tab-wrapper").get_by_role("tab", name=tab, exact=True).click()
+    page.wait_for_selector(READY[tab])
+
+
+def opened(browser: Browser, server: Server, width: int, scheme: Literal["light", "dark"] = "light") -> Iterator[Page]:
+    size: Any = {"width": width, "height": 844}
+    page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+    page.goto(server.url)
+    page.wait_for_selector(READY["Explore"])
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(params=[390, 1280])
+def sized_page(request: pytest.FixtureRequest, browser: Browser, expanded_server: Server) -> Iterator[Page]:
+    yield from opened(browser, expanded_server, request.param)
+
+
+@pytest.fixture(params=["light", "dark"])
+def coloured_page(request: pytest.FixtureRequest, browser: Browser, expanded_server: Server) -> Iterator[Page]:
+    yield from opened(browser, expanded_server, 1280, request.param)
+
+
+def test_every_tab_is_reached_and_fits_the_window(sized_page: Page) -> None:
+    page = sized_page
+    for tab in TABS:
+        open_tab(page, tab)
+        needs, has = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert needs <= has, f"{tab} scrolls sideways"
+    for button in page.locator("#tabs > .tab-wrapper").get_by_role("tab").all():
+        box = button.bounding_box()
+        assert box
+        assert 0 <= box["x"] <= has - box["width"]
+
+
+def test_no_tab_has_serious_barriers(coloured_page: Page) -> None:
+    found: dict[str, list] = {}
+    for tab in TABS:
+        open_tab(coloured_page, tab)
+        found[tab] = serious_barriers(coloured_page)
+    assert not any(found.values()), found
+
+
+def test_dialogs_have_no_serious_barriers(coloured_page: Page) -> None:
+    page = coloured_page
+    page.keyboard.press("?")
+    assert serious_barriers(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Share and save").click()
+    assert serious_barriers(page) == []
+
+
+def test_each_tab_has_a_hint_until_it_was_read_or_left(expanded_page: Page) -> None:
+    page, hint = expanded_page, expanded_page.locator("#header .first")
+    said = []
+    for tab in TABS:
+        open_tab(page, tab)
+        expect(hint).to_be_visible()
+        said.append(hint.locator("span").inner_text())
+    assert len(set(said)) == len(TABS)
+    hint.get_by_role("button", name="Got it").click()
+    expect(hint).to_be_hidden()
+    open_tab(page, "Explore")
+    expect(hint).to_be_hidden()
+    page.reload()
+    page.wait_for_selector(READY["Explore"])
+    expect(hint).to_be_hidden()
+
+
+def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
+    page = expanded_page
+    for tab in TABS:
+        open_tab(page, tab)
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+        page.keyboard.press("r")  # the page behind it stays as it is
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+    open_tab(page, "Explore")
+    expect(page.get_by_label("Seed", exact=True).first).to_have_value("0")
+
+
+def test_a_tip_says_in_words_what_a_control_is(expanded_page: Page) -> None:
+    expanded_page.get_by_role("button", name="Neighbours", exact=True).hover()
+    expect(expanded_page.get_by_role("tooltip")).to_contain_text("Nine pictures close to this one")
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A page that strangers can open, with a second checkpoint to compare with."""
+    expanded = ROOT / "tests" / "fixtures" / "expanded32.pkl"
+    other = load(expanded)
+    for parameter in other.generator.synthesis.parameters():
+        parameter.mul_(1.5)
+    file = other.save(tmp_path_factory.mktemp("vs") / "other.safetensors")
+    server = Server(expanded, "--host", "0.0.0.0", "--vs", str(file))
+    yield server
+    server.kill()
+
+
+def test_on_a_page_open_to_everybody_nobody_teaches(browser: Browser, open_server: Server) -> None:
+    for page in opened(browser, open_server, 1280):
+        open_tab(page, "Teach")
+        expect(page.get_by_text("This page is open to everybody, so lessons cannot be started here.")).to_be_visible()
+        expect(page.get_by_role("button", name="Teach", exact=True)).to_be_hidden()
+
+
+def test_blended_networks_are_shown_where_the_app_knows_two_checkpoints(
+    browser: Browser, open_server: Server, expanded_server: Server
+) -> None:
+    for server, names in ((open_server, 3), (expanded_server, 2)):
+        for page in opened(browser, server, 1280):
+            open_tab(page, "Compose")
+            for domain in ("sketch", "zombie"):
+                page.locator(".chips").get_by_role("button", name=domain, exact=True).click()
+            page.get_by_role("tab", name="Other ways").click()
+            images = page.locator(".board img")
+            expect(images).to_have_count(names)
+            assert len({image.get_attribute("src") for image in images.all()}) == names
+            expect(page.get_by_text("Blended networks", exact=True)).to_have_count(names - 2)
+            expect(page.get_by_text("app is started with --vs")).to_have_count(3 - names)
