@@ -214,14 +214,25 @@ def text(report: Mapping) -> str:
     if "judge" not in scorers:
         lines.append("No judge was at hand: the teacher's own scores, as below, prove little.")
     lines += [*_heading("Diversity", figures.diversity), ""]
+    photos = report.get("diversity of photos", {})
     head = ["domain", *(f"{name} {at}" for name in scorers for at in ("at 1", "at 0")), "diversity"]
+    head += ["of photos in this style"] if photos else []
     rows = [
         [domain, *(value for found in scorers.values() for value in found[domain].values()), ratio]
+        + ([photos.get(domain, "")] if photos else [])
         for domain, ratio in report["diversity"].items()
     ]
     lines += _table(
         head,
-        [["bar", *(figures.BARS[at] for _ in scorers for at in ("at 1", "at 0")), figures.BARS["diversity"]], *rows],
+        [
+            [
+                "bar",
+                *(figures.BARS[at] for _ in scorers for at in ("at 1", "at 0")),
+                figures.BARS["diversity"],
+                *([""] if photos else []),
+            ],
+            *rows,
+        ],
     )
     for name, matrix in report["separation"].items():
         lines += [*_heading(f"Separation by {name}", figures.separation), ""]

@@ -12,13 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from explorer.metrics import report
-from explorer.metrics.expansion import BARS, Scorer
+from explorer.metrics.expansion import BARS, Distance, Scorer, mean_distance
 from explorer.metrics.perceptual import Perceptual, load_perceptual
 from explorer.training.captions import PHRASES, style_prompts
 from explorer.training.data import Pictures
 from explorer.training.quality import FEATURES, real
-from explorer.training.styles import PHOTO
+from explorer.training.styles import PHOTO, STYLES, render
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import SHIPPED, load_clip
 from explorer.weights.parts import load_judge, part_of
@@ -124,11 +128,30 @@ def measure(
         best = next(iter(scorers.values()))
         found["adaptation"] = report.adaptation(seen, generators, original, domains, best, distance)
     if data is not None:
-        judges = FEATURES[features]()
-        pictures = real(Pictures(data, source.generator.img_resolution), slice(None))
-        found["frechet"] = report.preservation(subject(frechet_count), judges, pictures)
+        judges, pictures = FEATURES[features](), Pictures(data, source.generator.img_resolution)
+        found["frechet"] = report.preservation(subject(frechet_count), judges, real(pictures, slice(None)))
         found["frechet"] |= {"features": judges.name, "count": frechet_count}
+        names = {name: (classes or {}).get(name, name) for name in domains}
+        found["diversity of photos"] = photos_diversity(pictures, names, count, distance)
     return found
+
+
+def photos_diversity(pictures: Pictures, names: Mapping[str, str], count: int, distance: Distance) -> dict[str, float]:
+    """Of domains that are called like a style of `styles`: the diversity of real photos in that style.
+
+    What `expansion.diversity` is for a generator that draws each of its pictures in the style perfectly: many styles
+    leave less to differ in than photos have. `names` maps a domain to its style's name, where it is one.
+    """
+    chosen = torch.linspace(0, len(pictures) - 1, min(count, len(pictures))).long().tolist()
+    photos = [np.ascontiguousarray(pictures[i][0].permute(1, 2, 0).numpy()) for i in chosen]
+
+    def shown(style: str) -> Tensor:
+        random = np.random.default_rng(0)
+        drawn = np.stack([render(style, photo, random) for photo in photos])
+        return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    between = mean_distance(shown(PHOTO), distance)
+    return {name: mean_distance(shown(s), distance) / between for name, s in names.items() if s in STYLES}
 
 
 def taught(meta: Mapping[str, Any], domains: Sequence[str]) -> dict[str, list[str]]:

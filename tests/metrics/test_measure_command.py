@@ -20,6 +20,7 @@ from explorer.networks.clip import ClipConfig, build_clip
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.training import figures
 from explorer.training.captions import style_prompts
+from explorer.training.data import Pictures
 from explorer.weights.clip import save_clip
 from explorer.weights.parts import save_part
 
@@ -82,6 +83,7 @@ def test_all_figures_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["frechet"]["features"] == "means"
     assert found["adaptation"][domains[0]]["adapted"]["diversity"] == pytest.approx(1)
     assert found["adaptation"][domains[0]]["adapted"]["perceptual"] == pytest.approx(0)
+    assert found["diversity of photos"] == {}, "no domain of this generator is called like a style"
     assert found["bars"]["at 1"] == 0.8
     assert all(math.isfinite(number) for number in numbers(found))
 
@@ -102,6 +104,18 @@ def test_tables_come_with_the_definitions(folder: Path, capsys: pytest.CaptureFi
     assert "Frechet" not in text, "what was not measured is not printed"
     assert "No judge" not in text
     assert all(len(row.split("|")) == 8 for row in text.splitlines() if row.startswith("| bar"))
+
+
+def test_the_diversity_of_photos_in_a_style_stands_beside_a_domains_own(folder: Path) -> None:
+    pictures = Pictures(folder / "data", 32)
+    names = {"grey": "black and white", "same": "photo", "zombie": "zombie"}
+    found = figures.photos_diversity(pictures, names, 12, pyramid)
+    assert list(found) == ["grey"], "only domains that are called like a style"
+    assert 0 < found["grey"] < 0.9, "noise without its colours differs less"
+    measured = {"count": 12, "distance": "pyramid", "replay": {"psnr": 1.0, "worst psnr": 1.0}, "separation": {}}
+    measured |= {"arrival": {"judge": {"grey": {"at 1": 1.0, "at 0": 0.0}}}, "diversity": {"grey": 0.25}}
+    text = report.text(measured | {"composition": {}, "diversity of photos": {"grey": 0.5}})
+    assert "| grey | 1.00 | 0.00 | 0.25 | 0.50 |" in text
 
 
 def test_without_a_judge_the_text_says_so(folder: Path) -> None:
