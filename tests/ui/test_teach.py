@@ -171,7 +171,7 @@ def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_p
 
 
 def test_directions_are_measured_from_the_page(teach: Page) -> None:
-    direction = teach.get_by_label("Direction").locator("option")
+    direction = teach.locator(".teach").get_by_label("Direction").locator("option")
     expect(direction.first).to_contain_text("not measured")
     teach.get_by_role("button", name="Measure what they change").click()
     expect(direction.first).to_contain_text("changes a picture by")
