@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_type_hints
 from explorer.expansion.tasks import TASKS
 from explorer.expansion.tasks.task import ExpansionError
 from explorer.training.options import option
+from explorer.weights.clip import TEACHERS
 
 Kind = TypeVar("Kind")
 PATHS = ("data", "discriminator", "original", "image", "images", "folder")  # settings that name files
@@ -65,7 +66,7 @@ class Config:
     path_every: int = option(4, "steps between two with it")
     ema_kimg: float = option(10.0, "half-life of the averaged generator")
     ema_ramp: float = option(0.05, "a younger run's half-life is at most this fraction of its age")
-    clip: tuple[str, ...] = option(("cats64-clip",), "CLIP models that judge: names or files, see `weights.clip`")
+    clip: tuple[str, ...] = option(TEACHERS, "CLIP models that judge: names or files, see `weights.clip`")
     clip_weights: tuple[float, ...] = option((), "their weights; 1 each where there are none")
     views: int = option(4, "augmented versions of a picture that CLIP sees, the picture itself first")
     seed: int = option(0, "of every random number")

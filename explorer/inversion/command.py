@@ -1,7 +1,8 @@
 """`python -m explorer invert PHOTO...`: photos to codes, and the pictures that codes are good for, in a folder.
 
 For every photo: NAME.png (what the generator makes of it), NAME.safetensors (the code), NAME.json (the edit, for
-`render --edit`). Knows no engine.
+`render --edit`). Directions learned on the way are kept as `.npy`, for the page. Prints lines, or with `--json` one
+JSON object. Knows no engine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from torch import Tensor
 from explorer.edit import Edit, Latent
 from explorer.inversion import uses
 from explorer.inversion.alignment import ffhq_crop
+from explorer.inversion.examples import two_sorts
 from explorer.inversion.latents import read_npy, write_latent
 from explorer.inversion.networks import Networks, gather
 from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
@@ -36,6 +39,7 @@ from explorer.latents.boundaries import Boundary, from_array
 from explorer.weights import DEFAULT, load
 
 FRAMES, FRAME_MS = 60, 50  # of the animation between two photos
+Report = dict[str, Any]  # what `--json` says of one thing: its name, figures and files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,48 +66,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boundary", nargs=2, metavar=("FILE", "AMOUNT"), help="move all along a normal in a .npy file"
     )
+    parser.add_argument(
+        "--examples",
+        nargs=3,
+        metavar=("FOLDER", "MORE", "AMOUNT"),
+        help="move all towards the photos in FOLDER/MORE and away from those in its other sub-folder, cropped as --crop"
+        " says",
+    )
     parser.add_argument("--context", metavar="PHOTO", help="set the middle of every photo into this one")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", required=True, metavar="FOLDER")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Do what the flags say; one line a photo, and one a file beyond those."""
+    """Do what the flags say; one line a photo, a copy that was tuned and a direction, and one a file beyond those."""
     settings = _settings(arguments)
-    amounts = [_number(given[-1]) for given in (arguments.towards, arguments.boundary) if given]
     if (arguments.strip or arguments.mix) and len(arguments.photos) < 2:
         raise InversionError("--strip and --mix need two photos")
     networks = gather(load(arguments.checkpoint), arguments.device)
-    side, w_dim = networks.generator.img_resolution, networks.generator.w_dim
-    opened = [open_photo(path) for path in arguments.photos]
+    side, names = networks.generator.img_resolution, _names(arguments.photos)
+    opened = [_open(path) for path in arguments.photos]
     photos = torch.stack([_tensor(_cropped(image, arguments, side)) for image in opened])
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    names = _names(arguments.photos)
+    moves, directions = _moves(arguments, networks, out)
     if arguments.context:
-        context = _tensor(crop(open_photo(arguments.context), None, side))[None]
+        context = _tensor(crop(_open(arguments.context), None, side))[None]
         found = uses.diffuse(networks, photos, context, uses.middle(side), settings)
     else:
         found = invert(networks, photos, settings, _progress)
-    lines = [_save_photo(out / name, found, i) for i, name in enumerate(names)]
+    reports = [_save_photo(out / name, found, i) for i, name in enumerate(names)]
     if settings.tune_steps:
-        lines += [
-            _tune(networks, photos[i : i + 1], found.ws[i : i + 1], settings, out / n) for i, n in enumerate(names)
-        ]
-    boundaries: list[Boundary] = []
-    if arguments.towards:
-        boundaries.append(uses.text_boundary(networks, uses.look(networks), *arguments.towards[:2]))
-        lines.append(f"direction by words: {boundaries[0].accuracy:.0%} of held-out samples on the right side")
-    if arguments.boundary:
-        boundaries += from_array(read_npy(_bytes(arguments.boundary[0])), w_dim)[:1]
-    for boundary, amount in zip(boundaries, amounts, strict=True):
-        lines += _moved(networks, found, boundary, amount, out, names)
+        for i, name in enumerate(names):
+            reports[i]["tuned"] = _tune(networks, photos[i : i + 1], found.ws[i : i + 1], settings, out / name)
+    files: list[str] = []
+    if moves:
+        moved = found.ws
+        for boundary, amount in moves:
+            moved = move(moved, boundary.normal, amount * boundary.spread)
+        for name, ws in zip(names, moved, strict=True):
+            files += _save_code(networks, ws, out / f"{name}-moved")
     if arguments.strip:
-        lines += _strip(networks, found.ws, arguments.strip, out)
+        files += _strip(networks, found.ws, arguments.strip, out)
     if arguments.mix:
-        mixed = uses.mix(found.ws[0], found.ws[1], _layers(arguments.mix))
-        lines.append(_save_code(networks, mixed, out / "mixed"))
-    return "\n".join(lines)
+        files += _save_code(networks, uses.mix(found.ws[0], found.ws[1], _layers(arguments.mix)), out / "mixed")
+    facts = {"method": settings.method, "space": settings.space, "photos": reports, "directions": directions}
+    return json.dumps(facts | {"files": files}) if arguments.json else "\n".join([*_lines(reports, directions), *files])
+
+
+def _lines(reports: list[Report], directions: list[Report]) -> Iterable[str]:
+    for report in [*reports, *(report["tuned"] for report in reports if "tuned" in report)]:
+        shown = (f"{name} {value:.3f}" for name, value in report.items() if isinstance(value, float))
+        yield f"{report['files'][0]}: {', '.join(shown)} ({report['perceptual_network']})"
+    for direction in directions:
+        right = f"{direction['accuracy']:.0%} of held-out pictures on the right side"
+        yield f"{direction['files'][0]}: from {direction['less']} to {direction['more']}, {right}"
+
+
+def _moves(
+    arguments: argparse.Namespace, networks: Networks, out: Path
+) -> tuple[list[tuple[Boundary, float]], list[Report]]:
+    """The boundaries to move along and how far, and what is known of those that are learned here."""
+    given = arguments.towards, arguments.examples, arguments.boundary
+    amounts = [_number(flag[-1]) for flag in given if flag]
+    boundaries: list[Boundary] = []
+    learned: list[Report] = []
+
+    def keep(boundary: Boundary, name: str, more: str, less: str) -> None:
+        normal = boundary.normal[None].cpu().numpy()
+        file = _write(out / f"{name}.npy", lambda file: np.save(file, normal))
+        boundaries.append(boundary)
+        learned.append({"more": more, "less": less, "accuracy": boundary.accuracy, "files": [file]})
+
+    if arguments.towards:
+        more, less = arguments.towards[:2]
+        keep(uses.text_boundary(networks, uses.look(networks), more, less), "towards", more, less)
+    if arguments.examples:
+        more, side = arguments.examples[1], networks.generator.img_resolution
+        sorts = two_sorts(Path(arguments.examples[0]), more)
+        (less,) = sorts.keys() - {more}
+        files = sorts[more] + sorts[less]
+        photos = torch.stack([_tensor(_cropped(_open(path), arguments, side)) for path in files])
+        labels = torch.arange(len(files)) < len(sorts[more])
+        keep(uses.labelled_boundary(networks, photos, labels), "examples", more, less)
+    if arguments.boundary:
+        boundaries += from_array(read_npy(_bytes(arguments.boundary[0])), networks.generator.w_dim)[:1]
+    return list(zip(boundaries, amounts, strict=True)), learned
+
+
+def _open(path: str | Path) -> Image.Image:
+    """The photo; a refusal says which one of many it is."""
+    try:
+        return open_photo(path)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from None
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -153,15 +210,20 @@ def _names(paths: list[str]) -> list[str]:
     return [stem if stems.count(stem) == 1 else f"{stem}-{i + 1}" for i, stem in enumerate(stems)]
 
 
-def _save_photo(path: Path, found: Inversion, index: int) -> str:
+def _save_photo(path: Path, found: Inversion, index: int) -> Report:
     latent = _latent(found.ws[index])
     edit = json.dumps(Edit(latent=latent, project=False).to_json())
-    _write(path.with_name(f"{path.name}.png"), lambda file: _picture(found.images[index]).save(file, "PNG"))
-    _write(path.with_name(f"{path.name}.safetensors"), lambda file: file.write(write_latent(latent)))
-    _write(path.with_name(f"{path.name}.json"), lambda file: file.write(edit.encode()))
-    figures = found.figures[index]
-    shown = (f"{name} {value:.3f}" for name, value in figures.items() if isinstance(value, float))
-    return f"{path}.png: {', '.join(shown)} ({figures['perceptual_network']})"
+    files = [
+        _write(_named(path, ".png"), lambda file: _picture(found.images[index]).save(file, "PNG")),
+        _write(_named(path, ".safetensors"), lambda file: file.write(write_latent(latent))),
+        _write(_named(path, ".json"), lambda file: file.write(edit.encode())),
+    ]
+    return {"name": path.name, **found.figures[index], "files": files}
+
+
+def _named(path: Path, ending: str) -> Path:
+    """`with_suffix` would cut names that hold a point."""
+    return path.with_name(f"{path.name}{ending}")
 
 
 def _latent(ws: Tensor) -> Latent:
@@ -169,38 +231,37 @@ def _latent(ws: Tensor) -> Latent:
     return Latent.of((ws[0] if (ws == ws[0]).all() else ws).cpu().numpy())
 
 
-def _save_code(networks: Networks, ws: Tensor, path: Path) -> str:
+def _save_code(networks: Networks, ws: Tensor, path: Path) -> list[str]:
     with torch.no_grad():
         picture = _picture(networks.render(ws[None], exact=True)[0])
     edit = json.dumps(Edit(latent=_latent(ws), project=False).to_json())
-    _write(path.with_name(f"{path.name}.png"), lambda file: picture.save(file, "PNG"))
-    _write(path.with_name(f"{path.name}.json"), lambda file: file.write(edit.encode()))
-    return f"{path}.png"
+    return [
+        _write(_named(path, ".png"), lambda file: picture.save(file, "PNG")),
+        _write(_named(path, ".json"), lambda file: file.write(edit.encode())),
+    ]
 
 
-def _tune(networks: Networks, photo: Tensor, ws: Tensor, settings: Settings, path: Path) -> str:
+def _tune(networks: Networks, photo: Tensor, ws: Tensor, settings: Settings, path: Path) -> Report:
+    began = time.perf_counter()
     *_, last = tune(networks, photo, ws, settings)
+    seconds = time.perf_counter() - began
     delta = save_delta(last.generator, networks.generator, path.parent, ws)
     images, (figures,) = measure(replace(networks, generator=last.generator), photo, ws)
-    _write(path.with_name(f"{path.name}-tuned.png"), lambda file: _picture(images[0]).save(file, "PNG"))
-    return f"{path}-tuned.png: perceptual {figures['perceptual']:.3f}, its weights in {delta}"
-
-
-def _moved(
-    networks: Networks, found: Inversion, boundary: Boundary, amount: float, out: Path, names: Iterable[str]
-) -> list[str]:
-    moved = move(found.ws, boundary.normal, amount * boundary.spread)
-    return [_save_code(networks, ws, out / f"{name}-moved") for name, ws in zip(names, moved, strict=True)]
+    picture = _write(_named(path, "-tuned.png"), lambda file: _picture(images[0]).save(file, "PNG"))
+    return figures | {"seconds": seconds, "files": [picture, str(delta)]}
 
 
 def _strip(networks: Networks, ws: Tensor, count: int, out: Path) -> list[str]:
     pictures = uses.strip(networks, ws[0], ws[1], count)
     sheet = _picture(torch.cat(list(pictures), dim=2))
-    _write(out / "strip.png", lambda file: sheet.save(file, "PNG"))
     frames = [_picture(image) for image in uses.strip(networks, ws[0], ws[1], FRAMES)]
     there_and_back: dict[str, Any] = {"append_images": frames[1:] + frames[-2:0:-1], "duration": FRAME_MS, "loop": 0}
-    _write(out / "strip.webp", lambda file: frames[0].save(file, "WEBP", save_all=True, quality=90, **there_and_back))
-    return [f"{out / 'strip.png'}", f"{out / 'strip.webp'}"]
+    return [
+        _write(out / "strip.png", lambda file: sheet.save(file, "PNG")),
+        _write(
+            out / "strip.webp", lambda file: frames[0].save(file, "WEBP", save_all=True, quality=90, **there_and_back)
+        ),
+    ]
 
 
 def _bytes(path: str) -> bytes:
@@ -219,8 +280,8 @@ def _picture(image: Tensor) -> Image.Image:  # [3, H, W] in [-1, 1]
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
 
 
-def _write(path: Path, save: Callable[[IO[bytes]], object]) -> None:
-    """Beside the target first, then in its place in one step."""
+def _write(path: Path, save: Callable[[IO[bytes]], object]) -> str:
+    """Beside the target first, then in its place in one step; the path as it is told."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
         try:
             save(file)
@@ -229,6 +290,7 @@ def _write(path: Path, save: Callable[[IO[bytes]], object]) -> None:
             raise
     os.chmod(file.name, 0o644)  # temporary files are for their owner only
     os.replace(file.name, path)
+    return str(path)
 
 
 def _progress(state: State) -> bool:

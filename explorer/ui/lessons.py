@@ -36,6 +36,19 @@ TASKS: dict[Kind, str] = {
     "kind": "image_folder",
 }
 FEWEST: dict[Kind, int] = {"words": 0, "picture": 1, "individual": 3, "kind": 10}
+# The published weights are for 1024 px and a CLIP that saw the world. These taught the domains of the embedded default.
+WEIGHTS: dict[Kind, dict[str, float]] = {
+    "words": {"lambda_global": 0.5, "lambda_content": 1.0},
+    "picture": {
+        "lambda_align": 2.0,
+        "lambda_consistency": 2.0,
+        "lambda_patch": 0.3,
+        "lambda_direction": 3.0,
+        "lambda_critic": 2.0,
+    },
+    "individual": {"lambda_likeness": 4.0},
+    "kind": {"lambda_content": 1.5},
+}
 
 
 class LessonError(ValueError):
@@ -106,7 +119,7 @@ class Lesson:
         return Job(folder, command, resume=(*expand, "--resume", *out), about=about)
 
     def _domain(self, folder: Path) -> dict[str, Any]:
-        domain: dict[str, Any] = {"name": self.name, "type": TASKS[self.kind], "dim": self.dim}
+        domain = {"name": self.name, "type": TASKS[self.kind], "dim": self.dim, **WEIGHTS[self.kind]}
         if self.kind == "words":
             return domain | {"source": self.source, "target": self.target}
         if self.kind == "picture":

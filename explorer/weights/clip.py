@@ -1,6 +1,7 @@
 """CLIP files: our own native one, and any open_clip model with weights on this disk. One setting, `source`, chooses.
 
     cats64-clip          the model that comes with the program (the default)
+    cats64-clip-vit      its second tower, of another kind: what fools one seldom fools both
     FILE.safetensors     a native file
     ViT-B-32             a name of `download.REGISTRY`, fetched on first use
     NAME=FILE            any name of `open_clip.list_models()` with its weights in FILE
@@ -32,7 +33,9 @@ from explorer.weights.container import json_object, opened, read_config, stored,
 FORMAT = "domain-explorer-clip"
 VERSION = "1"
 SHIPPED = "cats64-clip"
-SHIPPED_FILE = Path(__file__).parents[2] / "checkpoints" / "cats64-clip.safetensors"
+TEACHERS = (SHIPPED, "cats64-clip-vit")  # two towers of different kinds, for whatever learns from them
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+SHIPPED_FILE = CHECKPOINTS / f"{SHIPPED}.safetensors"
 
 
 def load_clip(source: str | Path = SHIPPED, device: torch.device | str = "cpu") -> Clip:
@@ -40,7 +43,7 @@ def load_clip(source: str | Path = SHIPPED, device: torch.device | str = "cpu") 
 
     Raises CheckpointError for an unknown name, a missing or damaged file, one of another architecture.
     """
-    text = str(SHIPPED_FILE) if str(source) == SHIPPED else str(source)
+    text = str(CHECKPOINTS / f"{source}.safetensors") if str(source) in TEACHERS else str(source)
     name, equals, file = text.partition("=")
     if equals and not Path(text).exists():
         clip = _load_open_clip(name, Path(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,90 @@ def test_photos_become_pictures_codes_and_edits(
     assert {path.suffix for path in out.iterdir()} == {".png", ".json", ".safetensors", ".webp"}
 
 
+def test_json_tells_figures_and_files(
+    photos: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    flags = ["--steps", "3", "--crop", "centre", "--tune", "1", "--mix", "0:4", "--strip", "3", "--json"]
+    assert main(["invert", *map(str, photos), *flags, "--out", str(out)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["method"], told["space"]) == ("in_domain", "w")
+    assert [photo["name"] for photo in told["photos"]] == ["chelsea", "grey"]
+    written = list(told["files"])
+    for photo in told["photos"]:
+        for figures in (photo, photo["tuned"]):
+            assert figures["perceptual_network"] == "cats64-clip"
+            assert figures["psnr"] == pytest.approx(10 * np.log10(4 / figures["mse"]))
+            assert min(figures[name] for name in ("mse", "perceptual", "distance_to_w_avg", "seconds")) > 0
+            assert -1 <= figures["clip_similarity"] <= 1
+            written += figures["files"]
+    assert {Path(file) for file in written} == set(out.iterdir())
+
+
+def test_two_sorts_of_photos_make_a_direction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Towards the bright ones a photo becomes brighter, and `--boundary` takes the file that is left."""
+    rng = np.random.default_rng(0)
+    for sort, scale in (("bright", 1.0), ("dark", 0.4)):
+        (tmp_path / "sorts" / sort).mkdir(parents=True)
+        for i in range(14):
+            left = int(rng.integers(0, 150))
+            Image.fromarray((data.chelsea()[:, left : left + 300] * scale).astype(np.uint8)).save(
+                tmp_path / "sorts" / sort / f"{i}.png"
+            )
+    (tmp_path / "sorts" / "dark" / ".hidden").write_text("no picture")
+    photo = tmp_path / "cat.png"
+    Image.fromarray((data.chelsea() * 0.7).astype(np.uint8)).save(photo)
+    flags = ["invert", str(photo), "--method", "encoder", "--crop", "centre", "--json"]
+    brightness = {}
+    for more in ("bright", "dark"):
+        out = tmp_path / more
+        assert main([*flags, "--examples", str(tmp_path / "sorts"), more, "2", "--out", str(out)]) == 0
+        told = json.loads(capsys.readouterr().out)
+        (direction,) = told["directions"]
+        assert {direction["more"], direction["less"]} == {"bright", "dark"}
+        assert direction["more"] == more
+        assert direction["accuracy"] > 0.6
+        brightness[more] = np.asarray(Image.open(out / "cat-moved.png")).mean()
+        brightness["unmoved"] = np.asarray(Image.open(out / "cat.png")).mean()
+    assert brightness["bright"] > brightness["unmoved"] > brightness["dark"]
+    again = ["--boundary", str(tmp_path / "bright" / "examples.npy"), "1", "--out", str(tmp_path / "again")]
+    assert main([*flags, *again]) == 0
+    codes = [
+        Edit.from_json((tmp_path / "again" / f"cat{name}.json").read_text()).latent.numpy()  # type: ignore[union-attr]
+        for name in ("-moved", "")
+    ]
+    assert np.linalg.norm(codes[0] - codes[1]) == pytest.approx(1, abs=1e-3)
+
+
+def test_examples_that_are_not_two_sorts_are_refused_in_one_sentence(
+    photos: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sorts = tmp_path / "sorts"
+
+    def refused(*words: str, more: str = "open") -> None:
+        flags = ["--steps", "0", "--crop", "centre", "--examples", str(sorts), more, "1"]
+        assert main(["invert", str(photos[0]), *flags, "--out", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        for word in words:
+            assert word in error
+
+    refused("not a folder", str(sorts))
+    (sorts / "open").mkdir(parents=True)
+    refused("two sub-folders", "it has 1 (open)")
+    (sorts / "shut").mkdir()
+    refused("at least 10 photos", "open has 0")
+    refused("'wide' is not a sub-folder", "open or shut", more="wide")
+    for sort in ("open", "shut"):
+        for i in range(10):
+            Image.fromarray(data.chelsea()[:, i : i + 300]).save(sorts / sort / f"{i}.png")
+    (sorts / "shut" / "notes.txt").write_text("these are words")
+    refused("notes.txt", "not a picture")
+    (sorts / "shut" / "notes.txt").unlink()
+    (sorts / "wide").mkdir()
+    refused("it has 3 (open, shut, wide)")
+
+
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
@@ -66,6 +151,7 @@ def test_photos_become_pictures_codes_and_edits(
         (["--strip", "3"], "two photos"),
         (["--boundary", "no-such.npy", "1"], "no-such.npy"),
         (["--towards", "a", "b", "far"], "amount"),
+        (["--examples", "sorts", "open", "far"], "amount"),
         (["--checkpoint", "no-such.pkl"], "no-such.pkl"),
     ],
 )

@@ -114,6 +114,20 @@ def test_the_sum_follows_the_drag_and_can_be_undone(page: Page) -> None:
     until(page, lambda edit: dict(edit.strengths) == {"zombie": 0.6})
 
 
+def test_a_step_of_the_history_brings_its_weights_back(page: Page) -> None:
+    pick(page, "sketch", "zombie")
+    page.get_by_role("button", name="History").last.click()
+    tiles = page.locator(".compose .past img")
+    expect(tiles).to_have_count(3)
+    page.wait_for_function("[...document.querySelectorAll('.past img')].every(({src}) => src.length > 200)")
+    assert len({tile.get_attribute("src") for tile in tiles.all()}) == 3
+    for step, picked in ((2, {"sketch": 0.6}), (3, {"sketch": 0.6, "zombie": 0.6})):
+        page.get_by_role("button", name=f"Step {step} of 3").click()
+        until(page, lambda edit, picked=picked: dict(edit.strengths) == picked)
+    page.get_by_role("button", name="History").last.click()
+    expect(tiles.first).to_be_hidden()
+
+
 def test_a_factor_joins_the_sum_and_layers_limit_a_domain(page: Page) -> None:
     pick(page, "zombie")
     page.get_by_label("Add a factor").select_option("4")

@@ -91,6 +91,20 @@ def test_each_tab_has_a_hint_until_it_was_read_or_left(expanded_page: Page) -> N
     expect(hint).to_be_hidden()
 
 
+def test_on_a_phone_the_hint_covers_nothing(expanded_page: Page) -> None:
+    page, hint = expanded_page, expanded_page.locator("#header .first")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab in TABS:
+        open_tab(page, tab)
+        line, bar = hint.bounding_box(), page.locator("#tabs > .tab-wrapper").bounding_box()
+        panel = page.locator("#tabs [role=tabpanel]:visible").first.bounding_box()
+        assert line
+        assert bar
+        assert panel
+        assert bar["y"] + bar["height"] <= line["y"] + 1
+        assert line["y"] + line["height"] <= panel["y"] + 1
+
+
 def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
     page = expanded_page
     for tab in TABS:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Eye, Shown, Studio, Task
 from explorer.training.captions import PHRASES, style_prompts
-from explorer.weights.clip import SHIPPED
 
 TEMPLATES = ("{}", "a picture of {}", "an image of {}", "a rendering of {}")
 SOURCE_SAMPLES = 16  # whose mean stands for the source, where the target is pictures
@@ -76,7 +75,7 @@ class Nada(Task):
                 ends = [eye(p).mean(dim=0) for p in (self.studio.samples(SOURCE_SAMPLES), self.pictures)]
             else:
                 texts = self.arguments.source, self.arguments.target
-                ends = list(eye.clip.encode_prompts([prompts(text, eye.clip.name) for text in texts]))
+                ends = list(eye.clip.encode_prompts([prompts(text, eye.clip.config is not None) for text in texts]))
             if (step := ends[1] - ends[0]).norm() < LEAST:
                 raise ExpansionError(f"source and target are the same to {eye.clip.name}: say what should change")
             self.get_buffer(f"direction{index}").copy_(F.normalize(step, dim=0))
@@ -119,11 +118,11 @@ class Nada(Task):
         return frozenset(n for n, _ in generator.synthesis.named_parameters() if not n.startswith(trained))
 
 
-def prompts(text: str, clip: str) -> list[str]:
-    """Phrasings of one text; of a style that our own CLIP was taught, all the words it was taught it by."""
+def prompts(text: str, ours: bool) -> list[str]:
+    """Phrasings of one text; of a style that `ours`, a CLIP of `train clip`, was taught, all the words it learned."""
     text = " ".join(text.split())
     known = (style for style, phrases in PHRASES.items() if text in {style, *(p.format("cat") for p in phrases)})
-    style = next(known, None) if clip == SHIPPED else None
+    style = next(known, None) if ours else None
     return [template.format(text) for template in TEMPLATES] if style is None else style_prompts(style)
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 STYLES = ("explore.css", "rows.css", "stage.css", "keep.css", "narrow.css")
-SHARED = ("dom", "state", "loop", "layers", "sheets", "shots", "making", "keep")  # with Compose
-SCRIPTS = (*SHARED, "stage", "code", "rows", "history", "tray", "neighbours", "keys", "main")
+SHARED = ("dom", "state", "loop", "layers", "sheets", "shots", "history", "making", "keep")  # with Compose
+SCRIPTS = (*SHARED, "stage", "code", "rows", "tray", "neighbours", "keys", "main")
 
 
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:

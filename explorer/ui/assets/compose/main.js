@@ -19,6 +19,8 @@ function start(generator) {
   const picks = createPicks(state, generator);
   const code = createCode(state);
   const views = createViews(state, generator, picks, loop, stage);
+  const past = find(".past");
+  const history = createHistory(state, loop, past);
   const count = () => (state.edit.latent ? 1 : Number(find("[name=seeds]:checked").value));
   const MORE_PX = 256; // px asked for each of several pictures
   let asked = "";
@@ -33,13 +35,14 @@ function start(generator) {
     act("redo")[0].disabled = !state.canRedo;
     showHint(edit);
     views.refresh();
+    history.show();
   }
   function showHint({ strengths }) {
     const none = picks.domains.length === 0;
     find(".hint").hidden = strengths.size > 0;
     find(".hint p").textContent = none
       ? "There are no domains to add up yet. Teach this generator one, open one that has some, or try two factors."
-      : "Choose domains on the right; their sum is painted here.";
+      : "Choose domains: their sum is painted here.";
     act("teach")[0].hidden = !none || !bus.hasTab("teach");
   }
   function snapshot() {
@@ -50,13 +53,18 @@ function start(generator) {
     button.textContent = "Kept";
     setTimeout(() => { button.textContent = "Snapshot"; }, 1200);
   }
+  function showPast() {
+    past.hidden = !past.hidden;
+    act("history")[0].ariaPressed = String(!past.hidden);
+    history.show();
+  }
   async function equalise() {
     const answer = await server.equalise({ edit: state.json() });
     if (!answer || answer.error) return stage.say(answer?.error ?? "The server does not answer. Try again in a moment.");
     state.change({ strengths: new Map([...state.edit.strengths, ...answer.strengths]) });
   }
 
-  const actions = { undo: state.undo, redo: state.redo, snapshot, equalise, try: picks.tryTwo, teach: () => bus.openTab("teach"), explore: () => bus.openEdit("explore", state.json()) };
+  const actions = { undo: state.undo, redo: state.redo, history: showPast, snapshot, equalise, try: picks.tryTwo, teach: () => bus.openTab("teach"), explore: () => bus.openEdit("explore", state.json()) };
   for (const [name, action] of Object.entries(actions)) act(name)[0].addEventListener("click", action);
   for (const radio of panel.querySelectorAll("[name=seeds]")) radio.addEventListener("change", () => ask(state.edit));
   state.onChange(ask);

@@ -1,7 +1,7 @@
 // The boards beside the live picture: a grid over two or three of the picked directions, all pairs of domains, and the
 // other ways to combine domains. Filled while nothing moves; a tile is an edit, and a click goes there.
 
-const TILE = 160; // px asked for a tile
+const BOARD_TILE = 160; // px asked for a tile
 const STEPS = 5; // of an axis
 const PAIR_WEIGHT = 0.7; // of both domains of a pair
 
@@ -65,7 +65,7 @@ function createViews(state, generator, picks, loop, stage) {
   }
   function ask() {
     const images = cells.map(({ image }) => image);
-    loop.later({ name: "board", edits: cells.map(({ edit }) => state.json(edit)), max_px: TILE, done: (index, uri) => { images[index].src = uri; } });
+    loop.later({ name: "board", edits: cells.map(({ edit }) => state.json(edit)), max_px: BOARD_TILE, done: (index, uri) => { images[index].src = uri; } });
   }
   const label = (text, className = "") => make("span", { textContent: text, title: text, className });
   function figure(caption, count, ...children) {
@@ -89,7 +89,7 @@ function createViews(state, generator, picks, loop, stage) {
   }
   function showGrid() {
     let [x, y, z] = showAxes();
-    if (!x || !y) return empty("Pick two domains or factors on the right: they become the two sides of a grid. A third one gives several grids.");
+    if (!x || !y) return empty("Pick two domains or factors: they become the two sides of a grid. A third one gives several grids.");
     if (y.id === x.id) y = picks.picked().find(({ id }) => id !== x.id);
     axes.y.value = String(y.id);
     if (z?.id === x.id || z?.id === y.id) z = undefined;
@@ -124,7 +124,7 @@ function createViews(state, generator, picks, loop, stage) {
   }
   async function showWays() {
     const picked = picks.picked().filter(({ id }) => state.edit.strengths.get(id));
-    if (picked.length < 2) return empty("Pick two domains on the right: here their sum is shown beside the other ways to combine them.");
+    if (picked.length < 2) return empty("Pick two domains: here their sum is shown beside the other ways to combine them.");
     const mine = shown;
     const answer = await server.ways({ edit: state.json(), max_px: generator.max_px });
     if (mine !== shown) return;

@@ -1,6 +1,8 @@
 // The history of this session as pictures: a click goes back, or forward again, to that step.
 
 const SHOWN = 40; // of the steps, the newest
+const TILE = 128; // px asked for a tile
+const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // a tile without its picture
 
 function createHistory(state, loop, box) {
   const uris = new Map(); // JSON text of an edit -> its picture

@@ -2,8 +2,6 @@
 
 const STRIPS = [7, 9, 5]; // pictures in a strip: the first number that has one at zero
 const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest factors overshoot at their ends
-const TILE = 128; // px asked for a tile
-const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // a snapshot without its picture
 
 function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");

@@ -35,9 +35,10 @@ function createCourse(session, settings) {
   onClick("start", () => session.start(settings.settings));
   stop.addEventListener("click", session.stop);
 
-  function word({ state, ahead, step }) {
+  const TASKS = { fit: "Fitting a copy to your photo", context: "Setting your photo into the picture" };
+  function word({ state, ahead, step, task }) {
     if (state === "waiting") return ahead === 1 ? "Waiting: one photo is before yours" : ahead ? `Waiting: ${ahead} photos are before yours` : "Starting";
-    return step ? "Rebuilding your photo" : "Looking at your photo";
+    return step ? TASKS[task] ?? "Rebuilding your photo" : "Looking at your photo";
   }
   return function show({ job }) {
     act("start")[0].disabled = Boolean(session.state.busy);

@@ -20,10 +20,14 @@ function start(studio) {
     return photo ? "photo" : "empty";
   }
   let plotted = null;
+  let shown = null; // phase and result: where another one is shown, it comes into view
   function show(state) {
     const { job, result } = state;
     const phase = phaseOf(state);
     panel.dataset.phase = phase;
+    const now = { phase, id: result?.id };
+    const moved = shown && !(shown.phase === "working" && phase === "result") && (shown.phase !== phase || shown.id !== now.id);
+    shown = now;
     const places = { ".welcome": "empty", ".camera": "camera", ".photo": "photo", ".framing": "photo", ".course": "working", ".outcome": "result" };
     for (const [place, of] of Object.entries(places)) find(place).hidden = phase !== of;
     find(".compare").hidden = !["working", "result"].includes(phase);
@@ -36,6 +40,7 @@ function start(studio) {
     const trace = phase === "working" ? job.trace : phase === "result" ? result.trace : [];
     if (trace !== plotted) showPlots(trace);
     plotted = trace;
+    if (moved) find(".area").scrollIntoView({ block: "nearest" });
     panel.dataset.looks = Number(panel.dataset.looks) + 1;
   }
   session.attach(server, show);

@@ -5,18 +5,15 @@ function createPast(session) {
   const empty = tiles.firstElementChild;
   let shown = null;
 
-  function title({ name, settings, tuned }) {
+  function title({ name, settings, tuned, task }) {
     if (tuned) return "Fitted closer";
+    if (task === "context") return "In another picture";
     return name ?? METHOD_TEXTS[settings?.method]?.[0] ?? "Photo";
   }
   function tile(result, index) {
     const image = make("img", { src: result.picture, alt: "", draggable: false });
     const open = make("button", { type: "button", ariaLabel: `Result ${index + 1}: ${title(result)}` }, image, make("small", { textContent: title(result) }));
-    open.addEventListener("click", () => {
-      const { use, other, result: here } = session.state;
-      if (["blend", "mix"].includes(use) && !other && here && result.id !== here.id) session.set({ other: result });
-      else session.reopen(result);
-    });
+    open.addEventListener("click", () => session.reopen(result));
     const close = draw("svg", {}, draw("use", { href: "#v-close" }));
     const remove = make("button", { type: "button", className: "remove", ariaLabel: `Remove result ${index + 1}` }, close);
     remove.addEventListener("click", () => session.set({ past: session.state.past.filter(({ id }) => id !== result.id) }));

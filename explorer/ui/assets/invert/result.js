@@ -71,6 +71,7 @@ function createResult(session, studio, go) {
     const now = result && `${result.id} ${result.fitted ?? false}`;
     if (!result || now === shownId) return;
     shownId = now;
+    find(".views").hidden = !result.target; // nothing to compare a loaded code with
     copy.closest("label").hidden = !result.tuned;
     copy.checked = Boolean(result.fitted);
     say(find(".note"), noteOf(result));

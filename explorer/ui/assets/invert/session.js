@@ -65,7 +65,7 @@ function createSession(studio) {
     const answer = await askAloud("Sending the photo", "start", asked);
     if (!answer) return;
     const job = { id: answer.id, target: answer.target, state: "waiting", ahead: 0, step: 0, steps: 0, trace: [] };
-    set({ job: { ...job, photo, box, settings: asked.settings, secondsLeft: null, picture: null, stopping: false } });
+    set({ job: { ...job, photo, box, task: Object.keys(task ?? {})[0], settings: asked.settings, secondsLeft: null, picture: null, stopping: false } });
     follow(answer.id);
   }
   async function follow(id) {
@@ -85,10 +85,10 @@ function createSession(studio) {
     const now = { ...job, trace, step, steps, ahead, picture, secondsLeft, state: answer.state };
     if (!["done", "stopped"].includes(answer.state)) return set({ job: now, trouble: "" });
     if (!answer.result) return set({ job: null, trouble: "" }); // stopped before its turn came
-    const { photo, box, target, settings } = now;
+    const { photo, box, target, task, settings } = now;
     const { fitted, ...found } = answer.result;
     if (fitted) Object.assign(found, { fitted: true, picture: fitted, plain: found.picture });
-    keep({ ...found, photo, box, target, trace, settings, step, steps, stopped: answer.state === "stopped" });
+    keep({ ...found, photo, box, target, task, trace, settings, step, steps, stopped: answer.state === "stopped" });
   }
   // A result is shown and kept, over a reload too; the whole photo is not, since the browser has no room for many.
   function keep({ photo = null, ...rest }) {

@@ -4,11 +4,11 @@
 const BLEND_STEPS = 7;
 const AMOUNTS = [-3, -2, -1, 0, 1, 2, 3]; // standard deviations along a direction
 const USES = {
+  fit: ["Fit closer", "Bends a copy of the generator until it makes this very photo. Takes a minute; only this photo uses the copy."],
+  words: ["Change by words", "Moves the photo from one description, on the left, to another, on the right."],
+  context: ["Into another picture", "Sets the middle of this photo into another picture and blends the two."],
   blend: ["Blend with another", "The pictures between this photo and another one of this session."],
   mix: ["Mix styles", "Takes some layers from another photo: low ones give shape, high ones colours."],
-  words: ["Change by words", "Moves the photo towards one description and away from another."],
-  context: ["Into another picture", "Sets the middle of this photo into another picture and blends the two."],
-  fit: ["Fit closer", "Bends a copy of the generator until it makes this very photo. Takes a minute; only this photo uses the copy."],
 };
 
 function numbersOf(text) {
@@ -61,7 +61,7 @@ function createUses(session, generator, go) {
   const draw = {
     blend(other) {
       const [a, b] = [code(photo()), code(other)];
-      const film = button("Film", async () => {
+      const film = button("Save film", async () => {
         const { edit, fitted, tuned } = photo();
         const answer = await session.askAloud("Making the film", "film", { edits: [edit, other.edit], tuned: fitted ? tuned : null });
         if (answer) download(answer.file, `${generator.name}-film.mp4`);
@@ -89,12 +89,12 @@ function createUses(session, generator, go) {
       show();
     },
     words() {
-      const [more, less] = [["More like", "a cat with open mouth"], ["Less like", "a cat with closed mouth"]].map(([ariaLabel, placeholder]) => make("input", { type: "text", maxLength: 300, ariaLabel, placeholder }));
-      const file = button("Direction file", () => find(".boundary-file").click());
-      file.dataset.tip = "A .npy file of InterFaceGAN or SeFa";
+      const [less, more] = ["a cat with closed mouth", "a cat with open mouth"].map((placeholder) => make("input", { type: "text", maxLength: 300, placeholder }));
+      const file = button("From a file", () => find(".boundary-file").click());
+      file.dataset.tip = "A direction as a .npy file: of InterFaceGAN, of SeFa, or of this program's command line";
       const move = button("Show", () => along("Learning what the words mean", { more: more.value, less: less.value }));
-      for (const input of [more, less]) input.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), move.click()));
-      controls.replaceChildren(more, less, move, file);
+      for (const input of [less, more]) input.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), move.click()));
+      controls.replaceChildren(make("label", {}, "Less like ", less), make("label", {}, "More like ", more), move, file);
     },
     context() {
       controls.replaceChildren(button("Choose the picture", () => find(".context-file").click()));
@@ -103,6 +103,15 @@ function createUses(session, generator, go) {
       controls.replaceChildren(button("Fit", () => session.start(null, { fit: photo().edit })));
     },
   };
+  // The results to choose the other photo from, where there are several.
+  function partners(past, here, other) {
+    const picks = past.map((one, index) => {
+      const pick = make("button", { type: "button", ariaLabel: `With result ${index + 1}`, ariaPressed: String(one === other) }, make("img", { src: one.picture, alt: "", draggable: false }));
+      pick.addEventListener("click", () => session.set({ other: one }));
+      return pick;
+    }).filter((_, index) => past[index].id !== here.id);
+    return picks.length > 1 ? [make("div", { className: "partners", role: "group", ariaLabel: "The other photo" }, ...picks)] : [];
+  }
   // Pictures along a direction; of a file with several, the first one and a number to choose another.
   async function along(busy, request) {
     const answer = await session.askAloud(busy, "directions", request);
@@ -113,10 +122,14 @@ function createUses(session, generator, go) {
       return [withCode(moved), amount ? `${amount > 0 ? "+" : "\u2212"}${Math.abs(amount)}` : "This"];
     }));
     box.querySelector(".which")?.remove();
+    if (request.data) for (const input of controls.querySelectorAll("[type=text]")) input.value = ""; // not what is shown
     if (steps.length > 1) {
-      const which = make("input", { type: "number", className: "which", min: 1, max: steps.length, value: 1, ariaLabel: `Direction, of ${steps.length}` });
-      which.addEventListener("change", () => show(steps[clamp(Math.round(which.value), 1, steps.length) - 1]));
-      controls.append(which);
+      const which = make("input", { type: "number", min: 1, max: steps.length, value: 1, ariaLabel: `Direction, of ${steps.length}` });
+      which.addEventListener("change", () => {
+        which.value = clamp(Math.round(which.value), 1, steps.length);
+        show(steps[which.value - 1]);
+      });
+      controls.append(make("div", { className: "which" }, "Direction ", which, ` of ${steps.length} in the file`));
     }
     show(steps[0]);
   }
@@ -138,22 +151,29 @@ function createUses(session, generator, go) {
   });
   box.querySelector(".picks").replaceChildren(...picks);
 
-  return function show({ result, use, other, past }) {
+  return function show({ result, use, other: chosen, past, busy }) {
     if (!result) return;
     for (const node of picks) {
       node.ariaPressed = String(node.dataset.use === use);
       node.hidden = ["context", "fit"].includes(node.dataset.use) && !result.target; // a loaded code has no photo
     }
+    box.querySelector("h3 span").hidden = !result.target;
     const pair = ["blend", "mix"].includes(use);
-    const ask = past.length < 2 ? "Rebuild a second photo first." : "Click the other one below.";
-    say(what, use && [USES[use][1], pair && !other ? ask : ""].join(" ").trim());
-    const now = JSON.stringify([result.id, result.fitted ?? false, use, other?.id]);
-    if (now === shown) return;
+    const others = pair ? past.filter(({ id }) => id !== result.id) : [];
+    const other = others.find(({ id }) => id === chosen?.id) ?? others[0];
+    say(what, use && [USES[use][1], pair && !other ? "Rebuild another photo first." : ""].join(" ").trim());
+    const now = JSON.stringify([result.id, result.fitted ?? false, use, other?.id, others.length]);
+    if (now !== shown) redraw(now, use, other, pair);
+    for (const node of controls.querySelectorAll("button")) node.disabled = Boolean(busy);
+  };
+  function redraw(now, use, other, pair) {
     [shown, drawn] = [now, null];
     tiles.hidden = true;
     tiles.replaceChildren();
     controls.replaceChildren();
     controls.hidden = !use || (pair && !other);
-    if (!controls.hidden) draw[use](other);
-  };
+    if (controls.hidden) return;
+    draw[use](other);
+    if (pair) controls.prepend(...partners(session.state.past, photo(), other));
+  }
 }
