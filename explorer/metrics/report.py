@@ -22,7 +22,7 @@ from explorer.networks.clip import Clip
 from explorer.networks.judge import Judge
 
 BATCH = 50
-PAIRS = 45  # all pairs of ten domains
+PAIRS = 120  # all pairs of sixteen domains
 OTHERS = ("photo", "nothing")  # classes of a judge that may win besides the domains
 
 

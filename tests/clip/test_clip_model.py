@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.weights.checkpoint import CheckpointError
-from explorer.weights.clip import load_clip, read_clip, save_clip
+from explorer.weights.clip import TEACHERS, load_clip, read_clip, save_clip
 from tests.clip.tiny_clip import CONVOLUTIONAL, TRANSFORMER, make_clip
 
 TOWERS = pytest.mark.parametrize("config", [CONVOLUTIONAL, TRANSFORMER], ids=["convolutional", "transformer"])
@@ -178,3 +178,12 @@ def test_the_shapes_own_errors_are_words() -> None:
         with pytest.raises(ValueError, match=r"must|multiples"):
             ClipConfig(**bad)
     assert build_clip(TRANSFORMER, "x").image_size == 32
+
+
+def test_the_shipped_towers_are_of_different_kinds_and_see_pictures_of_one_size() -> None:
+    first, second = (load_clip(name) for name in TEACHERS)
+    assert (first.name, second.name) == TEACHERS
+    assert first.image_size == second.image_size == 64
+    assert first.config
+    assert second.config
+    assert (first.config.convolutional, second.config.convolutional) == (True, False)

@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def default_server() -> Iterator[Server]:
-    """The embedded default: 512 directions, ten of them domains."""
+    """The embedded default: 512 directions, fourteen of them domains."""
     server = Server(ROOT / "checkpoints" / "cats64.safetensors")
     yield server
     server.kill()
