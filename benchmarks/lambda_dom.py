@@ -31,7 +31,13 @@ def draw(rows: dict[float, comparison.Row], path: Path) -> None:
     right = left.twinx()
     at, names = range(len(rows)), [f"{weight:g}" for weight in rows]
     (likeness,) = left.plot(at, [row.psnr for row in rows.values()], "o-", color="#4f46e5", label="PSNR, dB")
-    (editing,) = right.plot(at, [row.edit for row in rows.values()], "s-", color="#db2777", label="edit quality")
+    (editing,) = right.plot(
+        at,
+        [float("nan") if row.edit is None else row.edit for row in rows.values()],
+        "s-",
+        color="#db2777",
+        label="edit quality",
+    )
     left.set(xlabel="lambda_dom", ylabel="PSNR, dB", xticks=at, xticklabels=names)
     right.set_ylabel("edit quality (1: as a sampled code)")
     left.legend(handles=[likeness, editing], loc="center right", frameon=False)

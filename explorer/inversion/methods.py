@@ -31,13 +31,13 @@ def in_domain(networks: Networks, photos: Tensor, settings: Settings) -> Iterato
 
     the encoder finds the picture's code again. Without an encoder it starts at the mean code and has no such term.
     """
-    return descend(networks, Objective(networks, photos, settings), start(networks, photos), settings)
+    yield from descend(networks, Objective(networks, photos, settings), start(networks, photos), settings)
 
 
 def clip_guided(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:
     """CLIP-guided search (arXiv 2203.09301, section 3.1) from the mean code: for drawings, paintings, odd photos."""
     w = networks.w_avg.expand(len(photos), -1)
-    return descend(networks, Objective(networks, photos, settings), (w, None), settings)
+    yield from descend(networks, Objective(networks, photos, settings), (w, None), settings)
 
 
 METHODS: dict[Method, Steps] = {"encoder": encoder, "in_domain": in_domain, "clip_guided": clip_guided}

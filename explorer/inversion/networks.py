@@ -60,7 +60,8 @@ class Networks:
         """The encoder's code in W and its offsets. Raises InversionError where there is no encoder."""
         if self.encoder is None:
             raise InversionError(
-                "this generator has no encoder beside it (NAME-encoder.safetensors): take clip_guided, or train one"
+                "this generator has no encoder beside it (NAME-encoder.safetensors): train one, or take a method that"
+                " needs none, such as clip_guided"
             )
         return self.encoder(images, torch.float32 if exact else self.dtype)
 

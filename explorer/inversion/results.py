@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +45,18 @@ def invert(
 
     Raises InversionError where photos, settings or networks do not fit together.
     """
+    return collect(networks, photos, search(networks, photos, settings), watch)
+
+
+def collect(
+    networks: Networks,
+    photos: Tensor,  # [N, 3, R, R] in [-1, 1]
+    states: Iterable[State],
+    watch: Callable[[State], bool] | None = None,
+) -> Inversion:
+    """Run a search for the codes of `photos` to its end, or until `watch` returns True, and time it."""
     began, trace, state = time.perf_counter(), [], None
-    for state in search(networks, photos, settings):
+    for state in states:
         trace.append(state.losses)
         if watch is not None and watch(state):
             break

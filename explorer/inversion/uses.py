@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from explorer.inversion.methods import start
 from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.photos import Box
-from explorer.inversion.results import Inversion, measure
+from explorer.inversion.results import Inversion, collect
 from explorer.inversion.search import State, descend
 from explorer.inversion.settings import InversionError, Settings
 from explorer.latents import interpolate, sample_z
@@ -86,8 +85,6 @@ def text_boundary(networks: Networks, seen: Seen, more: str, less: str, seed: in
 
 def labelled_boundary(networks: Networks, photos: Tensor, labels: Tensor) -> Boundary:  # [N, 3, R, R], bool [N]
     """The boundary between two sorts of photos, by the encoder's codes of them. Raises InversionError without one."""
-    if networks.encoder is None:
-        raise InversionError("a direction from photos needs an encoder beside the generator (NAME-encoder.safetensors)")
     with torch.no_grad():
         w = torch.cat([networks.encode(part.to(networks.device), exact=True)[0] for part in photos.split(BATCH)])
     return fit_boundary(w, labels.bool())
@@ -105,19 +102,15 @@ def diffuse(
     The box of the target is pasted into the context, the result encoded, and the code optimised with the losses masked
     to the box and without the domain regulariser. Raises InversionError for a box that leaves the picture.
     """
-    stitched, began = stitch(target.to(networks.device), context.to(networks.device), box), time.perf_counter()
-    states = list(diffusing(networks, stitched, box, settings))
-    seconds = time.perf_counter() - began
-    trace = {name: torch.stack([state.losses[name] for state in states]).cpu() for name in states[0].losses}
-    images, figures = measure(networks, stitched, states[-1].ws)
-    return Inversion(states[-1].ws, images, trace, [figure | {"seconds": seconds} for figure in figures])
+    stitched = stitch(target.to(networks.device), context.to(networks.device), box)
+    return collect(networks, stitched, diffusing(networks, stitched, box, settings))
 
 
 def diffusing(networks: Networks, stitched: Tensor, box: Box, settings: Settings) -> Iterator[State]:
     """The states of a semantic diffusion of what `stitch` made."""
     mask = _mask(stitched, box)
     settings = replace(settings, lambda_dom=0.0, lambda_clip=0.0, text="")
-    return descend(networks, Objective(networks, stitched, settings, mask), start(networks, stitched), settings)
+    yield from descend(networks, Objective(networks, stitched, settings, mask), start(networks, stitched), settings)
 
 
 def stitch(target: Tensor, context: Tensor, box: Box) -> Tensor:  # [N, 3, R, R], [N or 1, 3, R, R] -> [N, 3, R, R]

@@ -214,26 +214,16 @@ def text(report: Mapping) -> str:
     if "judge" not in scorers:
         lines.append("No judge was at hand: the teacher's own scores, as below, prove little.")
     lines += [*_heading("Diversity", figures.diversity), ""]
-    photos = report.get("diversity of photos", {})
-    head = ["domain", *(f"{name} {at}" for name in scorers for at in ("at 1", "at 0")), "diversity"]
-    head += ["of photos in this style"] if photos else []
-    rows = [
-        [domain, *(value for found in scorers.values() for value in found[domain].values()), ratio]
-        + ([photos.get(domain, "")] if photos else [])
-        for domain, ratio in report["diversity"].items()
+    columns: list[tuple[str, float | str, Mapping[str, float]]] = [  # title, bar, by domain
+        (f"{name} {at}", figures.BARS[at], {domain: values[at] for domain, values in found.items()})
+        for name, found in scorers.items()
+        for at in ("at 1", "at 0")
     ]
-    lines += _table(
-        head,
-        [
-            [
-                "bar",
-                *(figures.BARS[at] for _ in scorers for at in ("at 1", "at 0")),
-                figures.BARS["diversity"],
-                *([""] if photos else []),
-            ],
-            *rows,
-        ],
-    )
+    columns.append(("diversity", figures.BARS["diversity"], report["diversity"]))
+    if photos := report.get("diversity of photos"):
+        columns.append(("of photos in this style", "", photos))
+    rows = [[domain, *(values.get(domain, "") for *_, values in columns)] for domain in report["diversity"]]
+    lines += _table(["domain", *(title for title, *_ in columns)], [["bar", *(bar for _, bar, _ in columns)], *rows])
     for name, matrix in report["separation"].items():
         lines += [*_heading(f"Separation by {name}", figures.separation), ""]
         lines += _table(["slider", *matrix], [[slider, *row.values()] for slider, row in matrix.items()])

@@ -210,6 +210,11 @@ def caption(content: Content, rng: np.random.Generator) -> Caption:
     return Caption(_decorated(phrase.format(subject), rng), style, coat)
 
 
+def style_of(text: str) -> str | None:
+    """The style that a text names, by its name or in one of its phrases of a cat."""
+    return next((s for s, phrases in PHRASES.items() if text in {s, *(p.format("cat") for p in phrases)}), None)
+
+
 def style_prompts(style: str) -> list[str]:
     """Prompts to average for zero-shot classification of a style."""
     return [phrase.format("cat") for phrase in PHRASES[style]]

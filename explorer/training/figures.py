@@ -19,7 +19,7 @@ from torch import Tensor
 from explorer.metrics import report
 from explorer.metrics.expansion import BARS, Distance, Scorer, mean_distance
 from explorer.metrics.perceptual import Perceptual, load_perceptual
-from explorer.training.captions import PHRASES, style_prompts
+from explorer.training.captions import style_of, style_prompts
 from explorer.training.data import Pictures
 from explorer.training.quality import FEATURES, real
 from explorer.training.styles import PHOTO, STYLES, render
@@ -161,8 +161,8 @@ def taught(meta: Mapping[str, Any], domains: Sequence[str]) -> dict[str, list[st
     arguments = {entry.get("name"): entry.get("arguments") for entry in entries}
     found = {name: values.get("target") for name, values in arguments.items() if isinstance(values, dict)}
     texts = {name: str(found.get(name) or name) for name in domains}
-    styles = {phrase.format("cat"): style for style, phrases in PHRASES.items() for phrase in (style, *phrases)}
-    return {name: style_prompts(styles[text]) if text in styles else [text] for name, text in texts.items()}
+    styles = {name: style_of(text) for name, text in texts.items()}
+    return {name: [text] if (style := styles[name]) is None else style_prompts(style) for name, text in texts.items()}
 
 
 def named(text: str) -> tuple[str, str]:

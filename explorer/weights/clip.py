@@ -1,7 +1,7 @@
 """CLIP files: our own native one, and any open_clip model with weights on this disk. One setting, `source`, chooses.
 
     cats64-clip          the model that comes with the program (the default)
-    cats64-clip-vit      its second tower, of another kind: what fools one seldom fools both
+    cats64-clip-vit      its second tower, of another kind, beside it where domains are learned
     FILE.safetensors     a native file
     ViT-B-32             a name of `download.REGISTRY`, fetched on first use
     NAME=FILE            any name of `open_clip.list_models()` with its weights in FILE

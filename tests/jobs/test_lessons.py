@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from explorer.expansion.config import read_config
-from explorer.ui.lessons import Lesson, LessonError
+from explorer.ui.lessons import FEWEST, Lesson, LessonError
 
 WORDS = {"kind": "words", "source": "photo", "target": "pencil sketch", "name": "Sketch", "dim": None, "steps": 10}
 
@@ -87,7 +87,7 @@ def test_texts_reach_the_settings_as_they_are(tmp_path: Path) -> None:
     assert str(tmp_path / "lesson.toml") in job.command
 
 
-@pytest.mark.parametrize(("kind", "pictures"), [("words", 0), ("picture", 1), ("individual", 3), ("kind", 10)])
+@pytest.mark.parametrize(("kind", "pictures"), FEWEST.items())
 def test_every_kind_of_lesson_is_a_configuration_that_can_be_run(tmp_path: Path, kind: str, pictures: int) -> None:
     lesson = read(kind=kind, pictures=[uri()] * pictures)
     lesson.job(tmp_path, tmp_path / "cats.safetensors", True, tmp_path, "cats.safetensors")

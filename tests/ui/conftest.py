@@ -45,9 +45,11 @@ def default_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def expanded_server() -> Iterator[Server]:
-    """A tiny generator with three domains."""
-    server = Server(ROOT / "tests" / "fixtures" / "expanded32.pkl")
+def expanded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A tiny generator with three domains, in a folder of its own, for fitted copies are saved beside it."""
+    checkpoint = tmp_path_factory.mktemp("checkpoints") / "expanded32.pkl"
+    shutil.copyfile(ROOT / "tests" / "fixtures" / "expanded32.pkl", checkpoint)
+    server = Server(checkpoint)
     yield server
     server.kill()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,36 +12,30 @@ from typing import Any
 import numpy as np
 import pytest
 from app_server import ROOT, Server, serious_barriers
+from invert_tab import (
+    CAT,
+    FEW,
+    MANY,
+    SEARCH_MS,
+    at_work,
+    begin,
+    choose,
+    found,
+    open_tab,
+    painted,
+    phase,
+    pixels,
+    png,
+    set_steps,
+    stop,
+    trouble,
+)
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
-from explorer import Edit, Engine, load
+from explorer import Engine, load
 from explorer.ui.tabs.invert import MAX_BYTES, Studio, answered
-
-SEARCH_MS = 180_000  # a short search on a very busy machine
-FEW, MANY = 6, 1900  # steps: over at once, and never over by itself
-
-
-def png(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-CAT = png(data.chelsea())
-
-
-def pixels(uri: str) -> np.ndarray:
-    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def open_tab(page: Page) -> Page:
-    page.set_default_timeout(SEARCH_MS)
-    page.get_by_role("tab", name="Invert").click()
-    page.wait_for_selector(".invert[data-phase=empty]")
-    return page
 
 
 @pytest.fixture
@@ -58,50 +51,6 @@ def other_page(browser: Browser, default_server: Server) -> Iterator[Page]:
     page.goto(default_server.url)
     yield open_tab(page)
     context.close()
-
-
-def phase(page: Page, name: str) -> None:
-    expect(page.locator(".invert")).to_have_attribute("data-phase", name, timeout=SEARCH_MS)
-
-
-def choose(page: Page, photo: bytes = CAT, name: str = "cat.png") -> None:
-    page.locator(".photo-file").set_input_files({"name": name, "mimeType": "image/png", "buffer": photo})
-
-
-def trouble(page: Page) -> Any:
-    return page.locator(".invert .trouble")
-
-
-def set_steps(page: Page, steps: int) -> None:
-    if not page.get_by_label("Steps, value").is_visible():
-        page.get_by_text("Settings", exact=True).click()
-    page.get_by_label("Steps, value").fill(str(steps))
-    page.get_by_label("Steps, value").press("Enter")
-
-
-def begin(page: Page, steps: int) -> None:
-    """Choose the cat and start a search of that many steps."""
-    choose(page)
-    phase(page, "photo")
-    set_steps(page, steps)
-    page.get_by_role("button", name="Start", exact=True).click()
-    phase(page, "working")
-
-
-def stop(page: Page) -> None:
-    page.get_by_role("button", name="Stop", exact=True).click()
-
-
-def at_work(page: Page) -> None:
-    expect(page.locator(".course .steps")).to_have_text(re.compile(r"step [1-9]"), timeout=SEARCH_MS)
-
-
-def found(page: Page) -> str:
-    return page.locator(".invert .found").get_attribute("src") or ""
-
-
-def painted(page: Page) -> Edit:
-    return Edit.from_json(json.loads(page.locator(".explore").get_attribute("data-painted") or "{}"))
 
 
 def test_a_photo_becomes_an_edit_on_which_sliders_work(studio_page: Page, default_server: Server) -> None:
@@ -265,115 +214,6 @@ def test_the_latent_is_saved_and_loaded_and_results_are_kept(studio_page: Page, 
     assert found(page) == first
     page.get_by_role("button", name="Remove result 3").click()
     expect(page.locator(".past .tile")).to_have_count(2)
-
-
-def test_a_photo_is_shown_in_every_domain(expanded_page: Page, tmp_path: Path, expanded_server: Server) -> None:
-    """From a saved code, so that it needs no search."""
-    page = open_tab(expanded_page)
-    engine = Engine(load(expanded_server.checkpoint))
-    code = tmp_path / "code.npy"
-    np.save(code, engine.ws(Edit(seed=5)).cpu().numpy()[0])
-    page.locator(".latent-file").set_input_files(code)
-    phase(page, "result")
-    tiles = page.locator(".every .tile img[src]")
-    expect(tiles).to_have_count(3)
-    assert len({tile.get_attribute("src") for tile in tiles.all()}) == 3
-    page.get_by_role("button", name="Your photo as zombie, open in Explore").click()
-    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).latent")
-    assert dict(painted(page).strengths) == {"zombie": 1.0}
-
-
-def test_two_results_are_blended(expanded_page: Page, tmp_path: Path, expanded_server: Server) -> None:
-    """A code in W and one in W+; the ends of the strip are the two results."""
-    page = open_tab(expanded_page)
-    engine = Engine(load(expanded_server.checkpoint))
-    for seed, rows in ((5, 0), (6, slice(None))):
-        code = tmp_path / f"{seed}.npy"
-        np.save(code, engine.ws(Edit(seed=seed)).cpu().numpy()[rows])
-        page.locator(".latent-file").set_input_files(code)
-        expect(page.locator(".outcome .note")).to_have_text(f"Loaded from {seed}.npy.")
-    page.get_by_role("button", name="Blend with another").click()
-    tiles = page.locator(".uses .tile img[src]")
-    expect(tiles).to_have_count(7)
-    shown = [pixels(tile.get_attribute("src") or "") for tile in tiles.all()]
-    kept = [pixels(tile.get_attribute("src") or "") for tile in page.locator(".past .tile img").all()]
-    for end, result in ((shown[0], kept[0]), (shown[-1], kept[1])):  # rendered in a batch: rounding may differ
-        assert np.abs(end.astype(int) - result).max() <= 1
-    assert len({picture.tobytes() for picture in shown}) == 7
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Film").click()
-    assert b"ftyp" in download.value.path().read_bytes()[:12]
-    page.get_by_role("button", name="Mix styles").click()
-    expect(tiles).to_have_count(3)
-    page.get_by_label("First layer").fill("1")
-    page.get_by_label("First layer").press("Tab")
-    expect(page.get_by_role("button", name="Layers 1 to 8, open in Explore").locator("img[src]")).to_be_visible()
-    this, mixed, that = (pixels(tile.get_attribute("src") or "") for tile in tiles.all())
-    assert (mixed == that).all(), "all layers of the other photo are the other photo"
-    assert (this != that).any()
-    np.save(code, engine.ws(Edit(seed=7)).cpu().numpy()[0])
-    page.locator(".latent-file").set_input_files(code)
-    page.get_by_role("button", name="Blend with another").click()
-    for number in (3, 2):
-        page.get_by_role("button", name=f"With result {number}").click()
-        end = page.get_by_role("button", name="100 %, open in Explore").locator("img")
-        expect(end).to_have_attribute("src", re.compile("^data"))
-        kept = page.locator(".past .tile img").nth(number - 1).get_attribute("src") or ""
-        assert np.abs(pixels(end.get_attribute("src") or "").astype(int) - pixels(kept)).max() <= 1
-
-
-def test_a_photo_is_changed_by_words_and_by_a_file(
-    expanded_page: Page, tmp_path: Path, expanded_server: Server
-) -> None:
-    page = open_tab(expanded_page)
-    engine = Engine(load(expanded_server.checkpoint))
-    code, file = tmp_path / "code.npy", tmp_path / "direction.npy"
-    np.save(code, engine.ws(Edit(seed=5)).cpu().numpy()[0])
-    np.save(file, np.eye(engine.generator.w_dim)[:2])
-    page.locator(".latent-file").set_input_files(code)
-    page.get_by_role("button", name="Change by words").click()
-    page.get_by_role("button", name="Show", exact=True).click()
-    expect(trouble(page)).to_contain_text("both words", timeout=SEARCH_MS)
-    page.get_by_role("textbox", name="More like").fill("a white cat")
-    page.get_by_role("textbox", name="Less like").fill("a black cat")
-    page.get_by_role("textbox", name="Less like").press("Enter")
-    tiles = page.locator(".uses .tile img[src]")
-    expect(tiles).to_have_count(7, timeout=SEARCH_MS)
-    shown = [pixels(tile.get_attribute("src") or "") for tile in tiles.all()]
-    assert len({picture.tobytes() for picture in shown}) == 7
-    page.locator(".boundary-file").set_input_files(file)
-    expect(page.get_by_label("Direction, of 2")).to_be_visible(timeout=SEARCH_MS)
-    expect(tiles).to_have_count(7, timeout=SEARCH_MS)
-    page.get_by_role("button", name="+2, open in Explore").click()
-    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).latent")
-    latent = painted(page).latent
-    assert latent is not None
-    moved = latent.numpy() - engine.ws(Edit(seed=5)).cpu().numpy()
-    assert moved[:, 1:] == pytest.approx(0, abs=1e-5)
-    assert (moved[:, 0] > 0).all()
-
-
-def test_a_photo_is_set_into_another_and_fitted_closer(expanded_page: Page) -> None:
-    page = open_tab(expanded_page)
-    begin(page, FEW)
-    phase(page, "result")
-    page.get_by_role("button", name="Into another picture").click()
-    page.locator(".context-file").set_input_files(
-        {"name": "coffee.png", "mimeType": "image/png", "buffer": png(data.coffee())}
-    )
-    expect(page.locator(".past .tile")).to_have_count(2, timeout=SEARCH_MS)
-    page.get_by_role("button", name="Fit closer").click()
-    page.get_by_role("button", name="Fit", exact=True).click()
-    expect(page.locator(".course .steps")).to_contain_text("of 200", timeout=SEARCH_MS)
-    at_work(page)
-    stop(page)
-    expect(page.locator(".past .tile")).to_have_count(3, timeout=SEARCH_MS)
-    fitted, switch = found(page), page.get_by_role("switch", name="Fitted copy")
-    expect(switch).to_be_checked()
-    switch.uncheck()
-    expect(page.locator(".invert .found")).not_to_have_attribute("src", fitted)
-    switch.check()
-    expect(page.locator(".invert .found")).to_have_attribute("src", fitted)
 
 
 def test_settings_are_the_published_ones_until_moved(studio_page: Page) -> None:

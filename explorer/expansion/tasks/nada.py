@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Eye, Shown, Studio, Task
-from explorer.training.captions import PHRASES, style_prompts
+from explorer.training.captions import style_of, style_prompts
 
 TEMPLATES = ("{}", "a picture of {}", "an image of {}", "a rendering of {}")
 SOURCE_SAMPLES = 16  # whose mean stands for the source, where the target is pictures
@@ -121,8 +121,7 @@ class Nada(Task):
 def prompts(text: str, ours: bool) -> list[str]:
     """Phrasings of one text; of a style that `ours`, a CLIP of `train clip`, was taught, all the words it learned."""
     text = " ".join(text.split())
-    known = (style for style, phrases in PHRASES.items() if text in {style, *(p.format("cat") for p in phrases)})
-    style = next(known, None) if ours else None
+    style = style_of(text) if ours else None
     return [template.format(text) for template in TEMPLATES] if style is None else style_prompts(style)
 
 

@@ -14,6 +14,7 @@ that the same task serves expansion and plain adaptation.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,7 +145,7 @@ class Shown:
     step: int
 
 
-class Task(nn.Module):
+class Task(nn.Module, ABC):
     """One domain's task; see this module's first lines. `Arguments` is a frozen dataclass of plain data."""
 
     Arguments: ClassVar[Any]
@@ -161,9 +162,9 @@ class Task(nn.Module):
         """The codes at which the domain is shown this step; the random ones given, unless a task knows better."""
         return ws
 
+    @abstractmethod
     def loss(self, shown: Shown) -> Tensor:  # scalar
         """The generator's loss: the mean over the samples."""
-        raise NotImplementedError
 
     def critic_loss(self, shown: Shown) -> Tensor | None:  # scalar
         """The loss of the task's own parameters on the same samples, `shown.images` without gradients."""
