@@ -77,7 +77,7 @@ class Workshop:
             raise TurnError(turn.error)
         made = turn.latest or Made(0.0)
         answer: dict[str, Any] = {"state": turn.state, "fraction": made.fraction, "ahead": ahead}
-        if made.data:
+        if made.data and turn.state == "done":
             uri = f"data:{KINDS[made.kind]};base64,{base64.b64encode(made.data).decode()}"
             answer |= {"file": uri, "name": f"{self.name}-snapshots.{made.kind}"}
             turn.latest = Made(1.0)  # it is large, and fetched once

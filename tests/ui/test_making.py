@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 
 from explorer import Edit, Engine, load
 from explorer.ui.keeping import answered
-from explorer.ui.making import Workshop
+from explorer.ui.making import Made, Workshop
 
 PATIENCE = 120_000  # ms for a film on a busy machine
 SOON = 60.0  # seconds until a test gives up
@@ -142,3 +142,18 @@ def test_a_film_is_fetched_once(workshop: Workshop, tmp_path: Path) -> None:
     assert answer["name"] == "tiny-snapshots.zip"
     assert answer["file"].startswith("data:application/zip;base64,")
     assert "file" not in workshop.look(made), "the server need not hold what has been fetched"
+
+
+def test_a_file_is_handed_over_when_its_work_is_done_and_not_before(workshop: Workshop) -> None:
+    written, may_end = threading.Event(), threading.Event()
+
+    def work(_: threading.Event) -> Iterator[Made]:
+        yield Made(1.0, b"film", "mp4")
+        written.set()
+        may_end.wait(SOON)
+
+    id_ = workshop.turns.join(work).id
+    assert written.wait(SOON)
+    assert "file" not in workshop.look({"id": id_})
+    may_end.set()
+    assert until_over(workshop, id_)["file"].startswith("data:video/mp4;base64,")

@@ -35,6 +35,7 @@ function createMaking({ shots, size, complain }) {
       if (answer?.error) return complain(answer.error);
       if (answer?.file) return download(answer.file, answer.name);
       if (answer?.state === "stopped") return;
+      if (answer?.state === "done") return complain("The file was lost on its way. Make it again.");
       if (answer) bar.firstElementChild.value = answer.fraction; // no answer: the server is asked again
       if (answer?.ahead) note.textContent = `Waiting: ${answer.ahead} before yours.`;
       await new Promise((resolve) => setTimeout(resolve, LOOK));
