@@ -28,8 +28,8 @@ from explorer.inversion.latents import read_npy
 from explorer.inversion.results import Figures
 from explorer.inversion.search import State
 from explorer.inversion.tuning import apply_delta, save_delta, tune
-from explorer.inversion.uses import Seen, diffusing, look, middle, sampled, stitch, text_boundary
-from explorer.latents.boundaries import Boundary, BoundaryError, from_array
+from explorer.inversion.uses import Seen, diffusing, imported, look, middle, stitch, text_boundary
+from explorer.latents.boundaries import Boundary, BoundaryError
 from explorer.networks import Generator as Network
 
 EVERY = 0.25  # seconds between two reports
@@ -98,13 +98,10 @@ def boundaries_of_file(engine: Engine, data: bytes) -> list[Boundary]:
 
     Raises InversionError for another file and where it does not fit the generator.
     """
-    generator = engine.checkpoint.generator
     try:
-        found = from_array(read_npy(data), generator.w_dim)
+        return imported(engine.checkpoint.generator, read_npy(data))
     except BoundaryError as error:
         raise InversionError(str(error)) from None
-    w = sampled(generator)[:, 0].cpu()
-    return [replace(boundary, spread=float((w @ boundary.normal).std())) for boundary in found]
 
 
 def _dtype(engine: Engine) -> torch.dtype:

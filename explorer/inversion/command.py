@@ -35,7 +35,7 @@ from explorer.inversion.search import State
 from explorer.inversion.settings import METHODS, SPACES, InversionError, Settings, defaults
 from explorer.inversion.tuning import save_delta, tune
 from explorer.latents import move
-from explorer.latents.boundaries import Boundary, from_array
+from explorer.latents.boundaries import Boundary
 from explorer.weights import DEFAULT, load
 
 FRAMES, FRAME_MS = 60, 50  # of the animation between two photos
@@ -62,9 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strip", type=int, metavar="N", help="N pictures between the first two photos, and as animation"
     )
     parser.add_argument("--mix", metavar="START:STOP", help="the first photo with these rows of the second")
-    parser.add_argument("--towards", nargs=3, metavar=("MORE", "LESS", "AMOUNT"), help="move all along words")
     parser.add_argument(
-        "--boundary", nargs=2, metavar=("FILE", "AMOUNT"), help="move all along a normal in a .npy file"
+        "--towards",
+        nargs=3,
+        metavar=("MORE", "LESS", "AMOUNT"),
+        help="move all along words; every AMOUNT is in standard deviations of the generator's codes",
+    )
+    parser.add_argument(
+        "--boundary", nargs=2, metavar=("FILE", "AMOUNT"), help="move all along the first normal in a .npy file"
     )
     parser.add_argument(
         "--examples",
@@ -151,7 +156,7 @@ def _moves(
         labels = torch.arange(len(files)) < len(sorts[more])
         keep(uses.labelled_boundary(networks, photos, labels), "examples", more, less)
     if arguments.boundary:
-        boundaries += from_array(read_npy(_bytes(arguments.boundary[0])), networks.generator.w_dim)[:1]
+        boundaries += uses.imported(networks.generator, read_npy(_bytes(arguments.boundary[0])))[:1]
     return list(zip(boundaries, amounts, strict=True)), learned
 
 

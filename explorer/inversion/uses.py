@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from explorer.inversion.results import Inversion, collect
 from explorer.inversion.search import State, descend
 from explorer.inversion.settings import InversionError, Settings
 from explorer.latents import interpolate, sample_z
-from explorer.latents.boundaries import Boundary, fit_boundary
+from explorer.latents.boundaries import Boundary, fit_boundary, from_array
 from explorer.networks import Generator
 
 SAMPLES = 2000  # codes whose pictures are scored for a boundary
@@ -88,6 +89,12 @@ def labelled_boundary(networks: Networks, photos: Tensor, labels: Tensor) -> Bou
     with torch.no_grad():
         w = torch.cat([networks.encode(part.to(networks.device), exact=True)[0] for part in photos.split(BATCH)])
     return fit_boundary(w, labels.bool())
+
+
+def imported(generator: Generator, array: np.ndarray) -> list[Boundary]:
+    """Boundaries of other programs (see `from_array`), with the spread of this generator's codes along each normal."""
+    found, w = from_array(array, generator.w_dim), sampled(generator)[:, 0].cpu()
+    return [replace(boundary, spread=float((w @ boundary.normal).std())) for boundary in found]
 
 
 def diffuse(

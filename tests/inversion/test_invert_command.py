@@ -19,6 +19,8 @@ from explorer.inversion.latents import load_latent
 from explorer.inversion.networks import Networks
 from explorer.inversion.photos import open_photo
 from explorer.inversion.settings import Settings
+from explorer.inversion.uses import sampled
+from explorer.weights import DEFAULT, load
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     chelsea.save(folder / "chelsea.jpg")
     chelsea.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("L").save(folder / "grey.png")
     return folder / "chelsea.jpg", folder / "grey.png"
+
+
+def spread(normal: np.ndarray) -> float:
+    """Standard deviation of the default's codes along a normal."""
+    w = sampled(load(DEFAULT).generator)[:, 0].numpy()
+    return float((w @ normal).std(ddof=1))
 
 
 def test_photos_become_pictures_codes_and_edits(
@@ -54,7 +62,7 @@ def test_photos_become_pictures_codes_and_edits(
     assert moved is not None
     assert edit.latent is not None
     assert (moved.numpy() - edit.latent.numpy())[1:] == pytest.approx(0, abs=1e-6)
-    assert moved.numpy()[0] - edit.latent.numpy()[0] == pytest.approx(2, abs=1e-5)
+    assert moved.numpy()[0] - edit.latent.numpy()[0] == pytest.approx(2 * spread(np.eye(512)[0]), rel=1e-4)
     assert {path.suffix for path in out.iterdir()} == {".png", ".json", ".safetensors", ".webp"}
 
 
@@ -110,7 +118,8 @@ def test_two_sorts_of_photos_make_a_direction(tmp_path: Path, capsys: pytest.Cap
         Edit.from_json((tmp_path / "again" / f"cat{name}.json").read_text()).latent.numpy()  # type: ignore[union-attr]
         for name in ("-moved", "")
     ]
-    assert np.linalg.norm(codes[0] - codes[1]) == pytest.approx(1, abs=1e-3)
+    (normal,) = np.load(tmp_path / "bright" / "examples.npy")
+    assert np.linalg.norm(codes[0] - codes[1]) == pytest.approx(spread(normal), rel=1e-3)
 
 
 def test_examples_that_are_not_two_sorts_are_refused_in_one_sentence(
