@@ -3,9 +3,10 @@
 Every visitor has a seed of their own, and every picture that they are shown once their slider has come to rest is held
 against what the engine renders for their seed and value: a difference is somebody else's picture. Reported for one
 visitor and for all: painted frames a second (least and most lucky visitor), latency from an input event to the frame
-that shows it, and the server's memory before and after. Server and browsers share the machine, so on few cores the
-latency is mostly the browsers'. `--events N` sends N more events of that many visitors without browsers (108 000 are an
-hour of dragging at 30 a second) and reports the server's memory after every tenth of them.
+that shows it, and the server's memory before and after. Server and browsers share the machine, so on few cores that
+latency is mostly the browsers'; a second table is of as many visitors without browsers, who ask for a picture when the
+last one is there, at most 30 times a second. `--events N` sends N more events in that way (108 000 are an hour of one
+visitor's dragging) and reports the server's memory after every tenth of them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), None)
 SECONDS = 10.0  # of dragging
 STEP = 1 / 30  # seconds between two inputs of one visitor
-SENDERS = 4  # connections at once
+EVENTS = 300  # of each visitor without a browser
 PATIENCE = 240_000  # ms until every page is there
 
 # Moves the first factor back and forth as fast as an input device would, then lets it rest at `end`.
@@ -104,30 +105,46 @@ async def measure(url: str, visitors: int, engine: Engine, server: psutil.Proces
     )
 
 
-def send(port: int, events: range) -> None:
-    """One request for a picture for each event, like those of a panel, over one connection."""
+def send(port: int, component: int, visitor: int, count: int) -> list[float]:
+    """Seconds that each of a visitor's pictures takes; like a panel, one is asked for when the last one is there."""
+    connection, took = HTTPConnection("127.0.0.1", port), []
+    for event in range(count):
+        edit = {"seed": visitor, "strengths": [[0, 3 * math.sin(event)]]}
+        session = {"component_id": component, "fn_name": "pictures", "session_hash": f"visitor{visitor}"}
+        body = json.dumps(session | {"data": {"edits": [edit], "max_px": None, "exact": False}})
+        began = time.perf_counter()
+        connection.request("POST", "/gradio_api/component_server", body, {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        took.append(time.perf_counter() - began)
+        if "pictures" not in answer:
+            sys.exit(f"no picture: {answer}")
+        time.sleep(max(0.0, STEP - took[-1]))
+    return took
+
+
+def send_all(port: int, visitors: int, count: int) -> list[list[float]]:
+    """`send` for all visitors at once."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as reply:
         components = json.load(reply)["components"]
     component = next(c["id"] for c in components if c["props"].get("elem_id") == "explore")
-    connection = HTTPConnection("127.0.0.1", port)
-    for event in events:
-        edit = {"seed": event % 100, "strengths": [[0, 3 * math.sin(event)]]}
-        session = {"component_id": component, "fn_name": "pictures", "session_hash": f"visitor{event % 20}"}
-        body = json.dumps(session | {"data": {"edits": [edit], "max_px": None, "exact": False}})
-        connection.request("POST", "/gradio_api/component_server", body, {"Content-Type": "application/json"})
-        answer = json.loads(connection.getresponse().read())
-        if "pictures" not in answer:
-            sys.exit(f"no picture: {answer}")
+    with ThreadPoolExecutor(visitors) as pool:
+        return list(pool.map(lambda visitor: send(port, component, visitor, count), range(visitors)))
 
 
-def hammer(port: int, count: int, server: psutil.Process) -> str:
+def without_browsers(port: int, visitors: int) -> str:
+    """The picture path by itself: a row of the table for that many visitors."""
+    rounds = send_all(port, visitors, EVENTS)
+    rates = sorted(len(took) / sum(max(seconds, STEP) for seconds in took) for took in rounds)
+    times = sorted(1000 * seconds for took in rounds for seconds in took)
+    p50, p95 = (times[int(len(times) * q)] for q in (0.5, 0.95))
+    return f"| {visitors} | {rates[0]:.1f} | {rates[-1]:.1f} | {p50:.0f} | {p95:.0f} |"
+
+
+def memory(port: int, count: int, visitors: int, server: psutil.Process) -> str:
     """MB of the server's memory before, and after every tenth of `count` events."""
     sizes = [server.memory_info().rss >> 20]
-    share = math.ceil(count / 10 / SENDERS)
-    for start in range(0, 10 * SENDERS * share, SENDERS * share):
-        parts = [range(start + k * share, start + (k + 1) * share) for k in range(SENDERS)]
-        with ThreadPoolExecutor(SENDERS) as pool:
-            list(pool.map(send, [port] * SENDERS, parts))
+    for _ in range(10):
+        send_all(port, visitors, math.ceil(count / 10 / visitors))
         sizes.append(server.memory_info().rss >> 20)
     return f"\nserver memory, MB, after every tenth of {count} events: {', '.join(map(str, sizes))}"
 
@@ -169,8 +186,13 @@ def main() -> None:
         for visitors in (1, arguments.visitors):
             url = f"http://127.0.0.1:{port}/"
             print(asyncio.run(measure(url, visitors, engine, psutil.Process(server.pid))), flush=True)
+        print(
+            "\nwithout browsers:\n| visitors | frames/s, least lucky | most | p50 ms | p95 ms |\n|---|---|---|---|---|"
+        )
+        for visitors in (1, arguments.visitors):
+            print(without_browsers(port, visitors), flush=True)
         if arguments.events:
-            print(hammer(port, arguments.events, psutil.Process(server.pid)))
+            print(memory(port, arguments.events, arguments.visitors, psutil.Process(server.pid)))
     finally:
         server.terminate()
         server.wait()

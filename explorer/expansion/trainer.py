@@ -287,7 +287,11 @@ class Trainer:
     def shown(
         self, after: Tensor, before: Tensor, ws: Tensor, rows: list[Tensor], draws: list[Draws]
     ) -> dict[int, Shown]:
-        """What every task with samples sees; CLIP looks once at the samples of all tasks that want it."""
+        """What every task with samples sees; CLIP looks once at the samples of all tasks that want it.
+
+        Beyond [-1, 1] a generator can please a judge with what no file and no screen shows.
+        """
+        after, before = after.clamp(-1, 1), before.clamp(-1, 1)
         seeing = [i for i, mine in enumerate(rows) if len(mine) and self.task(i).uses_clip]
         parts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
         if seeing:

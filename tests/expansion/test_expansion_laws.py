@@ -43,6 +43,21 @@ def test_replay_compares_pictures_of_the_same_noise(files: dict[str, Path], tmp_
     assert not torch.allclose(a, c, atol=1e-3), "another sample has other noise"
 
 
+def test_tasks_see_pictures_as_files_hold_them(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_of(files["source"], config(files["clip"]), tmp_path)
+    for generator in (trainer.G, trainer.source):
+        generator.synthesis.b16.torgb.bias.data += 2  # far too bright
+    task, seen = trainer.task(0), []
+    loss = task.loss
+    monkeypatch.setattr(task, "loss", lambda shown: seen.append(shown) or loss(shown))
+    figures_of_first_step(trainer)
+    for images in (seen[0].images, seen[0].before):
+        assert images.max() == 1
+        assert images.min() >= -1
+
+
 @pytest.mark.parametrize("resolution", [8, 32])
 def test_any_number_of_rows_is_expanded(files: dict[str, Path], tmp_path: Path, resolution: int) -> None:
     source = write_source(tmp_path / "source.safetensors", resolution)

@@ -80,7 +80,7 @@ class Studio:
         """Pictures of the source, always the same ones."""
         generator = self.networks.generator
         ws = sample_codes(generator, count)
-        return torch.cat([generator.synthesis(part, "const", dtype=self.dtype) for part in ws.split(8)])
+        return torch.cat([generator.synthesis(part, "const", dtype=self.dtype) for part in ws.split(8)]).clamp(-1, 1)
 
     def photo(self, path: str | Path) -> Tensor:  # [3, R, R] in [-1, 1]
         """The middle square of a picture file. Raises ExpansionError where it cannot be read."""
@@ -127,7 +127,7 @@ class Shown:
     """What a task sees of a step: the `n` samples that fell to its domain.
 
     Attributes:
-        images: `[n, 3, R, R]`, in the domain; gradients flow through them.
+        images: `[n, 3, R, R]` in [-1, 1], as they are shown, in the domain; gradients flow through them.
         before: `[n, 3, R, R]`, the same codes in the base subspace, without gradients.
         ws: `[n, num_ws, w_dim]`, those codes.
         seen, seen_before: for every CLIP `[views, n, E]`, directions of augmented versions of both, the same for both;
