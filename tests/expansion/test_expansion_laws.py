@@ -48,7 +48,7 @@ def test_tasks_see_pictures_as_files_hold_them(
 ) -> None:
     trainer = trainer_of(files["source"], config(files["clip"]), tmp_path)
     for generator in (trainer.G, trainer.source):
-        generator.synthesis.b16.torgb.bias.data += 2  # far too bright
+        generator.synthesis.get_parameter("b16.torgb.bias").data += 2  # far too bright
     task, seen = trainer.task(0), []
     loss = task.loss
     monkeypatch.setattr(task, "loss", lambda shown: seen.append(shown) or loss(shown))
