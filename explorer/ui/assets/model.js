@@ -1,28 +1,15 @@
 // The Model tab: facts of the loaded generator, one small picture a domain, and the way to another generator.
 
-const panel = element.querySelector(".model");
-const find = (selector) => panel.querySelector(selector);
 const trouble = find(".trouble");
 // Pages of other generators lie below /m/NAME/ of the first page, wherever a proxy puts that.
 const first = location.pathname.replace(/\/m\/[^/]+(\/.*)?$/, "/").replace(/\/?$/, "/");
 const SEED = 4;
 
-function say(text) {
-  trouble.textContent = text;
-  trouble.hidden = !text;
-}
-
-function made(tag, text) {
-  const node = document.createElement(tag);
-  node.textContent = text;
-  return node;
-}
-
 // A lesson that was kept, or a file that was saved, may have changed both: asked again whenever the tab is opened.
 let shown = "";
 async function look() {
   const answer = await server.look({});
-  if (!answer) return say("The server did not answer: open this tab again.");
+  if (!answer) return say(trouble, "The server did not answer: open this tab again.");
   if (JSON.stringify(answer) === shown) return;
   shown = JSON.stringify(answer);
   showFacts(answer.model);
@@ -43,9 +30,7 @@ function showFacts(model) {
     ["Computed on", model.hardware, "device, and how exactly it computes"],
   ];
   find("dl").replaceChildren(...facts.flatMap(([name, value, note]) => {
-    const fact = made("dd", value);
-    fact.append(Object.assign(made("small", note), { className: "soft" }));
-    return [made("dt", name), fact];
+    return [make("dt", {}, name), make("dd", {}, value, make("small", { className: "soft" }, note))];
   }));
 }
 
@@ -55,7 +40,7 @@ async function showDomains(domains) {
     const figure = document.createElement("figure");
     const image = Object.assign(new Image(), { alt: "" });
     figure.setAttribute("role", "listitem");
-    figure.append(image, made("figcaption", name));
+    figure.append(image, make("figcaption", {}, name));
     images.push(image);
     return figure;
   }));
@@ -82,7 +67,7 @@ function open(name) {
 }
 
 async function bring(file) {
-  say("");
+  say(trouble, "");
   const words = find(".drop span");
   const before = words.textContent;
   words.textContent = `Reading ${file.name}`;
@@ -90,13 +75,13 @@ async function bring(file) {
     const form = new FormData();
     form.append("files", file);
     const response = await fetch(`${location.pathname.replace(/\/?$/, "/")}gradio_api/upload`, { method: "POST", body: form });
-    if (!response.ok) return say(response.status === 413 ? "This file has more than 64 MB: start the app with --checkpoint to open it." : "The file did not arrive: try again.");
+    if (!response.ok) return say(trouble, response.status === 413 ? "This file has more than 64 MB: start the app with --checkpoint to open it." : "The file did not arrive: try again.");
     const [path] = await response.json();
     const answer = await server.bring({ path, title: file.name });
-    if (!answer || answer.error) return say(answer?.error ?? "The server did not answer: try again.");
+    if (!answer || answer.error) return say(trouble, answer?.error ?? "The server did not answer: try again.");
     open(answer.name);
   } catch {
-    say("The server did not answer: try again.");
+    say(trouble, "The server did not answer: try again.");
   } finally {
     words.textContent = before;
   }

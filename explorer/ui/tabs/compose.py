@@ -48,7 +48,10 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         html_template=explore.template("compose.html"),
         css_template=assets.read(*STYLES),
         js_on_load=assets.read(
-            "bus.js", *(f"explore/{script}.js" for script in SHARED), *(f"compose/{script}.js" for script in SCRIPTS)
+            "bus.js",
+            "dom.js",
+            *(f"explore/{script}.js" for script in SHARED),
+            *(f"compose/{script}.js" for script in SCRIPTS),
         ),
         apply_default_css=False,
         elem_id="compose",

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 SCRIPTS = (
-    "dom",
     "session",
     "frame",
     "photo",
@@ -113,7 +112,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         value={},
         html_template=assets.read("invert.html"),
         css_template=assets.read("invert.css", "invert/photo.css", "invert/narrow.css"),
-        js_on_load=assets.read(*(f"invert/{script}.js" for script in SCRIPTS)),
+        js_on_load=assets.read("dom.js", *(f"invert/{script}.js" for script in SCRIPTS)),
         apply_default_css=False,
         elem_id="invert",
         server_functions=[photo, start, look, stop, load_latent, save_latent, render, directions, film],

@@ -1,9 +1,10 @@
-// Small helpers of the panel's scripts, and the tooltips. All scripts share one function scope, in which Gradio
-// provides `element`, `props` and `server`.
+// Small helpers of every panel's scripts, and the tooltips. All scripts of a panel share one function scope, in which
+// Gradio provides `element`, `props`, `server`, `trigger` and `watch`.
 
-const panel = element.querySelector(".invert");
+const panel = element.querySelector("[data-panel]");
 const find = (selector) => panel.querySelector(selector);
-const act = (name) => [...panel.querySelectorAll(`[data-do="${name}"]`)];
+const all = (selector) => [...panel.querySelectorAll(selector)];
+const act = (name) => all(`[data-do="${name}"]`);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 function make(tag, attributes = {}, ...children) {
@@ -46,9 +47,23 @@ function readAsURI(file) {
   });
 }
 
-// "3 min", "20 s": as exact as a person needs.
+async function loadImage(uri) {
+  const image = new Image();
+  image.src = uri;
+  await image.decode();
+  return image;
+}
+
+// A number as a person writes it: at most two decimals, none that say nothing.
+const short = (value) => String(Math.round(value * 100) / 100).replace("-", "\u2212");
+const number = (value) => value.toLocaleString("en");
+
+// "3 h 5 min", "4 min", "20 s": as exact as a person needs.
 function duration(seconds) {
-  return seconds < 90 ? `${Math.max(Math.round(seconds), 1)} s` : `${Math.round(seconds / 60)} min`;
+  const minutes = Math.round(seconds / 60);
+  if (seconds < 90) return `${Math.max(Math.round(seconds), 1)} s`;
+  if (minutes < 90) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 // One tooltip for all `[data-tip]`, in the browser's top layer so that no scrolling box cuts it off.
