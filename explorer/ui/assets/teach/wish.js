@@ -1,9 +1,9 @@
 // The form of a new lesson: what to learn from, its name, how long, and along which direction.
 
 const EXAMPLES = [
-  ["photo", "pencil sketch"], ["photo", "oil painting"], ["photo", "watercolor painting"], ["photo", "mosaic"],
-  ["photo", "bronze sculpture"], ["photo", "blueprint"], ["photo", "neon lights at night"], ["cat", "tiger"],
-  ["photo", "stained glass"], ["photo", "comic book"], ["photo", "marble statue"], ["cat", "fox"],
+  ["photo", "chalkboard"], ["photo", "x ray"], ["photo", "oil painting"], ["photo", "pencil sketch"],
+  ["photo", "watercolor"], ["photo", "bronze statue"], ["photo", "blueprint"], ["photo", "mosaic"],
+  ["photo", "neon night"], ["cat", "tiger"], ["photo", "stained glass"], ["photo", "comic"], ["cat", "fox"],
 ];
 const SHOWN_EXAMPLES = 8;
 
