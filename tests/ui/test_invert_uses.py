@@ -118,6 +118,7 @@ def test_a_photo_is_set_into_another_and_fitted_closer(expanded_page: Page) -> N
     expect(page.locator(".past .tile")).to_have_count(3, timeout=SEARCH_MS)
     fitted, switch = found(page), page.get_by_role("switch", name="Fitted copy")
     expect(switch).to_be_checked()
+    expect(switch).to_have_css("width", "32px")  # the page's own switch: Gradio shows a tick in white on white
     switch.uncheck()
     expect(page.locator(".invert .found")).not_to_have_attribute("src", fitted)
     switch.check()

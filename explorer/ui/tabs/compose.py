@@ -20,7 +20,7 @@ from explorer.ui.tabs import explore
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-STYLES = ("explore.css", "rows.css", "stage.css", "keep.css", "compose.css", "narrow.css")
+STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "compose.css", "narrow.css")
 SHARED = (*explore.SHARED, "keys")
 SCRIPTS = ("stage", "picks", "code", "views", "main")
 MEASURED = (0.25, 0.5, 0.75, 1.0)  # strengths at which `equalise` looks, as parts of the far end of a direction

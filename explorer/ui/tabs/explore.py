@@ -20,7 +20,7 @@ from explorer.ui.pictures import answer
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-STYLES = ("explore.css", "rows.css", "stage.css", "keep.css", "narrow.css")
+STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "narrow.css")
 SHARED = ("state", "loop", "layers", "sheets", "shots", "history", "making", "keep")  # with Compose
 SCRIPTS = (*SHARED, "stage", "code", "rows", "tray", "neighbours", "keys", "main")
 

@@ -111,7 +111,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
     return gr.HTML(
         value={},
         html_template=assets.read("invert.html"),
-        css_template=assets.read("invert.css", "invert/photo.css", "invert/narrow.css"),
+        css_template=assets.read("switch.css", "invert.css", "invert/photo.css", "invert/narrow.css"),
         js_on_load=assets.read("dom.js", *(f"invert/{script}.js" for script in SCRIPTS)),
         apply_default_css=False,
         elem_id="invert",
