@@ -61,9 +61,9 @@ def compare(
 
 
 def ablation(networks: Networks, photos: Tensor, expansion: Expansion | None = None) -> dict[float, Row]:
-    """In-domain rows by lambda_dom: arXiv 2004.00049, section 4.4. Needs an encoder (raises InversionError)."""
+    """In-domain rows by lambda_dom: arXiv 2004.00049, section 4.4, in W+ as there. Needs an encoder (InversionError)."""
     networks.encode(photos[:1])
-    settings = defaults("in_domain")
+    settings = replace(defaults("in_domain"), space="w+")
     rows = {}
     for weight in WEIGHTS:
         name = f"lambda_dom {weight:g}"
