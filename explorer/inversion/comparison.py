@@ -61,7 +61,7 @@ def compare(
 
 
 def ablation(networks: Networks, photos: Tensor, expansion: Expansion | None = None) -> dict[float, Row]:
-    """In-domain rows by lambda_dom: arXiv 2004.00049, section 4.4, in W+ as there. Needs an encoder (InversionError)."""
+    """In-domain rows by lambda_dom, in W+ as in arXiv 2004.00049, section 4.4. Needs an encoder (InversionError)."""
     networks.encode(photos[:1])
     settings = replace(defaults("in_domain"), space="w+")
     rows = {}
