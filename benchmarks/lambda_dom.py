@@ -1,8 +1,8 @@
 """The ablation of the domain regulariser: reconstruction falls and editing rises with lambda_dom.
 
 `python -m benchmarks.lambda_dom PICTURES [--count 32]` prints the figures and draws docs/lambda_dom.png. Held-out
-pictures of the embedded default's training set, searches with the published settings but for that weight (In-Domain GAN
-Inversion, arXiv 2004.00049, section 4.4).
+pictures of the embedded default's training set, searches in W+ with the published settings but for that weight
+(In-Domain GAN Inversion, arXiv 2004.00049, section 4.4).
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ TASKS: dict[Kind, str] = {
     "kind": "image_folder",
 }
 FEWEST: dict[Kind, int] = {"words": 0, "picture": 1, "individual": 3, "kind": 10}
-# The published weights are for 1024 px and a CLIP that saw the world. Most domains of the
-# embedded default were taught by these.
+# The published weights are for 1024 px and a CLIP that saw the world. Most domains of the embedded
+# default were taught by these.
 WEIGHTS: dict[Kind, dict[str, float]] = {
     "words": {"lambda_global": 0.5, "lambda_content": 1.0},
     "picture": {

@@ -128,7 +128,7 @@ class Shown:
 
     Attributes:
         images: `[n, 3, R, R]` in [-1, 1], as they are shown, in the domain; gradients flow through them.
-        before: `[n, 3, R, R]`, the same codes in the base subspace, without gradients.
+        before: `[n, 3, R, R]` in [-1, 1], the same codes in the base subspace, without gradients.
         ws: `[n, num_ws, w_dim]`, those codes.
         seen, seen_before: for every CLIP `[views, n, E]`, directions of augmented versions of both, the same for both;
             empty for a task that does not ask for them (`uses_clip`).
