@@ -88,13 +88,19 @@ def labelled_boundary(networks: Networks, photos: Tensor, labels: Tensor) -> Bou
     """The boundary between two sorts of photos, by the encoder's codes of them. Raises InversionError without one."""
     with torch.no_grad():
         w = torch.cat([networks.encode(part.to(networks.device), exact=True)[0] for part in photos.split(BATCH)])
-    return fit_boundary(w, labels.bool())
+    (found,) = _spread(networks.generator, [fit_boundary(w, labels.bool())])
+    return found
 
 
 def imported(generator: Generator, array: np.ndarray) -> list[Boundary]:
-    """Boundaries of other programs (see `from_array`), with the spread of this generator's codes along each normal."""
-    found, w = from_array(array, generator.w_dim), sampled(generator)[:, 0].cpu()
-    return [replace(boundary, spread=float((w @ boundary.normal).std())) for boundary in found]
+    """Boundaries of other programs, see `from_array`."""
+    return _spread(generator, from_array(array, generator.w_dim))
+
+
+def _spread(generator: Generator, boundaries: list[Boundary]) -> list[Boundary]:
+    """The same with the spread of this generator's codes along each normal, whatever codes they were found on."""
+    w = sampled(generator)[:, 0].cpu()
+    return [replace(boundary, spread=float((w @ boundary.normal).std())) for boundary in boundaries]
 
 
 def diffuse(

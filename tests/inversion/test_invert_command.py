@@ -120,6 +120,9 @@ def test_two_sorts_of_photos_make_a_direction(tmp_path: Path, capsys: pytest.Cap
     ]
     (normal,) = np.load(tmp_path / "bright" / "examples.npy")
     assert np.linalg.norm(codes[0] - codes[1]) == pytest.approx(spread(normal), rel=1e-3)
+    learned = Edit.from_json((tmp_path / "bright" / "cat-moved.json").read_text()).latent
+    assert learned is not None
+    assert np.linalg.norm(learned.numpy() - codes[1]) == pytest.approx(2 * spread(normal), rel=1e-3)
 
 
 def test_examples_that_are_not_two_sorts_are_refused_in_one_sentence(
