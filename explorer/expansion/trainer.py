@@ -29,6 +29,7 @@ from explorer.training.data import Order, Pictures
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 
+COMPOSED = 0.7  # of the distance, for each of two domains at once
 HALF_SCALE = 2.0**10  # float16 forgets gradients below 6e-8
 TASK_SEEDS = 1_000_003  # apart, so that no domain's random numbers depend on which others had samples
 Gradient = list[Tensor]
@@ -171,7 +172,7 @@ class Trainer:
         every = torch.arange(len(ws), device=self.device)
         alone = config.plain or self.warming  # the domains' pictures only
         old = (part % 2 == 0).nonzero().flatten().to(self.device) if self.plan.kept and not alone else every[:0]
-        base, moved = self.codes(ws, domain)
+        base, moved = self.codes(ws, domain, self.companions(domain, draws))
         with torch.no_grad():
             truth = self.source.synthesis(base, "random", noise.of(every), self.dtype)
         images, after, old_images, old_truth = self.render(base, moved, rows, old, noise, draws)
@@ -226,16 +227,33 @@ class Trainer:
         domain = torch.bucketize(draws.uniform() * odds[-1:], odds, right=True) if len(odds) else ws.new_zeros(len(ws))
         return ws, c, domain
 
-    def codes(self, ws: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:  # 2 x [n, num_ws, w_dim]
-        """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3); w itself for plain adaptation."""
+    def companions(self, domain: Tensor, draws: Draws) -> Tensor | None:  # [n] -> [n], int64
+        """A second domain, new or kept, for part of the samples (`compose`); for the others their own once more.
+
+        What is added up at run time has then been seen in training. Ours.
+        """
+        count = len(self.expansion.dims)
+        if not self.config.compose or self.config.plain or count < 2:
+            return None
+        other = (domain + draws.integers(1, count)) % count
+        return torch.where(draws.uniform() < self.config.compose, other, domain)
+
+    def codes(self, ws: Tensor, domain: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3), both `[n, num_ws, w_dim]`; w itself for
+
+        plain adaptation. With another domain j beside domain i: proj_base(w) + 0.7 s (v_i + v_j).
+        """
         if self.config.plain:
             return ws, ws
         base = project(ws, self.expansion)
         if not self.tasks:
             return base, base[:0]
-        dims = torch.tensor([self.expansion.dim(name) for name in self.plan.new], device=ws.device)
-        columns = self.expansion.basis.to(ws)[:, dims[domain]].t()  # [n, w_dim]
-        return base, base + self.expansion.distance * columns[:, None]
+        dims = torch.tensor([self.expansion.dim(name) for name in (*self.plan.new, *self.plan.kept)], device=ws.device)
+        columns = self.expansion.basis.to(ws)[:, dims].t()  # [domains, w_dim]
+        step = columns[domain]
+        if other is not None:
+            step = torch.where((other == domain)[:, None], step, COMPOSED * (step + columns[other]))
+        return base, base + self.expansion.distance * step[:, None]
 
     def render(
         self, base: Tensor, moved: Tensor, rows: list[Tensor], old: Tensor, noise: Noise, draws: Draws

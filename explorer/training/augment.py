@@ -1,7 +1,8 @@
 """DiffAugment: random colour, shift and cut-out, the same on real and generated pictures, differentiable.
 
 For small data sets, where the discriminator would learn the pictures by heart. Source: Zhao et al., "Differentiable
-Augmentation for Data-Efficient GAN Training" (arXiv 2006.10738), section 3.2. Knows no networks.
+Augmentation for Data-Efficient GAN Training" (arXiv 2006.10738), section 3.2; on a part of the pictures only, and how
+large a part: ADA (arXiv 2006.06676), section 3.1. Knows no networks.
 """
 
 from __future__ import annotations
@@ -14,11 +15,26 @@ from explorer.training.draws import Draws
 KINDS = ("color", "translation", "cutout")
 
 
-def augment(images: Tensor, kinds: tuple[str, ...], draws: Draws) -> Tensor:  # [N, 3, H, W], [-1, 1]
-    """Apply the given `KINDS`, drawn for every picture by itself."""
+def augment(
+    images: Tensor,  # [N, 3, H, W], [-1, 1]
+    kinds: tuple[str, ...],
+    draws: Draws,
+    part: Tensor | None = None,  # scalar, 0 to 1
+) -> Tensor:
+    """Apply the given `KINDS`, drawn for every picture by itself; with `part`, each kind to that part of them only."""
     for kind in kinds:
-        images = {"color": color, "translation": translation, "cutout": cutout}[kind](images, draws)
+        changed = {"color": color, "translation": translation, "cutout": cutout}[kind](images, draws)
+        images = changed if part is None else torch.where(draws.uniform(1, 1, 1) < part, changed, images)
     return images
+
+
+def adapted(part: Tensor, real_sign: Tensor, target: float, step: float) -> Tensor:  # scalars
+    """The part to augment after a step, larger by `step` where D is surer of real pictures than `target`, else smaller.
+
+    `real_sign` is the mean sign of D's logits on real pictures, ADA's r_t (equation 1); it looks at every fourth step,
+    we at each.
+    """
+    return (part + torch.sign(real_sign - target) * step).clamp(0, 1)
 
 
 def color(images: Tensor, draws: Draws) -> Tensor:

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from explorer.training import command, dormancy, losses
-from explorer.training.augment import KINDS, augment
+from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Order, Pictures
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
@@ -57,6 +57,8 @@ class Config:
     labels: bool = option(False, "a conditional generator, from dataset.json")
     mirror: bool = option(True, "half of the pictures are flipped left to right")
     augment: str = option("", "DiffAugment for small data sets, comma-separated: color,translation,cutout")
+    augment_target: float = option(0.0, "augment the part of the pictures at which D's mean sign on real ones is this")
+    augment_kimg: float = option(500.0, "over which that part can rise from 0 to 1, or fall")
     resolution: int = option(64, "px")
     g_channels: tuple[int, ...] = option((192, 192, 128, 64, 32), "widths from 4 px up")
     d_channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
@@ -102,6 +104,10 @@ class Config:
             object.__setattr__(self, name, tuple(int(width) for width in getattr(self, name)))
         if unknown := {*kinds(self.augment), *kinds(self.vision_augment)} - set(KINDS):
             raise RunError(f"augmentations are {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+        if not 0 <= self.augment_target < 1 or self.augment_kimg <= 0:
+            raise RunError("--augment-target must be 0 or more and below 1, and --augment-kimg more than 0")
+        if self.augment_target and not self.augment:
+            raise RunError("--augment-target needs --augment: say which augmentations to adapt")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 
@@ -121,6 +127,7 @@ class Trainer:
         self.device = accelerator.device
         self.step = 0
         self.path_mean = torch.zeros((), device=self.device)
+        self.augmented = torch.zeros((), device=self.device) if config.augment_target else None
         self.singular_values = torch.zeros(0, dtype=torch.float64)
         self.share = share(config.batch, accelerator.process_index, accelerator.num_processes, min(4, config.batch))
         self.dtype = training_dtype(config.precision, self.device)
@@ -196,11 +203,14 @@ class Trainer:
         with torch.set_grad_enabled(g_rate > 0):
             ws, w_mean = self.sample_codes(draws, c)
             fake = self.G.synthesis(ws, "random", draws.noise, self.dtype)
-        real, fake = (augment(x, kinds(config.augment), draws) for x in (real, fake))
+        real, fake = (augment(x, kinds(config.augment), draws, self.augmented) for x in (real, fake))
         real_logits, fake_logits = self.D(real, c, self.dtype), self.D(fake, c, self.dtype)
         d_loss = losses.discriminator_loss(real_logits, fake_logits)
         g_loss = losses.generator_loss(fake_logits)
         figures = {"D": d_loss, "G": g_loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
+        if self.augmented is not None:
+            sign, step = self.mean(real_logits.detach().sign().mean()), config.batch / (1000 * config.augment_kimg)
+            self.augmented = figures["augmented"] = adapted(self.augmented, sign, config.augment_target, step)
         if self.vision:
             views = (augment(x, kinds(config.vision_augment), draws) for x in (real, fake))
             logits = zip(*map(self.vision, views), strict=True)
@@ -314,6 +324,7 @@ class Trainer:
             "g_optimiser": self.g_optimiser.state_dict(),
             "d_optimiser": self.d_optimiser.state_dict(),
             "path_mean": self.path_mean,
+            "augmented": self.augmented,
             "kept": self.kept,
         }
 
@@ -330,6 +341,8 @@ class Trainer:
         self.g_optimiser.load_state_dict(state["g_optimiser"])
         self.d_optimiser.load_state_dict(state["d_optimiser"])
         self.path_mean = state["path_mean"].to(self.device)
+        if self.augmented is not None and state.get("augmented") is not None:
+            self.augmented = state["augmented"].to(self.device)
         self.kept = None if state["kept"] is None else state["kept"].to(self.device)
 
     @torch.no_grad()

@@ -45,6 +45,9 @@ def eight_steps(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return train(tmp_path_factory.mktemp("whole"), config(data, 8))
 
 
+ADAPTIVE: dict[str, Any] = {"augment": "color,translation", "augment_target": 0.01, "augment_kimg": 0.05}
+
+
 def trainer_after(data: Path, steps: int, **changes: Any) -> gan.Trainer:
     settings = config(data, steps, **changes)
     pictures = Pictures(data, 16, settings.held_out)
@@ -64,6 +67,12 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
     resumed = train(tmp_path, config(data, 8))
     assert resumed["step"] == 8
     assert differences(eight_steps, resumed) == []
+
+
+def test_a_resumed_run_augments_as_the_uninterrupted_one(data: Path, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", config(data, 6, **ADAPTIVE))
+    assert 0 < train(tmp_path / "parts", config(data, 4, **ADAPTIVE))["augmented"] < 1
+    assert differences(whole, train(tmp_path / "parts", config(data, 6, **ADAPTIVE))) == []
 
 
 def test_a_killed_run_goes_on_bit_for_bit(data: Path, tmp_path: Path) -> None:
@@ -175,6 +184,17 @@ def test_a_frozen_generator_stays_while_the_discriminator_learns(data: Path) -> 
     assert any(not torch.equal(value, start.D.get_parameter(name)) for name, value in end.D.named_parameters())
 
 
+def test_augmentation_adapts_to_how_sure_the_discriminator_is(data: Path) -> None:
+    """Sure of real pictures: more of them are augmented each step, from none on; unsure: fewer, down to none."""
+    trainer, found = trainer_after(data, 0, **ADAPTIVE), []
+    real = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
+    for logit in (1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0):
+        trainer.D.b4.out.bias.data.fill_(100 * logit)
+        trainer.train_step(real, torch.zeros(8, dtype=torch.int64))
+        found.append(float(trainer.augmented))
+    torch.testing.assert_close(found, [0.16, 0.32, 0.48, 0.32, 0.16, 0.0, 0.0])
+
+
 def test_conditional_and_augmented_runs_export_what_they_are(data: Path, tmp_path: Path) -> None:
     train(tmp_path, config(data, 2, labels=True, augment="color,translation,cutout"))
     checkpoint = weights.load(tmp_path / "network.safetensors")
@@ -199,6 +219,8 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
         ([run, "--resume", "--cpu"], "no run to resume"),
         ([run, "--cpu"], "--data"),
         ([run, "--cpu", "--data", str(data), "--augment", "magic"], "augmentations are"),
+        ([run, "--cpu", "--data", str(data), "--augment-target", "0.6"], "needs --augment"),
+        ([run, "--cpu", "--data", str(data), "--augment-target", "1.6"], "below 1"),
         ([run, *flags(data, 1, batch=6)], "groups of 4"),
         ([run, *flags(data, 1)], "already holds a run"),  # the case before made it
     ]

@@ -115,6 +115,17 @@ def test_augmentation_is_differentiable_and_follows_its_draws() -> None:
     assert (images.grad != 0).any(dim=(1, 2, 3)).all()
 
 
+def test_a_part_of_the_pictures_is_augmented() -> None:
+    images = torch.rand(400, 1, 4, 4)
+    changed = {}
+    for part in (0.0, 0.3, 1.0):
+        result = augment(images, ("cutout",), draws(400), torch.tensor(part))
+        changed[part] = float((result != images).flatten(1).any(dim=1).float().mean())
+    assert changed[0.0] == 0
+    assert 0.2 < changed[0.3] < 0.4
+    assert changed[1.0] == 1
+
+
 def test_translation_moves_and_fills_with_zeros() -> None:
     images = torch.rand(50, 1, 16, 16) + 1
     numbers = draws(50)
