@@ -26,6 +26,7 @@ from explorer.networks import Generator
 from explorer.networks.layers import FullyConnected
 from explorer.training import losses
 from explorer.training.data import Order, Pictures
+from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 
@@ -149,11 +150,11 @@ class Trainer:
         end = self.config.anneal * self.config.steps
         rate = min(1.0, (self.config.steps - self.step) / end) if end else 1.0
         lr = self.config.warmup_lr if self.warming else self.config.lr
-        self.descend(self.g_optimiser, self.weights, mine, lr * rate)
+        descend(self.g_optimiser, self.weights, mine, lr * rate, self.accelerator)
         if self.warming:
             self.keep_base()
         if self.d_optimiser is not None:
-            self.descend(self.d_optimiser, self.critics, theirs, self.config.d_lr * rate)
+            descend(self.d_optimiser, self.critics, theirs, self.config.d_lr * rate, self.accelerator)
         self.step += 1
         self.update_ema()
         return figures
@@ -378,7 +379,7 @@ class Trainer:
         with unfused(self.G):
             images = self.G.synthesis(ws, "random", noise, self.dtype)
             lengths = losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
-        self.path_mean = self.path_mean.lerp(self.mean(lengths.detach().mean()), 0.01)
+        self.path_mean = self.path_mean.lerp(average(self.accelerator, lengths.detach().mean()), 0.01)
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
         return self.derivatives(penalty, self.weights), self.path_mean
 
@@ -393,24 +394,6 @@ class Trainer:
         task = self.tasks[index]
         assert isinstance(task, Task)
         return task
-
-    def descend(self, optimiser: torch.optim.Optimizer, weights: list, gradient: list[Tensor], rate: float) -> None:
-        """One step along the mean gradient of all processes."""
-        if self.accelerator.num_processes > 1:
-            flat = self.mean(torch.cat([part.flatten() for part in gradient]))
-            gradient = list(flat.split([weight.numel() for weight in weights]))
-        for weight, part in zip(weights, gradient, strict=True):
-            weight.grad = part.view_as(weight)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.step()
-        optimiser.zero_grad()
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of `value` over all processes."""
-        mean = self.accelerator.reduce(value, "mean")
-        assert isinstance(mean, Tensor)
-        return mean
 
     @torch.no_grad()
     def update_ema(self) -> None:

@@ -28,6 +28,7 @@ from explorer.metrics import load_perceptual
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.training import command, losses
 from explorer.training.data import DataError, Order, Pictures
+from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse
 from explorer.training.options import option
@@ -159,10 +160,10 @@ class Trainer:
             loss = loss + config.lambda_adv * losses.generator_loss(fake_logits)
             figures["D"] = losses.discriminator_loss(real_logits, fake_logits)
             d_gradient = self.critic_gradient(figures, critic, real)
-            self.descend(self.e_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate)
-            self.descend(self.d_optimiser, critic, d_gradient, config.d_lr * rate)
+            descend(self.e_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate, self.accelerator)
+            descend(self.d_optimiser, critic, d_gradient, config.d_lr * rate, self.accelerator)
         else:
-            self.descend(self.e_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate)
+            descend(self.e_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate, self.accelerator)
         self.step += 1
         self.update_ema()
         return {name: value.detach() for name, value in (figures | {"loss": loss}).items()}
@@ -185,21 +186,6 @@ class Trainer:
         """Fraction of the learning rates at this step."""
         left = self.config.kimg - self.seen / 1000
         return min(1.0, left / self.config.anneal_kimg) if self.config.anneal_kimg else 1.0
-
-    def descend(
-        self, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter], gradient: Sequence[Tensor], rate: float
-    ) -> None:
-        """One step along the mean gradient of all processes."""
-        if self.accelerator.num_processes > 1:
-            flat = self.accelerator.reduce(torch.cat([part.flatten() for part in gradient]), "mean")
-            assert isinstance(flat, Tensor)
-            gradient = flat.split([weight.numel() for weight in weights])
-        for weight, part in zip(weights, gradient, strict=True):
-            weight.grad = part.view_as(weight)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.step()
-        optimiser.zero_grad()
 
     @torch.no_grad()
     def update_ema(self) -> None:

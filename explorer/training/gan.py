@@ -26,6 +26,7 @@ from explorer.networks import Discriminator, DiscriminatorConfig, Generator, Gen
 from explorer.training import command, dormancy, losses
 from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Order, Pictures
+from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 from explorer.training.matching import Matching
@@ -209,7 +210,8 @@ class Trainer:
         g_loss = losses.generator_loss(fake_logits)
         figures = {"D": d_loss, "G": g_loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
         if self.augmented is not None:
-            sign, step = self.mean(real_logits.detach().sign().mean()), config.batch / (1000 * config.augment_kimg)
+            sign = average(self.accelerator, real_logits.detach().sign().mean())
+            step = config.batch / (1000 * config.augment_kimg)
             self.augmented = figures["augmented"] = adapted(self.augmented, sign, config.augment_target, step)
         if self.vision:
             views = (augment(x, kinds(config.vision_augment), draws) for x in (real, fake))
@@ -222,7 +224,7 @@ class Trainer:
             figures["match"], features = self.matching(fake)
             g_loss = g_loss + config.match_weight * figures["match"]
             mean, second = features.mean(dim=0), features.t() @ features / len(features)
-            self.matching.follow(self.mean(mean), self.mean(second), config.batch)
+            self.matching.follow(average(self.accelerator, mean), average(self.accelerator, second), config.batch)
 
         d_weights, g_weights = self.critics(), list(self.G.parameters())
         d_gradient = torch.autograd.grad(d_loss, d_weights, retain_graph=g_rate > 0)
@@ -237,10 +239,10 @@ class Trainer:
             if self.step % config.path_every == 0 and config.path_weight:
                 extra, figures["path"] = self.path_gradient(draws, c, g_weights)
                 g_gradient = [g if e is None else g + e for g, e in zip(g_gradient, extra, strict=True)]
-            self.descend(self.g_optimiser, g_weights, g_gradient, g_rate)
+            descend(self.g_optimiser, g_weights, g_gradient, g_rate, self.accelerator)
             self.tend_styles()
-        self.descend(self.d_optimiser, d_weights, d_gradient, d_rate)
-        self.G.mapping.w_avg.lerp_(self.mean(w_mean), 0.002)
+        descend(self.d_optimiser, d_weights, d_gradient, d_rate, self.accelerator)
+        self.G.mapping.w_avg.lerp_(average(self.accelerator, w_mean), 0.002)
         self.step += 1
         self.update_ema()
         return {name: value.detach() for name, value in figures.items()}
@@ -265,29 +267,9 @@ class Trainer:
             ws, _ = self.sample_codes(draws, c)
             images = self.G.synthesis(ws, "random", draws.noise, self.dtype)
             lengths = losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
-        self.path_mean = self.path_mean.lerp(self.mean(lengths.detach().mean()), 0.01)
+        self.path_mean = self.path_mean.lerp(average(self.accelerator, lengths.detach().mean()), 0.01)
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
         return torch.autograd.grad(penalty, weights, allow_unused=True), self.path_mean
-
-    def descend(
-        self, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter], gradient: Sequence[Tensor], rate: float
-    ) -> None:
-        """One step along the mean gradient of all processes."""
-        if self.accelerator.num_processes > 1:
-            flat = self.mean(torch.cat([part.flatten() for part in gradient]))
-            gradient = flat.split([weight.numel() for weight in weights])
-        for weight, part in zip(weights, gradient, strict=True):
-            weight.grad = part.view_as(weight)
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group.get("times", 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of `value` over all processes."""
-        mean = self.accelerator.reduce(value, "mean")
-        assert isinstance(mean, Tensor)
-        return mean
 
     def tend_styles(self) -> None:
         """Empty the style directions that nothing holds (see `dormancy`)."""

@@ -134,11 +134,11 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
             torch.testing.assert_close(state[network][name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_one_forward_pass_gives_both_networks_their_own_gradient(data: Path) -> None:
+def test_one_forward_pass_gives_both_networks_their_own_gradient(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step equals two separate ones from the same weights: D on detached fakes, G through a frozen D."""
     trainer = trainer_after(data, 0, r1_gamma=0, path_weight=0, style_decay=1, style_threshold=0, mirror=False)
     seen: list[list[torch.Tensor]] = []
-    trainer.descend = lambda _, __, gradient, ___: seen.append(list(gradient))  # type: ignore[method-assign]
+    monkeypatch.setattr(gan, "descend", lambda _, __, gradient, *___: seen.append(list(gradient)))
     real = torch.randint(0, 255, (8, 3, 16, 16), dtype=torch.uint8)
     trainer.train_step(real, torch.zeros(8, dtype=torch.int64))
     draws = gan.Draws(0, 0, 8, trainer.share)

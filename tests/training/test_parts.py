@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 import kernels
@@ -15,6 +17,7 @@ from explorer.networks.generator import SynthesisLayer
 from explorer.networks.layers import Conv2d, demodulation, upsample_image
 from explorer.training import dormancy, losses, run
 from explorer.training.augment import augment, cutout, translation
+from explorer.training.descent import descend
 from explorer.training.draws import Draws
 from explorer.training.fuse import epilogue, fuse, unfused
 from tests.conftest import make_generator
@@ -98,6 +101,23 @@ def test_decay_multiplies_all_style_weights_and_nothing_else() -> None:
     for name, value in generator.state_dict().items():
         factor = 0.5 if "affine.weight" in name else 1
         assert torch.equal(value, untouched.state_dict()[name] * factor), name
+
+
+# --- descent ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_a_fused_step_follows_a_gradient_in_another_memory_layout(kind: Any) -> None:
+    """In bf16 convolutions return gradients channels-last; a fused optimiser reads memory as it lies."""
+    start, gradient = torch.randn(8, 6, 3, 3), torch.randn(8, 6, 3, 3)
+    found = []
+    for fused, layout in ((False, torch.contiguous_format), (True, torch.channels_last)):
+        weight = torch.nn.Parameter(start.clone())
+        optimiser = kind([weight], fused=fused)
+        for _ in range(3):
+            descend(optimiser, [weight], [gradient.contiguous(memory_format=layout)], 0.1, Accelerator(cpu=True))
+        found.append(weight.detach())
+    torch.testing.assert_close(*found)
 
 
 # --- augmentation -----------------------------------------------------------------------------------------------------

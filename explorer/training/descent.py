@@ -1,0 +1,40 @@
+"""One step of an optimiser along a gradient that all processes share. Knows no losses and no networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+
+def descend(
+    optimiser: torch.optim.Optimizer,
+    weights: Sequence[nn.Parameter],
+    gradient: Sequence[Tensor],
+    rate: float,
+    accelerator: Accelerator,
+) -> None:
+    """Step along the mean `gradient` of all processes, a tensor for each weight, at the learning rate `rate`.
+
+    A parameter group may have a factor of its own on that rate, its entry "times". Every gradient is brought into its
+    weight's own memory layout: convolutions in channels-last return theirs in another, and fused optimisers on a CPU
+    pair the numbers of both by their place in memory, without a word.
+    """
+    if accelerator.num_processes > 1:
+        flat = average(accelerator, torch.cat([part.flatten() for part in gradient]))
+        gradient = flat.split([weight.numel() for weight in weights])
+    for weight, part in zip(weights, gradient, strict=True):
+        weight.grad = torch.empty_like(weight).copy_(part.view_as(weight))
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("times", 1.0)
+    optimiser.step()
+    optimiser.zero_grad()
+
+
+def average(accelerator: Accelerator, value: Tensor) -> Tensor:
+    """The mean of `value` over all processes."""
+    found = accelerator.reduce(value, "mean")
+    assert isinstance(found, Tensor)
+    return found
