@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -24,16 +25,21 @@ class Plan:
         new: the domains to learn, in the configuration's order.
         kept: those of the source that stay as they are.
         before: the directions of every domain the source came with.
+        notes: how kept domains were learned, as far as the source's file tells: its entries of "learned".
     """
 
     expansion: Expansion
     new: tuple[str, ...]
     kept: tuple[str, ...]
     before: tuple[int, ...]
+    notes: tuple[dict[str, Any], ...] = ()
 
 
-def make_plan(config: Config, basis: Tensor, w_avg: Tensor, source: Expansion | None) -> Plan:
-    """Directions for the domains of `config`. Raises ExpansionError where one is occupied or none is left."""
+def make_plan(config: Config, basis: Tensor, w_avg: Tensor, source: Expansion | None, learned: object = None) -> Plan:
+    """Directions for the domains of `config`; `learned` is what the source's file notes of its own domains.
+
+    Raises ExpansionError where a direction is occupied or none is left.
+    """
     domains = config.domains[:1] if config.plain else config.domains
     had = {} if source is None else dict(zip(source.domains, source.dims, strict=True))
     for name in (*config.replace, *config.remove):
@@ -52,7 +58,9 @@ def make_plan(config: Config, basis: Tensor, w_avg: Tensor, source: Expansion | 
     if source is not None and config.distance and not math.isclose(config.distance, distance):
         raise ExpansionError(f"the source's domains lie at a distance of {distance:g}: leave distance out")
     expansion = Expansion(basis, (*kept.values(), *dims), distance, (*kept, *names), w_avg)
-    return Plan(expansion, tuple(names), tuple(kept), tuple(had.values()))
+    entries = learned if isinstance(learned, list) else []  # a file from elsewhere may hold anything
+    notes = tuple(entry for entry in entries if isinstance(entry, dict) and entry.get("name") in kept)
+    return Plan(expansion, tuple(names), tuple(kept), tuple(had.values()), notes)
 
 
 def _directions(domains: Sequence[Domain], kept: dict[str, int], replaced: dict[str, int], w_dim: int) -> list[int]:

@@ -187,7 +187,7 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
         # The basis of the source, computed once: two machines' libraries may turn its columns differently.
         basis = state["basis"] if state is not None else factorize(original.generator)
     basis = shared(basis, accelerator)
-    plan = make_plan(config, basis, original.generator.mapping.w_avg, incoming.expansion)
+    plan = make_plan(config, basis, original.generator.mapping.w_avg, incoming.expansion, incoming.meta.get("learned"))
     studio = make_studio(original, config, device)
     domains = config.domains[:1] if config.plain else config.domains
     tasks = [TASKS[domain.type](domain.arguments, studio).to(device) for domain in domains]
@@ -293,8 +293,10 @@ def mine(folder: Path, trainer: Trainer, report: Report, interruption: Interrupt
 def export(folder: Path, trainer: Trainer) -> None:
     """Write the averaged generator as the program's own kind of checkpoint, its discriminator beside it."""
     config = trainer.config
+    new = config.domains[: len(trainer.tasks)]
     learned = [
-        {"name": d.name, "type": d.type, "arguments": asdict(d.arguments)} for d in config.domains[: len(trainer.tasks)]
+        *trainer.plan.notes,
+        *({"name": d.name, "type": d.type, "arguments": asdict(d.arguments)} for d in new),
     ]
     meta: dict[str, Any] = {
         "name": Path(config.source).stem,

@@ -12,6 +12,7 @@ from tiny_expansion import NADA, SETTINGS, config, differences, fixtures, train,
 
 from explorer.expansion.config import config_from
 from explorer.expansion.plan import make_plan
+from explorer.expansion.run import export
 from explorer.expansion.trainer import Noise
 from explorer.latents import Expansion, factorize, project
 from explorer.networks.layers import FullyConnected
@@ -182,6 +183,12 @@ def test_gradual_expansion_keeps_basis_domains_distance_and_the_original(
         "the student is the teacher, but for the new direction"
     )
     assert trainer.D is not None, "the discriminator comes along"
+    export(tmp_path / "two", trainer)
+    learned = load(tmp_path / "two" / "network.safetensors").meta["learned"]
+    assert [(entry["name"], entry["arguments"]["target"]) for entry in learned] == [
+        ("sketch", NADA["target"]),
+        ("neon", "neon"),
+    ]
 
 
 def test_replay_holds_kept_domains_where_they_were(files: dict[str, Path], tmp_path: Path) -> None:
