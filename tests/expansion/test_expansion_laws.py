@@ -91,6 +91,7 @@ def test_composed_samples_lie_between_two_domains_new_or_kept(files: dict[str, P
     trainer = trainer_of(tmp_path / "one" / "network.safetensors", settings, tmp_path / "two")
     ws, _, domain = trainer.sample(Draws(0, 0, 64, torch.arange(64)))
     other = trainer.companions(domain, Draws(1, 0, 64, torch.arange(64)))
+    assert other is not None
     base, moved = trainer.codes(ws, domain, other)
     columns = trainer.expansion.basis[:, [trainer.expansion.dim(name) for name in ("a", "b", "old")]]
     strengths = (moved - base)[:, 0] @ columns / trainer.expansion.distance

@@ -190,8 +190,8 @@ def test_augmentation_adapts_to_how_sure_the_discriminator_is(data: Path) -> Non
     real = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
     for logit in (1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0):
         trainer.D.b4.out.bias.data.fill_(100 * logit)
-        trainer.train_step(real, torch.zeros(8, dtype=torch.int64))
-        found.append(float(trainer.augmented))
+        figures = trainer.train_step(real, torch.zeros(8, dtype=torch.int64))
+        found.append(float(figures["augmented"]))
     torch.testing.assert_close(found, [0.16, 0.32, 0.48, 0.32, 0.16, 0.0, 0.0])
 
 
