@@ -22,6 +22,7 @@ from explorer.expansion.tasks import Task
 from explorer.expansion.tasks.task import Shown, Studio
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.latents import Expansion, project
+from explorer.metrics.expansion import STRENGTH
 from explorer.networks import Generator
 from explorer.networks.layers import FullyConnected
 from explorer.training import losses
@@ -30,7 +31,6 @@ from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 
-COMPOSED = 0.7  # of the distance, for each of two domains at once
 HALF_SCALE = 2.0**10  # float16 forgets gradients below 6e-8
 TASK_SEEDS = 1_000_003  # apart, so that no domain's random numbers depend on which others had samples
 Gradient = list[Tensor]
@@ -253,7 +253,7 @@ class Trainer:
         columns = self.expansion.basis.to(ws)[:, dims].t()  # [domains, w_dim]
         step = columns[domain]
         if other is not None:
-            step = torch.where((other == domain)[:, None], step, COMPOSED * (step + columns[other]))
+            step = torch.where((other == domain)[:, None], step, STRENGTH * (step + columns[other]))
         return base, base + self.expansion.distance * step[:, None]
 
     def render(
