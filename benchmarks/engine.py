@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.textbook import synthesize
-from explorer.engine.device import tune_allocator
 from explorer.engine.synthesis import Synthesis
 from explorer.networks import Generator, GeneratorConfig
 from explorer.networks.generator import channels_from_base
+from explorer.networks.hardware import tune_allocator
 from kernels import synthesis as fused
 
 BARS = {(64, 1): 5.0, (64, 8): 9.0, (256, 1): 5.0, (256, 8): 6.5, (1024, 1): 5.0, (1024, 8): 5.5}

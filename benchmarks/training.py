@@ -12,6 +12,7 @@ import time
 import torch
 from accelerate import Accelerator
 
+from explorer.networks.hardware import tune_allocator
 from explorer.training.gan import Config, Trainer
 
 BAR = 60.0  # images/s on two idle cores
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    tune_allocator()
     config = Config(style_decay=0.999, style_threshold=0.02)
     trainer = Trainer(config, (), Accelerator(cpu=True))
     times = seconds_per_step(trainer, args.rounds)

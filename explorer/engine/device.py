@@ -1,13 +1,10 @@
-"""Which device and number format to compute in, and how the C allocator should behave."""
+"""Which device and number format to compute in."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import platform
-from functools import cache
-
 import torch
+
+from explorer.networks.hardware import cpu_multiplies_bf16
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,21 +30,3 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "fp16"
     return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
-
-
-@cache
-def cpu_multiplies_bf16() -> bool:
-    """Whether this CPU has AVX512-BF16 or AMX-BF16."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-@cache
-def tune_allocator() -> None:
-    """Let glibc keep freed memory: page faults cost up to 1.9x at 1024 px. `EXPLORER_MALLOC=default` opts out."""
-    if platform.libc_ver()[0] != "glibc" or os.environ.get("EXPLORER_MALLOC") == "default":
-        return
-    libc = ctypes.CDLL(None)
-    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # malloc.h
-    libc.mallopt(m_mmap_max, 0)
-    libc.mallopt(m_trim_threshold, 1 << 30)
-    libc.mallopt(m_top_pad, 64 << 20)

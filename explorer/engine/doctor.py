@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from explorer.engine import device as devices
+from explorer.networks.hardware import cpu_multiplies_bf16
 from kernels import build, synthesis
 
 
@@ -38,5 +39,5 @@ def _pairs(values: dict[str, str]) -> list[str]:
 
 
 def _cpu() -> str:
-    bf16 = "multiplies bf16 natively" if devices.cpu_multiplies_bf16() else "float32 only"
+    bf16 = "multiplies bf16 natively" if cpu_multiplies_bf16() else "float32 only"
     return f"{torch.backends.cpu.get_cpu_capability()}, {bf16}, {torch.get_num_threads()} threads"

@@ -20,6 +20,7 @@ from explorer.engine import device as devices
 from explorer.engine import effects
 from explorer.engine.synthesis import Synthesis
 from explorer.metrics import load_perceptual
+from explorer.networks.hardware import tune_allocator
 from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
@@ -47,7 +48,7 @@ class Engine:
         self.checkpoint = checkpoint
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
-        devices.tune_allocator()
+        tune_allocator()
         self.generator = checkpoint.generator.to(self.device)
         self.synthesis = Synthesis(self.generator, devices.DTYPES[self.precision])
         self._lock = threading.Lock()

@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.edit import Edit, Latent
-from explorer.engine.device import cpu_multiplies_bf16
 from explorer.engine.engine import Engine, to_uint8
 from explorer.inversion import InversionError, Networks, Settings, gather, measure, search
 from explorer.inversion.latents import read_npy
@@ -31,6 +30,7 @@ from explorer.inversion.tuning import apply_delta, save_delta, tune
 from explorer.inversion.uses import Seen, diffusing, imported, look, middle, stitch, text_boundary
 from explorer.latents.boundaries import Boundary, BoundaryError
 from explorer.networks import Generator as Network
+from explorer.networks.hardware import cpu_multiplies_bf16
 
 EVERY = 0.25  # seconds between two reports
 DELTA = re.compile(r"[0-9a-f]{16}\.safetensors")

@@ -36,6 +36,7 @@ from explorer.expansion.trainer import Trainer
 from explorer.inversion import gather
 from explorer.latents import compose, factorize, project
 from explorer.networks import Discriminator, Generator
+from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.run import Diverged, Folder, Interruption, RunError, anywhere, training_dtype
 from explorer.weights import Checkpoint, load
@@ -66,6 +67,7 @@ def expand(
 
     Raises a ValueError with one sentence where it cannot start, or cannot go on (`Diverged`).
     """
+    tune_allocator()
     folder, accelerator = Folder(out), Accelerator(cpu=cpu)
     if resume:
         if not (folder.path / "config.toml").is_file():

@@ -14,6 +14,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from explorer.networks.hardware import tune_allocator
 from explorer.training.options import add_options, settings_from
 from explorer.training.run import Folder, RunError
 
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
 
     Raises RunError, DataError or another ValueError with one sentence where it cannot start or go on.
     """
+    tune_allocator()
     folder = Folder(arguments.run_folder)
     accelerator = Accelerator(cpu=arguments.cpu)
     settings = settings_from(config, arguments, folder.read_config() if arguments.resume else {})

@@ -26,6 +26,8 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from explorer.networks.hardware import cpu_multiplies_bf16
+
 
 class RunError(ValueError):
     """A run that cannot start or go on; the message is one sentence on what to do."""
@@ -126,9 +128,7 @@ def training_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What is asked for; "auto" is bfloat16 where the hardware multiplies in it, else float32."""
     if precision == "auto":
         fast = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if device.type == "cuda"
-            else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+            torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else cpu_multiplies_bf16()
         )
         return torch.bfloat16 if fast else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
