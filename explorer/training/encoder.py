@@ -13,7 +13,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from explorer.training.run import (
     training_dtype,
 )
 from explorer.weights import DEFAULT, Checkpoint, load
-from explorer.weights.parts import load_discriminator, part_of, save_part
+from explorer.weights.parts import load_discriminator, load_encoder, part_of, save_part
 
 SHEET = 24  # pictures on a sheet, each above its reconstructions
 SCALE_SAMPLES = 4096  # codes for the statistics of W
@@ -59,6 +59,7 @@ class Config:
     generator: str = option(str(DEFAULT), "the checkpoint whose codes the encoder finds")
     mirror: bool = option(True, "half of the pictures are flipped left to right")
     channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
+    start_from: str = option("", "an encoder, of any generator: all but its two last layers is the starting point")
     batch: int = option(32, "images a step, over all processes")
     kimg: float = option(200.0, "when to stop")
     lr: float = option(0.001, "the encoder's learning rate; the paper's 1e-4 is for layers without equalised rates")
@@ -104,6 +105,8 @@ class Trainer:
             w = self.G.mapping(sample_z(SCALE_SAMPLES, self.G.z_dim, seed=0).to(self.device))[:, 0]
         self.E.w_avg.copy_(self.G.mapping.w_avg)
         self.E.scale.copy_(w.std(dim=0).square().mean().sqrt())
+        if config.start_from:
+            start_from(load_encoder(Path(config.start_from))[0], self.E)
         self.ema.load_state_dict(self.E.state_dict())
         self.ema.eval().requires_grad_(False)
         self.D = (
@@ -229,6 +232,17 @@ def shown_pictures(pictures: Pictures, held_out: float) -> Tensor:  # [SHEET or 
     with contextlib.suppress(DataError):
         pictures = Pictures(pictures.source, pictures.resolution, held_out, held_out=True)
     return torch.stack([pictures[i][0] for i in range(min(SHEET, len(pictures)))])
+
+
+def start_from(encoder: Encoder, mine: Encoder) -> None:
+    """Load what an encoder sees of pictures; what it says of W is another generator's and stays out.
+
+    Raises RunError where it has another shape.
+    """
+    if replace(encoder.config, num_ws=mine.config.num_ws) != mine.config:
+        raise RunError(f"the encoder to start from has another shape, {encoder.config}; wanted is {mine.config}")
+    seen = {name: value for name, value in encoder.named_parameters() if not name.startswith("to_")}
+    mine.load_state_dict(seen, strict=False)
 
 
 def critic_of(checkpoint: Checkpoint) -> Discriminator | None:

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.training import encoder
-from explorer.training.run import Folder
+from explorer.training.run import Folder, RunError
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.parts import load_discriminator, load_encoder, part_of, save_part
 from tests.generators import make_generator
@@ -146,6 +146,20 @@ def test_half_of_a_batch_is_decoded_without_offsets(files: dict[str, str]) -> No
     spread = seen[-1].std(dim=1).amax(dim=1)
     assert (spread[: BATCH // 2] == 0).all()
     assert (spread[BATCH // 2 :] > 1).all()
+
+
+def test_a_run_starts_from_what_another_encoder_sees(files: dict[str, str], tmp_path: Path) -> None:
+    other = Encoder(EncoderConfig(16, SETTINGS["channels"], 24, 6))
+    path = save_part(other, tmp_path / "other.safetensors", {}, half=False)
+    begun = encoder.Trainer(config(files, 1, start_from=str(path)), Accelerator(cpu=True))
+    for found in (begun.E, begun.ema):
+        changed = differences(other.state_dict(), found.state_dict())
+        assert sorted(changed) == [".scale", ".to_w.weight", ".w_avg"]  # fresh biases and offsets are zeros in both
+        assert torch.equal(found.w_avg, begun.G.mapping.w_avg)
+
+    small = save_part(Encoder(EncoderConfig(8, (8, 8), 24, 4)), tmp_path / "small.safetensors", {})
+    with pytest.raises(RunError, match="another shape"):
+        encoder.Trainer(config(files, 1, start_from=str(small)), Accelerator(cpu=True))
 
 
 def test_a_file_gives_the_encoder_back(tmp_path: Path) -> None:
