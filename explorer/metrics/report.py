@@ -227,14 +227,14 @@ def text(report: Mapping) -> str:
     for name, matrix in report["separation"].items():
         lines += [*_heading(f"Separation by {name}", figures.separation), ""]
         lines += _table(["slider", *matrix], [[slider, *row.values()] for slider, row in matrix.items()])
-    by_pair: dict[str, list] = {}
-    for found in report["composition"].values():
-        for pair, fraction in found.items():
-            by_pair.setdefault(pair, [pair]).append(fraction)
-    if by_pair:
+    combined = dict(report["composition"])
+    if photos := report.get("composition of photos"):
+        combined[f"{next(iter(combined))}, photos in both styles"] = photos
+    if by_pair := list(dict.fromkeys(pair for found in combined.values() for pair in found)):
         lines += [*_heading("Composition", figures.composition), ""]
-        lines += _table(["pair", *report["composition"]], list(by_pair.values()))
-        for name, found in report["composition"].items():
+        rows = [[pair, *(found.get(pair, "") for found in combined.values())] for pair in by_pair]
+        lines += _table(["pair", *combined], rows)
+        for name, found in combined.items():
             good = sum(fraction >= figures.BARS["composition"] for fraction in found.values())
             lines += ["", f"{name}: {good} of {len(found)} pairs at {figures.BARS['composition']} or more"]
     for domain, sides in report.get("adaptation", {}).items():

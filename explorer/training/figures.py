@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from explorer.metrics import report
-from explorer.metrics.expansion import BARS, Distance, Scorer, mean_distance
+from explorer.metrics.expansion import BARS, Distance, Scorer, composition, mean_distance, pairs
 from explorer.metrics.perceptual import Perceptual, load_perceptual
 from explorer.training.captions import style_of, style_prompts
 from explorer.training.data import Pictures
@@ -26,6 +26,8 @@ from explorer.training.styles import PHOTO, STYLES, render
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import SHIPPED, load_clip
 from explorer.weights.parts import load_judge, part_of
+
+MIXED = 64  # photos for the composition of photos: each is drawn twice for every pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +135,8 @@ def measure(
         found["frechet"] |= {"features": judges.name, "count": frechet_count}
         names = {name: (classes or {}).get(name, name) for name in domains}
         found["diversity of photos"] = photos_diversity(pictures, names, count, distance)
+        best = next(iter(scorers.values()))
+        found["composition of photos"] = photos_composition(pictures, names, min(count, MIXED), best)
     return found
 
 
@@ -142,16 +146,52 @@ def photos_diversity(pictures: Pictures, names: Mapping[str, str], count: int, d
     What `expansion.diversity` is for a generator that draws each of its pictures in the style perfectly: many styles
     leave less to differ in than photos have. `names` maps a domain to its style's name, where it is one.
     """
-    chosen = torch.linspace(0, len(pictures) - 1, min(count, len(pictures))).long().tolist()
-    photos = [np.ascontiguousarray(pictures[i][0].permute(1, 2, 0).numpy()) for i in chosen]
+    photos = spread(pictures, count)
 
     def shown(style: str) -> Tensor:
-        random = np.random.default_rng(0)
-        drawn = np.stack([render(style, photo, random) for photo in photos])
-        return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return signals(drawn(style, photos))
 
     between = mean_distance(shown(PHOTO), distance)
     return {name: mean_distance(shown(s), distance) / between for name, s in names.items() if s in STYLES}
+
+
+def photos_composition(
+    pictures: Pictures, names: Mapping[str, str], count: int, scorer: Scorer, most: int = report.PAIRS
+) -> dict[str, float]:
+    """Of pairs of domains that are called like a style: `expansion.composition` of real photos in both styles.
+
+    What a generator that draws every pair perfectly would reach, in the best of three ways to show two styles at once:
+    the one over the other, the other over the one, and the mean of both. `names` maps every domain, in the order of the
+    scorer's columns, to its style's name, where it is one.
+    """
+    photos = spread(pictures, count)
+    alone = {style: drawn(style, photos) for style in names.values() if style in STYLES}
+    found = {}
+    for pair in pairs(len(names), most):
+        one, other = (list(names)[i] for i in pair)
+        a, b = names[one], names[other]
+        if a in alone and b in alone:
+            mean = (signals(alone[a]) + signals(alone[b])) / 2
+            ways = signals(drawn(b, alone[a])), signals(drawn(a, alone[b])), mean
+            found[f"{one} + {other}"] = max(composition(scorer(images), pair) for images in ways)
+    return found
+
+
+def spread(pictures: Pictures, count: int) -> list[np.ndarray]:  # uint8 [H, W, 3]
+    """`count` pictures spread over all."""
+    chosen = torch.linspace(0, len(pictures) - 1, min(count, len(pictures))).long().tolist()
+    return [np.ascontiguousarray(pictures[i][0].permute(1, 2, 0).numpy()) for i in chosen]
+
+
+def drawn(style: str, photos: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The photos in that style, by the same random numbers each time."""
+    random = np.random.default_rng(0)
+    return [render(style, photo, random) for photo in photos]
+
+
+def signals(photos: Sequence[np.ndarray]) -> Tensor:  # uint8 [H, W, 3] each -> [N, 3, H, W] in [-1, 1]
+    """Pictures as networks take them."""
+    return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def taught(meta: Mapping[str, Any], domains: Sequence[str]) -> dict[str, list[str]]:

@@ -84,6 +84,7 @@ def test_all_figures_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["adaptation"][domains[0]]["adapted"]["diversity"] == pytest.approx(1)
     assert found["adaptation"][domains[0]]["adapted"]["perceptual"] == pytest.approx(0)
     assert found["diversity of photos"] == {}, "no domain of this generator is called like a style"
+    assert found["composition of photos"] == {}
     assert found["bars"]["at 1"] == 0.8
     assert all(math.isfinite(number) for number in numbers(found))
 
@@ -116,6 +117,31 @@ def test_the_diversity_of_photos_in_a_style_stands_beside_a_domains_own(folder: 
     measured |= {"arrival": {"judge": {"grey": {"at 1": 1.0, "at 0": 0.0}}}, "diversity": {"grey": 0.25}}
     text = report.text(measured | {"composition": {}, "diversity of photos": {"grey": 0.5}})
     assert "| grey | 1.00 | 0.00 | 0.25 | 0.50 |" in text
+
+
+def test_the_composition_of_photos_in_two_styles_stands_beside_the_domains_own(folder: Path) -> None:
+    pictures = Pictures(folder / "data", 32)
+    names = {"grey": "black and white", "zombie": "zombie", "old": "sepia", "odd": "x ray"}
+    seen: list[torch.Tensor] = []
+
+    def warm(images: torch.Tensor) -> torch.Tensor:  # [N, 3, H, W] -> [N, 6]
+        """Ranks grey, old and the source first where red exceeds blue, as in sepia; else what is no domain here."""
+        seen.append(images)
+        sepia = (images[:, 0] - images[:, 2]).mean(dim=(1, 2)) > 0.05
+        return torch.where(sepia[:, None], torch.tensor([3.0, 0, 2, 0, 1, 0]), torch.tensor([0.0, 3, 0, 0, 2, 1]))
+
+    found = figures.photos_composition(pictures, names, 6, warm)
+    assert found == {"grey + old": 1.0, "grey + odd": 0.0, "old + odd": 0.0}, "only pairs of styles; one way is enough"
+    first, second, mean = seen[:3]
+    assert not torch.equal(first, second), "the order matters"
+    assert mean.std() < first.std()
+    measured = {"count": 6, "distance": "pyramid", "replay": {"psnr": 1.0, "worst psnr": 1.0}, "separation": {}}
+    measured |= {"arrival": {}, "diversity": {}, "composition": {"judge": {"grey + zombie": 0.75, "grey + old": 0.25}}}
+    text = report.text(measured | {"composition of photos": found})
+    assert "| pair | judge | judge, photos in both styles |" in text
+    assert "| grey + zombie | 0.75 |  |" in text
+    assert "| grey + old | 0.25 | 1.00 |" in text
+    assert "judge, photos in both styles: 1 of 3 pairs at 0.5 or more" in text
 
 
 def test_without_a_judge_the_text_says_so(folder: Path) -> None:
