@@ -18,6 +18,7 @@ from accelerate import Accelerator
 
 from explorer.expansion import run
 from explorer.expansion.config import config_from
+from explorer.networks.hardware import tune_allocator
 from explorer.training import figures
 from explorer.training.captions import PHRASES
 from explorer.training.run import Folder
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24, help="samples to measure on")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    tune_allocator()
     print(f"{arguments.steps} + {FULL} steps of {arguments.batch} samples; judged on {arguments.count} samples\n")
     print("| domains | warm-up, ms | whole loop, ms | replay PSNR | arrival | diversity | worst leak | composition |")
     print("|---|---|---|---|---|---|---|---|")
