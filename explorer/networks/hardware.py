@@ -18,10 +18,7 @@ def cpu_multiplies_bf16() -> bool:
 
 @cache
 def tune_allocator() -> None:
-    """Let glibc keep freed memory: page faults cost up to 1.9x at 1024 px, and 12 % of a training step.
-
-    `EXPLORER_MALLOC=default` opts out.
-    """
+    """Let glibc keep freed memory: page faults cost up to 1.9x at 1024 px. `EXPLORER_MALLOC=default` opts out."""
     if platform.libc_ver()[0] != "glibc" or os.environ.get("EXPLORER_MALLOC") == "default":
         return
     libc = ctypes.CDLL(None)
