@@ -160,15 +160,15 @@ def photos_composition(
 ) -> dict[str, float]:
     """Of pairs of domains that are called like a style: `expansion.composition` of real photos in both styles.
 
-    What a generator that draws every pair perfectly would reach, in the best of three ways to show two styles at once:
-    the one over the other, the other over the one, and the mean of both. `names` maps every domain, in the order of the
+    For comparison with a generator, which can surpass it. The best of three ways to show two styles at once: the one
+    over the other, the other over the one, both in full, and the mean of both. `names` maps every domain, in the order of the
     scorer's columns, to its style's name, where it is one.
     """
     photos = spread(pictures, count)
     alone = {style: drawn(style, photos) for style in names.values() if style in STYLES}
-    found = {}
-    for pair in pairs(len(names), most):
-        one, other = (list(names)[i] for i in pair)
+    domains, found = list(names), {}
+    for pair in pairs(len(domains), most):
+        one, other = (domains[i] for i in pair)
         a, b = names[one], names[other]
         if a in alone and b in alone:
             mean = (signals(alone[a]) + signals(alone[b])) / 2
