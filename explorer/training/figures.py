@@ -161,8 +161,8 @@ def photos_composition(
     """Of pairs of domains that are called like a style: `expansion.composition` of real photos in both styles.
 
     For comparison with a generator, which can surpass it. The best of three ways to show two styles at once: the one
-    over the other, the other over the one, both in full, and the mean of both. `names` maps every domain, in the order of the
-    scorer's columns, to its style's name, where it is one.
+    over the other, the other over the one, both in full, and the mean of both. `names` maps every domain, in the
+    order of the scorer's columns, to its style's name, where it is one.
     """
     photos = spread(pictures, count)
     alone = {style: drawn(style, photos) for style in names.values() if style in STYLES}
