@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from explorer.ui.turns import MOST_WAITING, TurnError, Turns
+from explorer.ui.turns import HIDDEN_LEASE, LEASE, MOST_WAITING, TurnError, Turns
 
 SOON = 20.0  # seconds until a test gives up
 FOREVER = 1000.0
@@ -71,28 +71,30 @@ def test_a_stop_ends_its_own_work_only(turns: Turns[int]) -> None:
     assert three.state == "working"
 
 
-def test_work_whose_page_is_closed_ends_or_never_begins() -> None:
-    turns: Turns[int] = Turns(lease=0.2)
+def test_work_whose_page_is_closed_ends_or_never_begins(turns: Turns[int]) -> None:
     left, never, stays = Steps(), Steps(), Steps()
-    turns.join(left)
-    turns.join(never)
-    turn = turns.join(stays)
-
-    def looked() -> bool:
-        turns.look(turn.id)
-        return stays.began.is_set()
-
-    until(looked)
+    working, waiting = turns.join(left), turns.join(never)
+    turns.join(stays)
+    assert left.began.wait(SOON)
+    waiting.until = working.until = 0.0  # the one that waits first: it is next as soon as the other ends
+    assert stays.began.wait(SOON)
     assert not never.began.is_set()
-    turns.close()
+    assert (working.state, waiting.state) == ("stopped", "stopped")
 
 
-def test_a_page_in_the_background_is_waited_for() -> None:
+def test_work_ends_by_itself_when_nobody_looks_at_it() -> None:
     turns: Turns[int] = Turns(lease=0.05)
-    work = Steps()
-    turn = turns.join(work)
-    turns.look(turn.id, hidden=True)
-    time.sleep(0.3)
+    turn = turns.join(Steps())
+    until(lambda: turn.state == "stopped")
+
+
+def test_a_look_keeps_work_alive_and_longer_for_a_page_in_the_background() -> None:
+    turns: Turns[int] = Turns(lease=LEASE)
+    turn = turns.join(Steps())
+    for hidden, lease in ((False, LEASE), (True, HIDDEN_LEASE)):
+        before = time.monotonic()
+        turns.look(turn.id, hidden=hidden)
+        assert before + lease <= turn.until <= time.monotonic() + lease
     assert turn.state == "working"
     turns.close()
 
