@@ -68,7 +68,6 @@ class Config:
     ema_ramp: float = option(0.05, "a younger run's half-life is at most this fraction of its age")
     clip: tuple[str, ...] = option(TEACHERS, "CLIP models that judge: names or files, see `weights.clip`")
     clip_weights: tuple[float, ...] = option((), "their weights; 1 each where there are none")
-    compose: float = option(0.0, "part of the samples that show a second domain too, both at 0.7 of the distance")
     views: int = option(4, "augmented versions of a picture that CLIP sees, the picture itself first")
     seed: int = option(0, "of every random number")
     precision: str = option("auto", "fp32, bf16, fp16, or auto: bf16 where the hardware multiplies in it")
@@ -81,8 +80,6 @@ class Config:
             value = getattr(self, entry.name)
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
                 raise ExpansionError(f"{entry.name} must be a number of at least 0, got {value}")
-        if self.compose > 1:
-            raise ExpansionError(f"compose is a part of the samples, from 0 to 1, got {self.compose}")
         for name in ("steps", "batch", "accumulate", "source_every", "r1_every", "path_every", "views"):
             if getattr(self, name) < 1:
                 raise ExpansionError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -22,7 +22,6 @@ from explorer.expansion.tasks import Task
 from explorer.expansion.tasks.task import Shown, Studio
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.latents import Expansion, project
-from explorer.metrics.expansion import STRENGTH
 from explorer.networks import Generator
 from explorer.networks.layers import FullyConnected
 from explorer.training import losses
@@ -173,7 +172,7 @@ class Trainer:
         every = torch.arange(len(ws), device=self.device)
         alone = config.plain or self.warming  # the domains' pictures only
         old = (part % 2 == 0).nonzero().flatten().to(self.device) if self.plan.kept and not alone else every[:0]
-        base, moved = self.codes(ws, domain, self.companions(domain, draws))
+        base, moved = self.codes(ws, domain)
         with torch.no_grad():
             truth = self.source.synthesis(base, "random", noise.of(every), self.dtype)
         images, after, old_images, old_truth = self.render(base, moved, rows, old, noise, draws)
@@ -228,33 +227,19 @@ class Trainer:
         domain = torch.bucketize(draws.uniform() * odds[-1:], odds, right=True) if len(odds) else ws.new_zeros(len(ws))
         return ws, c, domain
 
-    def companions(self, domain: Tensor, draws: Draws) -> Tensor | None:  # [n] -> [n], int64
-        """A second domain, new or kept, for part of the samples (`compose`); for the others their own once more.
+    def codes(self, ws: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
+        """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3), both `[n, num_ws, w_dim]`.
 
-        What is added up at run time has then been seen in training. Ours.
-        """
-        count = len(self.expansion.dims)
-        if not self.config.compose or self.config.plain or count < 2:
-            return None
-        other = (domain + draws.integers(1, count)) % count
-        return torch.where(draws.uniform() < self.config.compose, other, domain)
-
-    def codes(self, ws: Tensor, domain: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3), both `[n, num_ws, w_dim]`; w itself for
-
-        plain adaptation. With another domain j beside domain i: proj_base(w) + 0.7 s (v_i + v_j).
+        Plain adaptation: w itself, twice.
         """
         if self.config.plain:
             return ws, ws
         base = project(ws, self.expansion)
         if not self.tasks:
             return base, base[:0]
-        dims = torch.tensor([self.expansion.dim(name) for name in (*self.plan.new, *self.plan.kept)], device=ws.device)
-        columns = self.expansion.basis.to(ws)[:, dims].t()  # [domains, w_dim]
-        step = columns[domain]
-        if other is not None:
-            step = torch.where((other == domain)[:, None], step, STRENGTH * (step + columns[other]))
-        return base, base + self.expansion.distance * step[:, None]
+        dims = torch.tensor([self.expansion.dim(name) for name in self.plan.new], device=ws.device)
+        step = self.expansion.distance * self.expansion.basis.to(ws)[:, dims[domain]].t()  # [n, w_dim]
+        return base, base + step[:, None]
 
     def render(
         self, base: Tensor, moved: Tensor, rows: list[Tensor], old: Tensor, noise: Noise, draws: Draws

@@ -51,7 +51,6 @@ CASES = {
     "missing data": ('data = "nowhere"\n' + SKETCH, "nowhere is neither a folder nor a zip"),
     "clips and weights": ("clip_weights = [1.0, 2.0]\n" + SKETCH, "clip_weights"),
     "unknown clip": ('clip = ["nothing"]\n' + SKETCH, "nothing"),
-    "more than all": ("compose = 1.5\n" + SKETCH, "compose is a part of the samples"),
     "batch": ("batch = 6\n" + SKETCH, "batch of 6"),
 }
 

@@ -83,29 +83,6 @@ def test_codes_of_w_plus_keep_their_differences(files: dict[str, Path], tmp_path
     torch.testing.assert_close(moved - base, (3.0 * basis[:, -1]).expand_as(ws), rtol=1e-4, atol=1e-5)
 
 
-def test_composed_samples_lie_between_two_domains_new_or_kept(files: dict[str, Path], tmp_path: Path) -> None:
-    """Taught beside a kept domain, every sample is 0.7 of its own domain and 0.7 of one other."""
-    train(files["source"], config(files["clip"], {"name": "old", **NADA}, steps=1), tmp_path / "one")
-    two = [{"name": "a", **NADA}, {"name": "b", **NADA, "target": "neon"}]
-    settings = config(files["clip"], *two, compose=1.0)
-    trainer = trainer_of(tmp_path / "one" / "network.safetensors", settings, tmp_path / "two")
-    ws, _, domain = trainer.sample(Draws(0, 0, 64, torch.arange(64)))
-    other = trainer.companions(domain, Draws(1, 0, 64, torch.arange(64)))
-    assert other is not None
-    base, moved = trainer.codes(ws, domain, other)
-    columns = trainer.expansion.basis[:, [trainer.expansion.dim(name) for name in ("a", "b", "old")]]
-    strengths = (moved - base)[:, 0] @ columns / trainer.expansion.distance
-    pairs = torch.nn.functional.one_hot(domain, 3) + torch.nn.functional.one_hot(other, 3)
-    torch.testing.assert_close(strengths, 0.7 * pairs, rtol=0, atol=1e-4)
-    assert pairs.max() == 1, "never twice the same"
-    assert pairs.sum(dim=0).min() > 10, "every domain takes part"
-    assert domain.max() == 1, "no task teaches the kept one"
-    alone = trainer_of(files["source"], config(files["clip"], compose=1.0), tmp_path / "alone")
-    assert alone.companions(torch.zeros(4, dtype=torch.int64), Draws(0, 0, 4, torch.arange(4))) is None
-    alone.train_step()
-    trainer.train_step()
-
-
 def test_only_the_synthesis_network_learns_and_the_source_stays(files: dict[str, Path], tmp_path: Path) -> None:
     trainer = trainer_of(files["source"], config(files["clip"]), tmp_path)
     source, mapping = copy.deepcopy(trainer.source), copy.deepcopy(trainer.G.mapping)
