@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from app_server import Server
+from app_server import ROOT, Server
 from PIL import Image
 from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from explorer import Edit, Engine, load
 
+DEFAULT = ROOT / "checkpoints" / "cats64.safetensors"
 QUIET_MS = 400  # longer than the page waits before it asks for the exact picture of an edit at rest
 
 EXPECTED_PIXELS = """async (uri) => {
@@ -282,7 +283,11 @@ def test_all_512_directions_open_at_once_still_follow(page: Page) -> None:
     assert frames_of_a_drag(page, 0.3) > few / 2
     page.get_by_label("Order of directions").select_option("effect")
     first = page.locator("[data-group=factors] .row-label").first.text_content()
-    assert first == "Factor 1", "the strongest by measurement"
+    checkpoint = load(DEFAULT)
+    measured = json.loads(DEFAULT.with_suffix(".effects.json").read_text())["effects"]
+    assert checkpoint.expansion is not None
+    untaught = (i for i in range(len(measured)) if i not in checkpoint.expansion.dims)
+    assert first == f"Factor {max(untaught, key=lambda i: measured[i])}", "the strongest by measurement"
 
 
 def test_what_the_server_refuses_is_said_in_the_page(page: Page) -> None:
