@@ -70,17 +70,20 @@ def test_any_number_of_rows_is_expanded(files: dict[str, Path], tmp_path: Path, 
 
 
 def test_codes_of_w_plus_keep_their_differences(files: dict[str, Path], tmp_path: Path) -> None:
-    """Equation 3 row by row: projected to the base, then moved along the domain's own direction."""
-    trainer = trainer_of(files["source"], config(files["clip"]), tmp_path)
+    """Equation 3 row by row: projected to the base, then moved along the own direction of each sample's domain."""
+    two = [{"name": "a", **NADA}, {"name": "b", **NADA, "target": "neon"}]
+    trainer = trainer_of(files["source"], config(files["clip"], *two), tmp_path)
     ws = torch.randn(3, 6, 24)
     kept = ws.clone()
-    base, moved = trainer.codes(ws, torch.zeros(3, dtype=torch.int64))
+    base, moved = trainer.codes(ws, torch.tensor([0, 1, 0]))
     assert torch.equal(ws, kept), "arguments stay as they are"
     basis, w_avg = trainer.expansion.basis, trainer.expansion.w_avg
+    a, b = trainer.expansion.dim("a"), trainer.expansion.dim("b")
     coordinates = (ws - w_avg) @ basis
-    coordinates[..., -1] = 0
+    coordinates[..., [a, b]] = 0
     torch.testing.assert_close(base, coordinates @ basis.t() + w_avg, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(moved - base, (3.0 * basis[:, -1]).expand_as(ws), rtol=1e-4, atol=1e-5)
+    own = basis[:, [a, b, a]].t()[:, None]
+    torch.testing.assert_close(moved - base, (3.0 * own).expand_as(ws), rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_synthesis_network_learns_and_the_source_stays(files: dict[str, Path], tmp_path: Path) -> None:
