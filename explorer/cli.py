@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from explorer import cli_export
 from explorer.edit import Edit, EditError
 from explorer.engine import Engine, doctor
 from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
+from explorer.weights.download import resolve
+from explorer.weights.inventory import read_part
 
 DORMANT = 0.03  # an effect up to this fraction of the distance between two samples
 
@@ -30,7 +33,12 @@ def convert(arguments: argparse.Namespace) -> str:
 
 def inspect(arguments: argparse.Namespace) -> str:
     """Say what a file is."""
-    return describe(load(arguments.file))
+    path = resolve(arguments.file)
+    if (part := read_part(path)) is None:
+        return describe(load(path))
+    kind, network, config, meta = part
+    facts = {kind: f"{_millions(network)} parameters"} | asdict(config) | meta
+    return "\n".join(f"{key}: {str(value)[:300]}" for key, value in facts.items())
 
 
 def render(arguments: argparse.Namespace) -> str:

@@ -17,6 +17,6 @@ def generators(folder: Path) -> list[Path]:
 def _is_generator(path: Path) -> bool:
     try:
         with opened(path) as (_, metadata):
-            return metadata.get("format") == native.FORMAT
+            return native.kind_of(metadata) == "generator"
     except (CheckpointError, OSError):
         return False

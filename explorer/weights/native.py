@@ -6,6 +6,7 @@ file with NVIDIA's generator names and no metadata of ours is read too, everythi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,10 +54,20 @@ def read(path: Path) -> Checkpoint:
         return _read(entries, metadata)
 
 
+def kind_of(metadata: Mapping[str, str]) -> str | None:
+    """What a file of this program holds by its metadata: "generator", "clip", "encoder"...; None for others' files."""
+    found = metadata.get("format", "")
+    if found == FORMAT:
+        return "generator"
+    return found.removeprefix(f"{FORMAT}-")[:40] if found.startswith(f"{FORMAT}-") else None
+
+
 def _read(entries: Entries, metadata: dict[str, str]) -> Checkpoint:
-    if metadata.get("format") != FORMAT:
+    if (kind := kind_of(metadata)) is None:
         generator = nvidia.read_generator(nvidia.Module(dict(entries)))
         return Checkpoint(generator, meta={"source": {"format": "safetensors", **metadata}})
+    if kind != "generator":
+        raise CheckpointError(f"it holds this program's {kind}, no generator: give the generator's own file")
     if metadata.get("version") != str(VERSION):
         version = metadata.get("version", "none")[:20]
         raise CheckpointError(f"it has format version {version}, this program reads {VERSION}: update the program")

@@ -13,7 +13,9 @@ import torch
 from samples import FIXTURES
 
 from explorer.cli import main
-from explorer.weights import load
+from explorer.weights import DEFAULT, CheckpointError, load
+from explorer.weights.container import opened, write
+from explorer.weights.inventory import LOADERS
 
 
 def test_convert_writes_a_file_that_loads_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +47,29 @@ def test_inspect_says_what_a_file_does_not_hold(capsys: pytest.CaptureFixture[st
     text = capsys.readouterr().out
     assert "3 classes" in text
     assert "domains: none" in text
+
+
+def test_inspect_knows_every_file_that_comes_with_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(DEFAULT.parent.glob("*.safetensors"))
+    for file in files:
+        assert main(["inspect", str(file)]) == 0, file.name
+        kind = next((k for k in LOADERS if f"-{k}" in file.name), "generator")
+        assert capsys.readouterr().out.startswith(f"{kind}: "), file.name
+    assert len(files) == 7
+
+
+def test_a_file_of_another_kind_is_named_where_a_generator_is_expected() -> None:
+    for kind in ("clip", "encoder", "discriminator", "judge"):
+        with pytest.raises(CheckpointError, match=f"cats64-{kind}.safetensors: it holds this program's {kind}, no gen"):
+            load(DEFAULT.with_name(f"cats64-{kind}.safetensors"))
+
+
+def test_a_damaged_part_is_said_to_be_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with opened(DEFAULT.with_name("cats64-encoder.safetensors")) as (entries, metadata):
+        tensors = {name: entry.read() for name, entry in list(entries.items())[:-1]}
+        write(tmp_path / "part.safetensors", tensors, metadata)
+    assert main(["inspect", str(tmp_path / "part.safetensors")]) == 2
+    assert "part.safetensors: w_avg is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["inspect", "convert"])
