@@ -83,8 +83,7 @@ class PackedConv:
         self.weight = weight.transpose(0, 1).contiguous() if up else weight.contiguous()
         size = resolution // 2 if up else resolution
         self.packed = None
-        on_cpu = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
-        if on_cpu and torch.backends.mkldnn.is_available():
+        if weight.device.type == "cpu" and _onednn_computes_in(weight.dtype):
             shape = [1, weight.shape[1], size, size]
             if up:
                 pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
@@ -104,6 +103,13 @@ class PackedConv:
                 x, self.packed, None, [0, 0], [0, 0], [2, 2], [1, 1], 1, "none", [], ""
             )
         return ops._convolution_pointwise(x, self.packed, None, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
+
+
+def _onednn_computes_in(dtype: torch.dtype) -> bool:
+    """Whether this CPU's oneDNN has convolutions of such numbers; without AVX512 it refuses to pack bf16 weights."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Colors:
