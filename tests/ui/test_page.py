@@ -105,6 +105,21 @@ def test_on_a_phone_the_hint_covers_nothing(expanded_page: Page) -> None:
         assert line["y"] + line["height"] <= panel["y"] + 1
 
 
+@pytest.mark.parametrize("width", [1241, 1280])
+def test_beside_a_long_name_the_hint_lies_right_of_the_tabs(expanded_page: Page, width: int) -> None:
+    page, hint = expanded_page, expanded_page.locator("#header .first")
+    page.set_viewport_size({"width": width, "height": 844})
+    page.evaluate("document.querySelector('#header .generator').textContent = 'stylegan2-ffhq-expanded, 1024 px'")
+    tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab").last.bounding_box()
+    line, keys = hint.bounding_box(), page.get_by_role("button", name="Keyboard shortcuts").bounding_box()
+    assert tab
+    assert line
+    assert keys
+    assert tab["x"] + tab["width"] <= line["x"]
+    assert line["x"] + line["width"] <= keys["x"]
+    assert line["y"] == pytest.approx((52 - line["height"]) / 2, abs=1)  # in the bar
+
+
 def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
     page = expanded_page
     for tab in TABS:

@@ -20,7 +20,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 const HINTS = {
-  explore: "Drag a slider: the picture follows. Invert brings your own photo.",
+  explore: "Drag a slider: the picture follows. Invert takes your photo.",
   invert: "Bring a photo: it is rebuilt, and every slider works on it.",
   compose: "Choose two domains, drag their weights, share the result.",
   teach: "Words or pictures become a new slider within minutes.",
