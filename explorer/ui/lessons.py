@@ -47,7 +47,7 @@ WEIGHTS: dict[Kind, dict[str, float]] = {
         "lambda_direction": 3.0,
         "lambda_critic": 2.0,
     },
-    "individual": {"lambda_likeness": 4.0},
+    "individual": {"lambda_near": 1.0},
     "kind": {"lambda_content": 1.5},
 }
 

@@ -17,7 +17,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from explorer.weights.checkpoint import CheckpointError
 
 NETWORKS = tuple(f"efficientnet-lite{size}" for size in range(5))
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of their training pictures, RGB in [0, 1]
+# What their training subtracted and divided by, RGB in [0, 1]: not ImageNet's own mean and deviation, as of most
+# networks, but 127 and 128 of 255 (efficientnet_lite_builder.py of tensorflow/tpu: MEAN_RGB, STDDEV_RGB).
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 def load_imagenet(name: str) -> Any:

@@ -11,9 +11,10 @@ import torch
 from tiny_expansion import NADA, config, differences, fixtures, train, trainer_of, write_clip
 
 from explorer.expansion import mining
-from explorer.expansion.tasks import nada, one_shot_clip
+from explorer.expansion.tasks import mystyle, nada, one_shot_clip
 from explorer.expansion.tasks.task import Eye
 from explorer.expansion.tasks.views import NUMBERS, views
+from explorer.training.draws import Draws
 from explorer.weights import load
 from explorer.weights.clip import load_clip
 
@@ -30,7 +31,7 @@ def domain(kind: str, files: dict[str, Path]) -> dict[str, Any]:
     return {
         "nada": {"name": "x", **NADA},
         "nada, pictures": {"name": "x", "type": "nada", "images": folder},
-        "mystyle": {"name": "x", "type": "mystyle", "folder": folder, "invert_steps": 5, "lambda_likeness": 1.0},
+        "mystyle": {"name": "x", "type": "mystyle", "folder": folder, "invert_steps": 5, "lambda_near": 1.0},
         "one_shot_clip": {
             "name": "x",
             "type": "one_shot_clip",
@@ -104,6 +105,22 @@ def test_a_task_adapts_a_plain_generator_too(files: dict[str, Path], tmp_path: P
     assert adapted.expansion is None
     source = load(files["plain"]).generator.synthesis
     assert differences(source.state_dict(), adapted.generator.synthesis.state_dict())
+
+
+def test_a_random_code_is_drawn_to_the_photo_of_the_nearest_anchor(files: dict[str, Path], tmp_path: Path) -> None:
+    settings = config(files["clip"], domain("mystyle", files), lambda_src=0.0)
+    task = trainer_of(files["plain"], settings, tmp_path).task(0)
+    assert isinstance(task, mystyle.MyStyle)
+    nearest = torch.arange(16) % len(task.anchors)
+    ws = task.anchors[nearest] + 1e-3 * torch.randn(16, *task.anchors.shape[1:])
+    codes = task.codes(ws, Draws(0, 0, 16, torch.arange(16)), 0)
+    assert 0 < task.elsewhere.sum() < 16
+    assert torch.equal(codes, torch.where(task.elsewhere[:, None, None], ws, task.anchors[task.chosen]))
+    assert torch.equal(task.chosen[task.elsewhere], nearest[task.elsewhere])
+    assert len(task.chosen[~task.elsewhere].unique()) > 1
+    task.arguments = replace(task.arguments, lambda_near=0.0)
+    task.codes(ws, Draws(0, 0, 16, torch.arange(16)), 0)
+    assert not task.elsewhere.any()
 
 
 def test_a_row_of_w_plus_feeds_the_layer_that_is_named(files: dict[str, Path]) -> None:

@@ -15,7 +15,7 @@ from explorer.expansion.tasks.task import ExpansionError, Shown, Studio, Task
 from explorer.inversion import defaults
 from explorer.training.draws import Draws
 
-SPREAD = 0.5  # of the samples, between anchors where convex combinations are asked for
+SPREAD = 0.5  # of the samples at random codes, where these are asked for
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Arguments:
         folder: photos of one individual, cropped alike.
         invert_steps: of the search for a photo's code.
         lambda_lpips, lambda_l2: weights of the distances to the photo.
-        lambda_likeness: weight of CLIP's cosine distance to the mean of the photos at other codes than the anchors',
-            to which half of the samples then go; 0 shows anchors only, as published.
+        lambda_near: weight of the same distances at random codes, each to the photo whose anchor is nearest in W, so
+            that every code shows the individual; half of the samples then go there. 0 shows anchors only, as published.
     """
 
     folder: str
     invert_steps: int = 200
     lambda_lpips: float = 1.0
     lambda_l2: float = 1.0
-    lambda_likeness: float = 0.0
+    lambda_near: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.invert_steps, self.lambda_lpips, self.lambda_l2, self.lambda_likeness) < 0:
+        if min(self.invert_steps, self.lambda_lpips, self.lambda_l2, self.lambda_near) < 0:
             raise ExpansionError("invert_steps and the lambdas must be at least 0")
 
 
@@ -45,7 +45,6 @@ class MyStyle(Task):
     """Anchors in W, one a photo."""
 
     Arguments = Arguments
-    uses_clip = True
     arguments: Arguments
     anchors: Tensor
     chosen: Tensor
@@ -62,8 +61,10 @@ class MyStyle(Task):
         self.anchors.copy_(self.studio.invert(self.photos, settings))
 
     def codes(self, ws: Tensor, draws: Draws, step: int) -> Tensor:
-        self.chosen = draws.integers(0, len(self.anchors))
-        self.elsewhere = (draws.uniform() < SPREAD) & bool(self.arguments.lambda_likeness)
+        drawn = draws.integers(0, len(self.anchors))
+        self.elsewhere = (draws.uniform() < SPREAD) & bool(self.arguments.lambda_near)
+        nearest = torch.cdist(ws.flatten(1), self.anchors.flatten(1)).argmin(dim=1)
+        self.chosen = torch.where(self.elsewhere, nearest, drawn)
         return torch.where(self.elsewhere[:, None, None], ws, self.anchors[self.chosen])
 
     def loss(self, shown: Shown) -> Tensor:
@@ -71,17 +72,4 @@ class MyStyle(Task):
         each = settings.lambda_l2 * (images - photos).square().mean(dim=(1, 2, 3))
         if settings.lambda_lpips:
             each = each + settings.lambda_lpips * self.studio.perceptual_to(photos)(images)
-        if settings.lambda_likeness:
-            alike = [1 - (seen @ self.likeness(i)).mean(dim=0) for i, seen in enumerate(shown.seen)]
-            weights = [eye.weight for eye in self.studio.eyes]
-            like = sum((w * a for w, a in zip(weights, alike, strict=True)), torch.zeros_like(each))
-            each = torch.where(self.elsewhere, settings.lambda_likeness * like, each)
-        return each.mean()
-
-    @torch.no_grad()
-    def likeness(self, index: int) -> Tensor:  # [E]
-        """The mean direction of the photos for one CLIP; computed once."""
-        if not hasattr(self, "_likeness"):
-            means = [eye(self.photos).mean(dim=0) for eye in self.studio.eyes]
-            self._likeness = [torch.nn.functional.normalize(mean, dim=0) for mean in means]
-        return self._likeness[index]
+        return torch.where(self.elsewhere, settings.lambda_near * each, each).mean()
