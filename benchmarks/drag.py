@@ -47,7 +47,9 @@ WATCH = """() => {
 def drag(page: Page) -> tuple[list[float], float]:
     """Latencies in ms and painted frames a second of one drag."""
     page.evaluate("() => { bench.latencies.length = 0; bench.frames = 0 }")
-    box = page.locator("[data-group=factors] .slider").first.bounding_box()
+    slider = page.locator("[data-group=factors] .slider").first
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
     assert box
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, y)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from explorer import Edit, Engine, load
+from explorer.expansion.config import read_config
 
 DEFAULT = Path(__file__).parents[2] / "checkpoints" / "cats64.safetensors"
 EDITS = [Edit(seed=seed, truncation_psi=psi) for seed in range(12) for psi in (0.7, 1.0)]
@@ -35,3 +36,11 @@ def test_pictures_are_neither_flat_nor_all_the_same(exact: Engine) -> None:
 def test_effects_of_its_directions_come_measured(exact: Engine) -> None:
     """Delete checkpoints/cats64.effects.json and run the app once when the default or the distance in use changes."""
     assert all(direction.effect is not None for direction in exact.directions)
+
+
+def test_what_it_was_taught_by_can_be_read_and_names_its_domains() -> None:
+    """The configurations beside it are no leftovers of settings that are gone."""
+    taught = [domain.name for path in DEFAULT.parent.glob("*.toml") for domain in read_config(path).domains]
+    expansion = load(DEFAULT).expansion
+    assert expansion is not None
+    assert set(taught) == set(expansion.domains)
