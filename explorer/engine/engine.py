@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import overload
@@ -70,6 +70,7 @@ class Engine:
         """Render `checkpoint` from now on, on the same device; a picture in the making is finished with the old one."""
         new = Engine(checkpoint, str(self.device), self.precision)
         new._lock = self._lock  # whoever waits for it goes on with the new generator
+        new._take_effects(self)
         with self._lock:
             self.__dict__.update(vars(new))
 
@@ -88,8 +89,8 @@ class Engine:
         except KeyError:
             domains = ", ".join(repr(d.id) for d in self.directions if d.group == "domains") or "none"
             raise EditError(
-                f"this generator has no direction {direction!r}; it has the domains {domains}, "
-                f"and free directions numbered up to {self.generator.w_dim - 1}"
+                f"this generator has no direction {direction!r}; it has directions by number up to"
+                f" {self.generator.w_dim - 1}, and the domains {domains}"
             ) from None
 
     @overload
@@ -190,14 +191,32 @@ class Engine:
         """
         if self.directions[0].effect is not None:
             return
-        rng = torch.Generator().manual_seed(1)
-        edits = [Edit(seed=int(seed)) for seed in torch.randint(2**31, (effects.SAMPLES,), generator=rng)]
-        ws = torch.stack([self.ws(edit) for edit in edits])
         measured = []
-        for effect in latents.measure_effects(self._synthesize, self.perceptual, ws, self._basis, self.distance):
+        for effect in self._effects(range(self.generator.w_dim)):
             measured.append(effect)
             if progress is not None:
                 progress(len(measured) / self.generator.w_dim)
+        self._keep_effects(measured)
+
+    def _take_effects(self, before: Engine) -> None:
+        """Take over what was measured of the same generator before it was taught; measure its new domains alone."""
+        known = {direction.dim: direction.effect for direction in before.directions}
+        as_far = before._effects_key["distance"] == self._effects_key["distance"]
+        if None in known.values() or not as_far or self.directions[0].effect is not None:
+            return
+        taught = [direction.dim for direction in self.directions if direction.id not in before._by_id]
+        known.update(zip(taught, self._effects(taught), strict=True))
+        self._keep_effects([known[dim] or 0.0 for dim in range(self.generator.w_dim)])
+
+    def _effects(self, dims: Sequence[int]) -> Iterator[float]:
+        """Effects of columns of the basis on always the same samples, one by one."""
+        rng = torch.Generator().manual_seed(1)
+        edits = [Edit(seed=int(seed)) for seed in torch.randint(2**31, (effects.SAMPLES,), generator=rng)]
+        ws = torch.stack([self.ws(edit) for edit in edits])
+        columns = self._basis[:, list(dims)]
+        return latents.measure_effects(self._synthesize, self.perceptual, ws, columns, self.distance)
+
+    def _keep_effects(self, measured: list[float]) -> None:
         if self.checkpoint.path is not None:
             effects.save(effects.path_beside(self.checkpoint.path), self._effects_key, measured)
         self._set_directions(measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,32 @@ def test_effects_are_measured_once_and_kept_beside_the_checkpoint(
 
     other = replace(checkpoint, generator=make_generator(seed=9), expansion=None)
     assert Engine(other, device="cpu", precision="fp32").directions[0].effect is None
+
+
+def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_measured(
+    tiny_generator: Generator, tmp_path: Path
+) -> None:
+    """A lesson as the warm-up teaches: only what one direction adds to the styles is new."""
+    before = replace(expanded(tiny_generator), path=tmp_path / "before.safetensors")
+    taught = copy.deepcopy(before)
+    assert before.expansion is not None
+    column = before.expansion.basis[:, 7]
+    with torch.no_grad():
+        weight = taught.generator.synthesis.get_parameter("b8.conv1.affine.weight")
+        weight.add_(torch.outer(torch.randn(len(weight)), column))
+    expansion = replace(before.expansion, dims=(23, 20, 7), domains=("sketch", "bronze", "new"))
+    after = replace(taught, expansion=expansion, path=tmp_path / "after.safetensors")
+    engine = Engine(before, device="cpu", precision="fp32")
+    engine.measure_effects()
+    known = {direction.id: direction.effect for direction in engine.directions}
+    engine.replace(after)
+    found = {direction.id: direction.effect for direction in engine.directions}
+    assert {id for id in found if found[id] == pytest.approx(known.get(id, -1))} == known.keys() - {7}
+    fresh = Engine(replace(after, path=None), device="cpu", precision="fp32")
+    fresh.measure_effects()
+    assert found["new"] == pytest.approx(fresh.direction("new").effect, rel=1e-4)
+    assert found["new"] != pytest.approx(known[7], rel=0.01)
+    assert Engine(after, device="cpu", precision="fp32").direction("new").effect is not None  # kept beside the file
 
 
 def test_a_damaged_file_of_effects_is_measured_anew(tmp_path: Path) -> None:

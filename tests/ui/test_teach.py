@@ -73,7 +73,7 @@ def ask(page: Page, name: str, steps: int) -> None:
     """Words, a name and a number of steps, and Teach."""
     page.get_by_label("What they should become").fill("pencil sketch")
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
-    page.get_by_label("Steps").fill(str(steps))
+    page.get_by_role("spinbutton", name="Steps").fill(str(steps))
     page.get_by_role("button", name="Teach", exact=True).click()
 
 
@@ -83,6 +83,17 @@ def state(page: Page, *states: str) -> None:
 
 def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, server: Server, lessons: Jobs) -> None:
     expect(teach.locator(".sheet img")).to_have_count(4)
+    server.checkpoint.with_name("tiny-judge.safetensors").write_bytes(b"a part of the family")
+    taken = int(teach.locator(".teach select[name=dim] option").first.inner_text().split(":")[0])
+    open_edit = f"domainExplorer.openEdit('explore', {{version: 1, seed: 5, strengths: [[{taken}, 0.5]]}})"
+    teach.evaluate(open_edit)
+    teach.wait_for_function("document.querySelector('.explore').dataset.painted?.includes('0.5')")
+    teach.locator(".explore").get_by_role("button", name="Snapshot").first.click()
+    teach.get_by_role("tab", name="Compose", exact=True).click()
+    teach.get_by_role("button", name="Try two").click()
+    teach.wait_for_selector(".compose[data-painted*=strengths]")
+    sums = "JSON.parse(document.querySelector('.compose').dataset.painted).strengths"
+    composed = teach.evaluate(sums)
     teach.get_by_role("tab", name="Model", exact=True).click()
     expect(teach.locator(".model figcaption")).to_have_count(3)
     teach.get_by_role("tab", name="Teach", exact=True).click()
@@ -110,6 +121,16 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     assert saved.expansion
     assert saved.expansion.domains[-1] == "my sketch"
     assert saved.meta["expanded_from"] == "tiny.pkl"
+    assert server.checkpoint.with_name("tiny sketch-judge.safetensors").read_bytes() == b"a part of the family"
+
+    # What was made before is there as it was, without the direction that was given away.
+    teach.get_by_role("tab", name="Explore", exact=True).click()
+    expect(teach.locator("#tab-snapshots .count")).to_have_text("1")
+    teach.wait_for_function("document.querySelector('.explore').dataset.painted === '{\"version\":1,\"seed\":5}'")
+    teach.get_by_role("tab", name="Compose", exact=True).click()
+    teach.wait_for_selector(".compose[data-painted*=strengths]")
+    assert teach.evaluate(sums) == composed
+    teach.get_by_role("tab", name="Teach", exact=True).click()
 
     teach.get_by_role("button", name="Open in Explore").click()
     slider = teach.get_by_role("slider", name="my sketch", exact=True)
@@ -164,10 +185,25 @@ def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_p
     teach.get_by_label("Pictures to learn from").set_input_files([tmp_path / "notes.txt", tmp_path / "one.png"])
     expect(trouble).to_contain_text("notes.txt cannot be read as a picture")
     expect(teach.locator(".thumb")).to_have_count(1)
-    teach.get_by_label("Steps").fill("5")
+    teach.get_by_role("spinbutton", name="Steps").fill("5")
     teach.get_by_role("button", name="Teach", exact=True).click()
     expect(trouble).to_contain_text("Choose at least 10 pictures; there are 1")
     assert len(lessons.all()) == before
+
+
+def test_several_pictures_are_kept_while_another_way_is_looked_at(teach: Page, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(path)
+    teach.get_by_label("Several").check()
+    teach.get_by_label("Pictures to learn from").set_input_files(paths)
+    thumbs = teach.locator(".thumb")
+    expect(thumbs).to_have_count(3)
+    for way in ("Words", "One picture"):
+        teach.get_by_label(way, exact=True).check()
+        expect(thumbs).to_have_count(1)
+        teach.get_by_label("Several").check()
+        expect(thumbs).to_have_count(3)
 
 
 def test_directions_are_measured_from_the_page(teach: Page) -> None:
@@ -182,9 +218,9 @@ def test_directions_are_measured_from_the_page(teach: Page) -> None:
 
 def test_steps_typed_by_hand_are_no_longer_called_good(teach: Page) -> None:
     expect(teach.get_by_role("radio", name="Good")).to_be_checked()
-    teach.get_by_label("Steps").fill("77")
+    teach.get_by_role("spinbutton", name="Steps").fill("77")
     expect(teach.get_by_role("radio", name="Good")).not_to_be_checked()
-    teach.get_by_label("Steps").fill("400")
+    teach.get_by_role("spinbutton", name="Steps").fill("400")
     expect(teach.get_by_role("radio", name="Thorough")).to_be_checked()
 
 

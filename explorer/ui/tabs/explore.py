@@ -52,15 +52,18 @@ def template(name: str) -> str:
 
 
 def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
-    """What the panel must know of the generator. `key` names its stored state: the same sliders, the same key."""
+    """What the panel must know of the generator. `key` names its stored state, which outlives what it is taught:
+
+    the mapping network is what makes a code mean the same, and teaching never changes it.
+    """
     directions = [
         {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
         for d in engine.directions
     ]
-    sliders = json.dumps([name, engine.img_resolution, engine.num_ws, directions])
+    family = json.dumps([name, engine.img_resolution, engine.num_ws, engine.generator.mapping.w_avg.tolist()])
     return {
         "name": name,
-        "key": hashlib.sha256(sliders.encode()).hexdigest()[:16],
+        "key": hashlib.sha256(family.encode()).hexdigest()[:16],
         "resolution": engine.img_resolution,
         "layers": engine.num_ws,
         "classes": engine.generator.c_dim,

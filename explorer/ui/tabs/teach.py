@@ -20,7 +20,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.edit import Edit, EditError
-from explorer.engine import Engine
+from explorer.engine import Engine, effects
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, JobError, Jobs
 from explorer.ui.lessons import Lesson, LessonError
@@ -162,7 +162,7 @@ class Classroom:
         if what in acts:
             acts[what](job)
         elif what == "keep":
-            return {"keys": self._keep(job)}
+            self._keep(job)
         elif what == "save":
             return {"saved": self._save(job, request.get("file"))}
         else:
@@ -173,11 +173,8 @@ class Classroom:
         if self.read_only:
             raise LessonError(READ_ONLY)
 
-    def _keep(self, job: Job) -> list[str]:
-        """Let the engine render what the lesson made, unless that would take something away from the page.
-
-        Returns the keys under which Explore keeps its sliders, before and after.
-        """
+    def _keep(self, job: Job) -> None:
+        """Let the engine render what the lesson made, unless that would take something away from the page."""
         if self.measured is not None:
             raise LessonError("Directions are being measured: keep this lesson when that is done.")
         new, now = load(job.folder / NETWORK), self.engine.checkpoint
@@ -189,9 +186,8 @@ class Classroom:
         if missing:
             lost = ", ".join(missing)
             raise LessonError(f"This lesson began without {lost}, which would be lost. Teach it again to have both.")
-        before = explore.describe(self.engine, self.name, None)["key"]
+        copy_parts(now, job.folder / NETWORK, ("encoder", "judge"))  # its discriminator it has
         self.engine.replace(new)
-        return [before, explore.describe(self.engine, self.name, None)["key"]]
 
     def _measure(self) -> None:
         """Measure in the background how much every direction changes the picture, unless that is going on."""
@@ -214,7 +210,6 @@ class Classroom:
             raise LessonError("A file name is made of letters, digits, spaces, dots and dashes.")
         path = Path(job.about["home"]) / f"{stem}.safetensors"
         checkpoint = load(job.folder / NETWORK)
-        critic = part_of(checkpoint, "discriminator")
         meta = {**checkpoint.meta, "name": stem, "expanded_from": job.about["original"]}
         try:
             path.open("xb").close()  # ours from here on
@@ -224,8 +219,9 @@ class Classroom:
             raise LessonError(f"{path} cannot be written: {error.strerror}.") from None
         try:
             replace(checkpoint, meta=meta).save(path)
-            if critic is not None:
-                shutil.copyfile(critic, path.with_name(f"{stem}-discriminator.safetensors"))
+            copy_parts(checkpoint, path, ("discriminator", "encoder", "judge"))
+            if (known := effects.path_beside(job.folder / NETWORK)).is_file():
+                shutil.copyfile(known, effects.path_beside(path))
         except (ValueError, OSError):
             path.unlink()
             raise
@@ -318,6 +314,13 @@ def same_family(one: Checkpoint, other: Checkpoint) -> bool:
 def has_critic(checkpoint: Checkpoint) -> bool:
     """Whether a discriminator is in the checkpoint or beside it, where `expand` looks for it."""
     return checkpoint.discriminator is not None or part_of(checkpoint, "discriminator") is not None
+
+
+def copy_parts(checkpoint: Checkpoint, path: Path, roles: tuple[str, ...]) -> None:
+    """Copy the files of a checkpoint's other networks to where those of `path` are looked for: teaching keeps them."""
+    for role in roles:
+        if (part := part_of(checkpoint, role)) is not None:
+            shutil.copyfile(part, path.with_name(f"{path.stem}-{role}.safetensors"))
 
 
 def original_of(checkpoint: Checkpoint) -> str:

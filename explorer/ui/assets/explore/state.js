@@ -38,14 +38,21 @@ function storedEdit(key) {
   return stored ? JSON.parse(stored.edit) : null;
 }
 
-function createState({ key, defaults }) {
+function createState({ key, defaults, directions }) {
   const listeners = [];
   const storageKey = storageKeyOf(key);
   const parse = (text) => editFromJSON(JSON.parse(text), defaults);
+  // A domain taught since may have taken a direction that a stored edit moved.
+  const ids = new Set(directions.map(({ id }) => id));
+  function current(text) {
+    const { strengths, layers, ...code } = parse(text);
+    const there = (map) => new Map([...map].filter(([id]) => ids.has(id)));
+    return JSON.stringify(editToJSON({ ...code, strengths: there(strengths), layers: there(layers) }, defaults));
+  }
   const stored = readJSON(sessionStorage, storageKey);
-  let past = stored?.past ?? []; // JSON texts, oldest first
-  let future = stored?.future ?? [];
-  let committed = stored?.edit ?? JSON.stringify({ version: 1 });
+  let past = (stored?.past ?? []).map(current); // JSON texts, oldest first
+  let future = (stored?.future ?? []).map(current);
+  let committed = current(stored?.edit ?? JSON.stringify({ version: 1 }));
   let edit = parse(committed);
 
   function store() {

@@ -94,13 +94,9 @@ function createLesson(onAct) {
     return answer;
   }
 
-  // The sliders of Explore stay as they are: it keeps them under another key once there is another slider.
   async function keep() {
-    const { keys } = await act("keep");
-    if (!keys) return;
-    const sliders = sessionStorage.getItem(`explorer:${keys[0]}:edit`);
-    if (sliders) sessionStorage.setItem(`explorer:${keys[1]}:edit`, sliders);
-    trigger("kept");
+    const { error } = await act("keep");
+    if (!error) trigger("kept");
   }
   function explore() {
     const edit = { version: 1, strengths: [[lesson.name, 1]] };

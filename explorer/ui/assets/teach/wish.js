@@ -70,7 +70,8 @@ function createWish(onTeach, onMeasure) {
     const chosen = fields.dim.value;
     const [least, ...others] = generator.free.map(({ dim, effect }) => make("option", { value: dim, textContent: `${dim}: ${percent(effect)}` }));
     if (least) {
-      fields.dim.replaceChildren(make("option", { value: "", textContent: `${least.textContent} (least)` }), ...others);
+      const measured = generator.free[0].effect !== null;
+      fields.dim.replaceChildren(make("option", { value: "", textContent: `${least.textContent}${measured ? " (least)" : ""}` }), ...others);
       fields.dim.value = chosen;
       if (fields.dim.selectedIndex < 0) fields.dim.value = "";
     }
