@@ -349,6 +349,16 @@ def test_a_session_brings_snapshots_and_both_tabs_back(
     other.context.close()
 
 
+def test_snapshots_of_compose_appear_in_explore(page: Page) -> None:
+    page.locator(".compose").get_by_role("button", name="Snapshot", exact=True).click()
+    expect(page.locator("#tab-snapshots .count")).to_have_text("1")
+    drop(page, ".compose", OLD_SESSION.read_bytes(), "cats-session.json", "application/json")
+    expect(page.locator("#tab-snapshots .count")).to_have_text("3")
+    to_tab(page, "Explore")
+    page.get_by_role("tab", name="Snapshots").click()
+    expect(page.get_by_role("button", name=re.compile("Restore snapshot"))).to_have_count(3)
+
+
 def test_a_session_of_an_older_version_still_opens(expanded_page: Page) -> None:
     page = expanded_page
     page.locator(".explore [type=file]").set_input_files(OLD_SESSION)

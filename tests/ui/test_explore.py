@@ -118,6 +118,20 @@ def test_a_number_box_takes_exact_values(page: Page) -> None:
     assert float(slider(page, "Factor 2").input_value()) == 1.25
 
 
+def test_a_number_box_follows_undo_but_is_left_alone_while_typing(page: Page) -> None:
+    for name in ("Factor 2, value", "Truncation, value"):
+        box = page.get_by_label(name)
+        before = box.input_value()
+        box.fill("")
+        box.press_sequentially("0.90")
+        page.wait_for_timeout(QUIET_MS)
+        expect(box).to_have_value("0.90")
+        box.press("Enter")
+        expect(box).to_have_value("0.9")
+        box.press("Control+z")
+        expect(box).to_have_value(before)
+
+
 def test_search_finds_directions_in_every_group(page: Page) -> None:
     page.keyboard.press("/")
     page.keyboard.type("dormant 400")
@@ -245,6 +259,38 @@ def test_snapshots_restore_and_become_a_contact_sheet(page: Page) -> None:
     assert picture(download.value).shape == (64, 64, 3)
 
 
+def test_two_windows_share_the_snapshots(page: Page) -> None:
+    for count in (1, 2, 3):
+        page.get_by_role("button", name="Next seed").click()
+        until(page, lambda edit, seed=count: edit.seed == seed)
+        page.keyboard.press("s")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("tab", name="Snapshots").click()
+    shelf = other.locator("#snapshots .tile small")
+    expect(shelf).to_have_text(["seed 1", "seed 2", "seed 3"])
+    page.get_by_role("button", name="Delete snapshot 1").click()
+    expect(shelf).to_have_text(["seed 2", "seed 3"])
+    key = other.evaluate("Object.keys(localStorage).find((key) => key.endsWith(':snapshots'))")
+    other.evaluate("key => localStorage.setItem(key, JSON.stringify(JSON.parse(localStorage[key]).slice(1)))", key)
+    other.get_by_role("button", name="Delete snapshot 1").click()
+    expect(shelf).to_have_text(["seed 3"])
+
+
+def test_a_snapshot_too_many_is_refused(page: Page) -> None:
+    page.keyboard.press("s")
+    page.evaluate("""() => {
+      const key = Object.keys(localStorage).find((key) => key.endsWith(":snapshots"));
+      const [{ thumb }] = JSON.parse(localStorage[key]);
+      localStorage[key] = JSON.stringify(Array.from({ length: 60 }, (_, seed) => ({ edit: { seed }, thumb })));
+    }""")
+    page.keyboard.press("s")
+    expect(page.locator(".explore .message")).to_contain_text("no room for more snapshots")
+    page.reload()
+    expect(page.locator("#tab-snapshots .count")).to_have_text("60")
+    expect(page.locator("#snapshots .tile small").first).to_have_text("seed 0")
+
+
 def test_a_neighbour_is_an_edit_that_can_be_undone(page: Page) -> None:
     page.get_by_role("button", name="Neighbours").click()
     expect(page.locator(".near-tile")).to_have_count(9)
@@ -291,14 +337,7 @@ def test_all_512_directions_open_at_once_still_follow(page: Page) -> None:
 
 
 def test_what_the_server_refuses_is_said_in_the_page(page: Page) -> None:
-    drag(page, slider(page, "Factor 0"), 0.6)  # makes the page write its key
-    until(page, lambda edit: bool(edit.strengths))
-    page.evaluate("""() => {
-      const key = Object.keys(sessionStorage).find(key => /^explorer:.*:edit$/.test(key));
-      const edit = JSON.stringify({version: 1, strengths: [["crayon", 1]]});
-      sessionStorage.setItem(key, JSON.stringify({edit, past: [], future: []}));
-    }""")
-    page.reload()
+    page.evaluate("domainExplorer.openEdit('explore', {version: 1, strengths: [['crayon', 1]]})")
     expect(page.get_by_role("alert")).to_contain_text("no direction 'crayon'")
     page.get_by_role("button", name="Reset all").click()
     until(page, lambda edit: edit == Edit())

@@ -120,6 +120,17 @@ def test_beside_a_long_name_the_hint_lies_right_of_the_tabs(expanded_page: Page,
     assert line["y"] == pytest.approx((52 - line["height"]) / 2, abs=1)  # in the bar
 
 
+def test_a_file_dropped_beside_the_panels_is_not_opened_by_the_browser(expanded_page: Page) -> None:
+    cancelled = """(selector) => ["dragover", "drop"].map((name) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["{}"], "notes.txt"));
+      const event = new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true });
+      return !document.querySelector(selector).dispatchEvent(event);
+    })"""
+    for selector in ("body", "#tabs > .tab-wrapper"):
+        assert expanded_page.evaluate(cancelled, selector) == [True, True]
+
+
 def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
     page = expanded_page
     for tab in TABS:

@@ -19,6 +19,15 @@ document.addEventListener("keydown", (event) => {
   keys.showModal();
 });
 
+// A file dropped beside what takes files would be opened in place of the page.
+for (const name of ["dragover", "drop"]) {
+  document.addEventListener(name, (event) => {
+    if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "none";
+  });
+}
+
 const HINTS = {
   explore: "Drag a slider: the picture follows. Invert takes your photo.",
   invert: "Bring a photo: it is rebuilt, and every slider works on it.",

@@ -70,7 +70,7 @@ function start(generator) {
   state.onChange(ask);
   createKeys({ state, letters: { r: code.random, s: snapshot } });
   createTips();
-  createKeep({ tab: "compose", state, shots, generator, onShots: () => {}, say: stage.say });
+  createKeep({ tab: "compose", state, shots, generator, say: stage.say });
   ask(state.edit);
 }
 

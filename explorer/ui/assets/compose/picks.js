@@ -56,7 +56,7 @@ function createPicks(state, generator) {
     slider.value = value;
     slider.style.setProperty("--lo", Math.min(part(value), part(0)));
     slider.style.setProperty("--hi", Math.max(part(value), part(0)));
-    if (number !== document.activeElement) number.value = Math.round(value * 1000) / 1000;
+    if (number !== typed) number.value = Math.round(value * 1000) / 1000;
     extra?.show();
   }
   function show(edit) {

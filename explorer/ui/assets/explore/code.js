@@ -40,7 +40,7 @@ function createCode(state, generator) {
     seed.parentElement.classList.toggle("from-photo", Boolean(edit.latent));
     find(".photo").hidden = !edit.latent;
     psi.value = edit.truncation_psi;
-    if (psiNumber !== document.activeElement) psiNumber.value = rounded(edit.truncation_psi); // not while typing
+    if (psiNumber !== typed) psiNumber.value = rounded(edit.truncation_psi);
     psi.style.setProperty("--hi", clamp(edit.truncation_psi / psi.max, 0, 1));
     find(`[name=noise][value=${edit.noise_mode}]`).checked = true;
     base.checked = edit.project;

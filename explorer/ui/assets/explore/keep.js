@@ -4,7 +4,7 @@
 const LARGEST_FILE = 20 * 2 ** 20; // bytes; the server refuses more
 const OPTIONS = "explorer:keep";
 
-function createKeep({ tab, state, shots, generator, onShots, say }) {
+function createKeep({ tab, state, shots, generator, say }) {
   const bus = window.domainExplorer;
   const dialog = find(".keep");
   const trouble = find(".keep-trouble");
@@ -70,8 +70,8 @@ function createKeep({ tab, state, shots, generator, onShots, say }) {
     dialog.close();
     if (answer.edit) return state.change(state.parse(answer.edit));
     for (const [to, edit] of Object.entries(answer.edits)) bus.hand(to, edit);
-    if (!shots.merge(answer.snapshots)) say("This browser has no room for all snapshots; delete some.");
-    onShots();
+    const left = shots.merge(answer.snapshots);
+    if (left) say(`This browser has no room for ${left} of the ${answer.snapshots.length} snapshots; delete some and open the session again.`);
   }
   async function openFile(chosen) {
     if (!chosen) return;

@@ -1,5 +1,10 @@
 // The keyboard, for the whole page while the panel is visible; letters are left alone where something is typed.
 
+// The box whose text is not taken over yet: only there, what is shown must not be rewritten.
+let typed = null;
+panel.addEventListener("input", ({ target }) => { typed = target; }, true); // before what shows the change
+for (const name of ["change", "focusout"]) panel.addEventListener(name, () => { typed = null; }, true);
+
 // `letters` maps a key to what it does, `released` to what letting it go does.
 function createKeys({ state, letters, released = {}, leaveSearch = () => {} }) {
   const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");

@@ -67,7 +67,7 @@ function start(generator) {
   const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, "/": rows.focusSearch, escape: neighbours.close };
   createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();
-  createKeep({ tab: "explore", state, shots, generator, onShots: tray.showShots, say: stage.say });
+  createKeep({ tab: "explore", state, shots, generator, say: stage.say });
   ask(state.edit);
 }
 

@@ -78,7 +78,7 @@ function createRows(state, generator, { onActive }) {
     slider.value = value;
     slider.style.setProperty("--lo", Math.min(at, zero));
     slider.style.setProperty("--hi", Math.max(at, zero));
-    if (number !== document.activeElement) number.value = Math.round(value * 1000) / 1000;
+    if (number !== typed) number.value = Math.round(value * 1000) / 1000;
     node.classList.toggle("moved", value !== 0);
   }
 

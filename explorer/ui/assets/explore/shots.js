@@ -6,20 +6,40 @@ const THUMB = 112; // px
 function createShots(key) {
   const storageKey = `explorer:${key}:snapshots`;
   const read = () => readJSON(localStorage, storageKey) ?? [];
-  // Whether there was room.
+  // Whether there was room; if not, nothing changes.
   function write(list) {
+    if (list.length > SNAPSHOTS) return false;
     try {
-      localStorage.setItem(storageKey, JSON.stringify(list.slice(-SNAPSHOTS)));
-      return true;
+      localStorage.setItem(storageKey, JSON.stringify(list));
     } catch {
       return false;
     }
+    document.dispatchEvent(new CustomEvent(storageKey));
+    return true;
   }
+  // How many there was no room for.
   function merge(list) {
-    const known = new Set(read().map(({ edit }) => JSON.stringify(edit)));
-    return write([...read(), ...list.filter(({ edit }) => !known.has(JSON.stringify(edit)))]);
+    const own = read();
+    const known = new Set(own.map(({ edit }) => JSON.stringify(edit)));
+    const fresh = list.filter(({ edit }) => !known.has(JSON.stringify(edit)));
+    const fitting = fresh.slice(0, Math.max(SNAPSHOTS - own.length, 0));
+    return fresh.length - (write([...own, ...fitting]) ? fitting.length : 0);
   }
-  return { read, write, merge, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
+  // By what it is, not where: another window may have changed the list meanwhile.
+  function remove(edit) {
+    const list = read();
+    const at = list.findIndex((other) => JSON.stringify(other.edit) === JSON.stringify(edit));
+    write(list.filter((_, index) => index !== at));
+  }
+  // After every change, in this panel, in others of this page and in other windows.
+  function onChange(listener) {
+    const gone = new AbortController(); // Gradio may throw the panel away and build it anew
+    const { signal } = gone;
+    const changed = () => (panel.isConnected ? listener() : gone.abort());
+    document.addEventListener(storageKey, changed, { signal });
+    window.addEventListener("storage", ({ key }) => (key === storageKey || key === null) && changed(), { signal }); // null: all was cleared
+  }
+  return { read, merge, remove, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
 }
 
 function thumbnail(image) {

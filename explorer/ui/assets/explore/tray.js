@@ -79,13 +79,9 @@ function createTray(state, generator, loop, stage, shots) {
     });
   }
 
-  function keepShots(hadRoom) {
-    if (!hadRoom) stage.say("This browser has no room for more snapshots; delete some.");
-    showShots();
-  }
   function snapshot() {
     if (!stage.image) return;
-    keepShots(shots.add(JSON.parse(panel.dataset.painted), stage.image));
+    if (!shots.add(JSON.parse(panel.dataset.painted), stage.image)) stage.say("This browser has no room for more snapshots; delete some.");
     open("snapshots");
     shelf.scrollLeft = shelf.scrollWidth;
   }
@@ -103,18 +99,18 @@ function createTray(state, generator, loop, stage, shots) {
     const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}` }, make("img", { src: thumb || BLANK, alt: "", draggable: false }), make("small", { textContent: `seed ${edit.seed ?? 0}` }));
     const remove = make("button", { type: "button", className: "remove", ariaLabel: `Delete snapshot ${index + 1}`, textContent: "\u00d7" });
     restore.addEventListener("click", () => state.change(state.parse(edit)));
-    remove.addEventListener("click", () => keepShots(shots.write(shots.read().filter((_, other) => other !== index))));
+    remove.addEventListener("click", () => shots.remove(edit));
     return make("div", { className: "shot" }, restore, remove);
   }
 
   act("snapshot")[0].addEventListener("click", snapshot);
   act("save-strip")[0].addEventListener("click", () => saveStrip(loop, generator, active, JSON.parse(stripOf), tiles.map((tile) => short(tile.strength))));
   act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, shots.read().map(({ edit }) => edit)));
+  shots.onChange(showShots);
   showShots();
   open("strip");
   return {
     snapshot,
-    showShots,
     refresh,
     activate(direction, andOpen) {
       active = direction;

@@ -83,7 +83,7 @@ function createSession(studio) {
     const trace = [...job.trace, ...(answer.trace ?? [])];
     const { step = 0, steps = 0, ahead, picture = job.picture, seconds_left: secondsLeft = null } = answer;
     const now = { ...job, trace, step, steps, ahead, picture, secondsLeft, state: answer.state };
-    if (!["done", "stopped"].includes(answer.state)) return set({ job: now, trouble: "" });
+    if (!["done", "stopped"].includes(answer.state)) return set({ job: now, trouble: state.trouble === NO_ANSWER ? "" : state.trouble });
     if (!answer.result) return set({ job: null, trouble: "" }); // stopped before its turn came
     const { photo, box, target, task, settings } = now;
     const { fitted, ...found } = answer.result;

@@ -39,7 +39,7 @@ function createPictures(say, onChange) {
       if (turn !== reading) return;
       find(".count").textContent = many ? `Reading ${read.length} of ${pictures.length}` : "";
     }
-    uris = read.slice(0, MOST_PICTURES);
+    uris = (many ? read : [...read, ...uris.slice(read.length)]).slice(0, MOST_PICTURES); // one picture leaves the others
     show();
     if (unreadable.length) {
       const others = unreadable.length > 1 ? ` and ${unreadable.length - 1} more` : "";
@@ -47,9 +47,10 @@ function createPictures(say, onChange) {
     }
     onChange(many ? pictures[0]?.webkitRelativePath.split("/")[0] : pictures[0]?.name);
   }
+  const chosen = () => (many ? uris : uris.slice(0, 1)); // the others wait until several are wanted again
   function show() {
     find(".drop span").textContent = many ? "Drop pictures here, or click to choose them" : "Drop a picture here, or click to choose it";
-    find(".thumbs").replaceChildren(...uris.slice(0, SHOWN).map(thumb));
+    find(".thumbs").replaceChildren(...chosen().slice(0, SHOWN).map(thumb));
     const rest = uris.length > SHOWN ? `, ${uris.length - SHOWN} of them not shown` : "";
     find(".count").textContent = many && uris.length ? `${uris.length} pictures${rest}` : "";
   }
@@ -75,9 +76,8 @@ function createPictures(say, onChange) {
     setMany(on) {
       many = on;
       file.multiple = on;
-      if (!on) uris = uris.slice(0, 1);
       show();
     },
-    get uris() { return uris; },
+    get uris() { return chosen(); },
   };
 }
