@@ -52,7 +52,7 @@ def render(arguments: argparse.Namespace) -> str:
             truncation_psi=arguments.psi,
             noise_mode=arguments.noise,
             project=not arguments.no_project,
-            strengths=dict(arguments.set),
+            strengths=cli_export.once(arguments.set),
         )
     return cli_export.written(arguments, engine.render(edit, max_px=arguments.max_px), edit, engine)
 
@@ -225,4 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CheckpointError, EditError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130  # as shells say it
     return 0

@@ -19,6 +19,7 @@ VERSION = 1
 DirectionId = str | int  # a domain's name, or the number of a basis column
 Layers = tuple[int, int]  # rows [start, stop) of ws
 MAX_SEED = 2**32 - 1
+LARGEST = 1e6  # of a strength or a truncation: far beyond what any picture survives
 
 
 class EditError(ValueError):
@@ -194,8 +195,9 @@ def _integer(name: str, value: Any, low: int, high: int) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
-        raise EditError(f"{name} must be a finite number, got {value!r}")
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not abs(value) <= LARGEST:  # NaN is not
+        raise EditError(f"{name} must be a number from {-LARGEST:g} to {LARGEST:g}, got {value!r}")
     return float(value)
 
 

@@ -72,7 +72,11 @@ def expand(
     if resume:
         if not (folder.path / "config.toml").is_file():
             raise RunError(f"{folder.path} holds no run to resume")
+        if source is not None or config is not None:
+            raise RunError("a resumed run keeps its generator and its configuration: give --out and --resume alone")
         settings = read_config(folder.path / "config.toml", **changes)
+        if changes and accelerator.is_main_process:
+            write_text(folder.path / "config.toml", to_toml(settings))
     else:
         settings = new_run(folder.path, source, config, changes, accelerator)
     report = Report(folder.path, settings.steps, settings.batch, told=accelerator.is_main_process)
@@ -112,6 +116,8 @@ def new_run(
     settings = with_dims(replace(settings, source=str(checkpoint.path or source)), dims)
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("source-discriminator", "incoming"):  # of a start that failed
+            (folder / f"{name}.safetensors").unlink(missing_ok=True)
         meta = {"name": checkpoint.meta.get("name", "source")}
         Checkpoint(original, meta=meta).save(folder / "source.safetensors")
         if critic is not None:

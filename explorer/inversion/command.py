@@ -38,6 +38,7 @@ from explorer.latents import move
 from explorer.latents.boundaries import Boundary
 from explorer.weights import DEFAULT, load
 
+RESERVED = ("mixed", "strip", "towards", "examples")  # names of what is not one photo's
 FRAMES, FRAME_MS = 60, 50  # of the animation between two photos
 Report = dict[str, Any]  # what `--json` says of one thing: its name, figures and files
 
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> str:
     settings = _settings(arguments)
     if (arguments.strip or arguments.mix) and len(arguments.photos) < 2:
         raise InversionError("--strip and --mix need two photos")
+    _spare(arguments.photos, Path(arguments.out))
     networks = gather(load(arguments.checkpoint), arguments.device)
     side, names = networks.generator.img_resolution, _names(arguments.photos)
     opened = [_open(path) for path in arguments.photos]
@@ -210,9 +212,22 @@ def _layers(text: str) -> tuple[int, int]:
 
 
 def _names(paths: list[str]) -> list[str]:
-    """Names of the results: those of the photos, numbered where they repeat."""
+    """Names of the results: those of the photos, numbered where they repeat or another file of the run has them."""
     stems = [Path(path).stem for path in paths]
-    return [stem if stems.count(stem) == 1 else f"{stem}-{i + 1}" for i, stem in enumerate(stems)]
+    names: list[str] = []
+    for stem in stems:
+        taken = {*names, *(other for other in stems if other != stem), *RESERVED}
+        free = [stem] if stems.count(stem) == 1 else []
+        free += [f"{stem}-{number}" for number in range(1, len(stems) + len(taken) + 2)]
+        names.append(next(name for name in free if name not in taken))
+    return names
+
+
+def _spare(paths: list[str], out: Path) -> None:
+    """Raises InversionError where a result would be written over one of the photos."""
+    for path, name in zip(paths, _names(paths), strict=True):
+        if _named(out / name, ".png").resolve() in {Path(other).resolve() for other in paths}:
+            raise InversionError(f"{path} would be overwritten by its own result: name another folder with --out")
 
 
 def _save_photo(path: Path, found: Inversion, index: int) -> Report:

@@ -31,7 +31,7 @@ from explorer.training.data import DataError, Order, Pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse
-from explorer.training.options import option
+from explorer.training.options import check_counts, option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -82,6 +82,7 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(int(width) for width in self.channels))
+        check_counts(self, "batch", "r1_every")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 

@@ -30,7 +30,7 @@ from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 from explorer.training.matching import Matching
-from explorer.training.options import option
+from explorer.training.options import check_counts, option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -109,6 +109,7 @@ class Config:
             raise RunError("--augment-target must be 0 or more and below 1, and --augment-kimg more than 0")
         if self.augment_target and not self.augment:
             raise RunError("--augment-target needs --augment: say which augmentations to adapt")
+        check_counts(self, "batch", "resolution", "r1_every", "path_every", "style_every")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 

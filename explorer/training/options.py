@@ -6,6 +6,7 @@ Knows no trainer. A resumed run obeys its saved settings, except for the flags t
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any, TypeVar, get_type_hints
@@ -29,6 +30,15 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
             kind = {"type": int, "nargs": "+", "metavar": "N"}
         text = f"{entry.metadata['help']} (default: {entry.default})".replace("%", "%%")
         parser.add_argument(f"--{entry.name.replace('_', '-')}", default=argparse.SUPPRESS, help=text, **kind)
+
+
+def check_counts(settings: Any, *names: str) -> None:
+    """Raise ValueError unless these settings are 1 or more, and `kimg` is a length."""
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(settings, name)}")
+    if not 0 <= settings.kimg < math.inf:
+        raise ValueError(f"--kimg must be 0 or more, got {settings.kimg:g}")
 
 
 def settings_from(settings: type[Settings], arguments: argparse.Namespace, saved: Mapping[str, Any]) -> Settings:

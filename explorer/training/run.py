@@ -28,6 +28,8 @@ from torch import Tensor
 
 from explorer.networks.hardware import cpu_multiplies_bf16
 
+CHECKPOINTS = ("checkpoint.pt", "checkpoint-1.pt")  # a kill between two renames leaves only the second
+
 
 class RunError(ValueError):
     """A run that cannot start or go on; the message is one sentence on what to do."""
@@ -44,8 +46,8 @@ class Folder:
         self.path = Path(path)
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder for a new run. Raises RunError where there is one already."""
-        if (self.path / "config.json").exists():
+        """Make the folder for a new run. Raises RunError where there is one that got as far as a checkpoint."""
+        if any((self.path / name).exists() for name in CHECKPOINTS):
             raise RunError(f"{self.path} already holds a run: continue it with --resume, or name another folder")
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_config(config)
@@ -80,10 +82,18 @@ class Folder:
                 os.replace(newest, self.path / "checkpoint-1.pt")
 
     def load(self) -> dict[str, Any] | None:
-        """The newest checkpoint on the CPU; None for a run that has none yet. Nothing in the file is executed."""
-        for name in ("checkpoint.pt", "checkpoint-1.pt"):  # a kill between the two renames leaves only the second
-            if (self.path / name).exists():
-                return torch.load(self.path / name, map_location="cpu", weights_only=True)
+        """The newest checkpoint on the CPU; None for a run that has none yet. Nothing in the file is executed.
+
+        Where the newest is damaged, the one before it, and stderr says so. Raises RunError where none can be read.
+        """
+        found = [self.path / name for name in CHECKPOINTS if (self.path / name).exists()]
+        for path in found:
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except Exception:  # damage has many names: EOFError, UnpicklingError, IndexError...
+                print(f"{path} is damaged and passed over", file=sys.stderr)
+        if found:
+            raise RunError(f"no checkpoint in {self.path} can be read: start again in another folder")
         return None
 
     def save_sheet(self, name: str, images: Tensor, columns: int = 8) -> Path:

@@ -193,7 +193,7 @@ class Endpoints:
         square = photos.crop(image, faces[0] if faces else None, self.engine.img_resolution)
         *_, last = inverting.invert(self.engine, square, settings)
         note = last.note if faces else f"No face was found, so the middle was taken. {last.note}".strip()
-        return {"edit": Edit(latent=last.latent).to_json(), "figures": last.figures, "note": note}
+        return {"edit": Edit(latent=last.latent, project=False).to_json(), "figures": last.figures, "note": note}
 
     def models(self) -> Answer:
         """List the generator that is loaded with its domains, and the other generators that can be opened.

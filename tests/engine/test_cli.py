@@ -59,3 +59,18 @@ def test_doctor_names_the_device_and_tests_every_operation(capsys: pytest.Captur
 def test_measure_effects_counts_the_dormant_directions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["measure", "effects", "--device", "cpu"]) == 0
     assert "of 512 directions" in capsys.readouterr().out
+
+
+def test_a_direction_given_twice_and_a_strength_beyond_all_pictures_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.png"
+    for words in (
+        ["render", "--set", "comic=1", "--set", "comic=2"],
+        ["compose", "comic=0.7", "comic=0.3"],
+        ["render", "--set", "2=1e38"],
+        ["render", "--psi", "1e39"],
+    ):
+        assert main([*words, "--out", str(out)]) == 2
+        assert "given twice" in (said := capsys.readouterr().err) or "from -1e+06 to 1e+06" in said
+    assert not out.exists()

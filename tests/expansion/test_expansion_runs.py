@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,3 +281,21 @@ def test_settings_survive_their_file(files: dict[str, Path], tmp_path: Path) -> 
     (tmp_path / "config.toml").write_text(to_toml(settings))
     assert read_config(tmp_path / "config.toml") == settings
     assert settings.steps == SETTINGS["steps"]
+
+
+def test_a_new_run_takes_nothing_from_a_start_that_failed(files: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("incoming", "source-discriminator"):
+        shutil.copyfile(files["source"], tmp_path / f"{name}.safetensors")
+    train(files["plain"], config(files["clip"], {"name": "x", **NADA}, steps=1, lambda_src=0.0), tmp_path)
+    assert not (tmp_path / "incoming.safetensors").exists()
+    assert not (tmp_path / "source-discriminator.safetensors").exists()
+
+
+def test_a_resumed_run_keeps_its_length_and_refuses_another_source(files: dict[str, Path], tmp_path: Path) -> None:
+    settings = config(files["clip"], {"name": "x", **NADA}, steps=1, lambda_src=0.0)
+    train(files["plain"], settings, tmp_path)
+    train(None, None, tmp_path, resume=True, steps=2)  # type: ignore[arg-type]
+    assert train(None, None, tmp_path, resume=True)["step"] == 2  # type: ignore[arg-type]
+    assert read_config(tmp_path / "config.toml").steps == 2
+    with pytest.raises(RunError, match="--resume alone"):
+        train(files["plain"], settings, tmp_path, resume=True)

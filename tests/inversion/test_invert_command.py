@@ -15,6 +15,7 @@ from skimage import data
 from explorer.cli import main
 from explorer.edit import Edit
 from explorer.inversion import comparison
+from explorer.inversion.command import _names
 from explorer.inversion.latents import load_latent
 from explorer.inversion.networks import Networks
 from explorer.inversion.photos import open_photo
@@ -209,3 +210,13 @@ def test_the_table_has_a_row_a_method(
         error = capsys.readouterr().err
         assert word in error
         assert error.count("\n") == 1
+
+
+def test_results_never_share_a_name_and_never_overwrite_a_photo(tmp_path: Path) -> None:
+    assert _names(["x/a.png", "y/a.png", "a-1.png"]) == ["a-2", "a-3", "a-1"]
+    assert _names(["mixed.png", "b.png"]) == ["mixed-1", "b"]
+    photo = tmp_path / "cat.png"
+    Image.new("RGB", (64, 64), "red").save(photo)
+    before = photo.read_bytes()
+    assert main(["invert", str(photo), "--method", "encoder", "--out", str(tmp_path)]) == 2
+    assert photo.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,8 @@ from accelerate import Accelerator
 from explorer import weights
 from explorer.training import gan, losses
 from explorer.training.data import Order, Pictures
-from explorer.training.run import Diverged, Folder
+from explorer.training.gan import Config
+from explorer.training.run import Diverged, Folder, RunError
 from tests.training.tiny import config, differences, flags, train, write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
@@ -222,8 +224,42 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
         ([run, "--cpu", "--data", str(data), "--augment-target", "0.6"], "needs --augment"),
         ([run, "--cpu", "--data", str(data), "--augment-target", "1.6"], "below 1"),
         ([run, *flags(data, 1, batch=6)], "groups of 4"),
-        ([run, *flags(data, 1)], "already holds a run"),  # the case before made it
     ]
     for arguments, words in cases:
         assert gan.main(arguments) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "setting", [{"batch": 0}, {"r1_every": 0}, {"path_every": 0}, {"kimg": -1.0}, {"kimg": math.inf}]
+)
+def test_settings_that_mean_nothing_are_refused_at_once(setting: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting)).replace("_", "-")):
+        Config(**setting)  # type: ignore[arg-type]
+
+
+def test_a_start_that_failed_does_not_hold_its_folder(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.create({"data": "nope.zip"})
+    folder.create({"data": "right.zip"})
+    folder.save({"step": 1})
+    with pytest.raises(RunError, match="already holds a run"):
+        folder.create({})
+
+
+@pytest.mark.parametrize("damage", [b"", b"a picture", None])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, damage: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Folder(tmp_path)
+    for step in (1, 2):
+        folder.save({"step": step, "weights": torch.randn(1000)})
+    newest = tmp_path / "checkpoint.pt"
+    newest.write_bytes(newest.read_bytes()[:2000] if damage is None else damage)
+    state = folder.load()
+    assert state is not None
+    assert state["step"] == 1
+    assert "checkpoint.pt is damaged" in capsys.readouterr().err
+    (tmp_path / "checkpoint-1.pt").write_bytes(b"")
+    with pytest.raises(RunError, match="no checkpoint"):
+        folder.load()
