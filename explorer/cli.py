@@ -52,7 +52,7 @@ def render(arguments: argparse.Namespace) -> str:
             truncation_psi=arguments.psi,
             noise_mode=arguments.noise,
             project=not arguments.no_project,
-            strengths=cli_export.once(arguments.set),
+            strengths=arguments.set,
         )
     return cli_export.written(arguments, engine.render(edit, max_px=arguments.max_px), edit, engine)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,9 @@ from explorer.weights import DEFAULT, Checkpoint, load
 from explorer.weights.folder import generators
 
 
-def once(pairs: Sequence[tuple[DirectionId, float]]) -> dict[DirectionId, float]:
-    """Strengths by direction. Raises EditError where one is given twice: which of the two was meant?"""
-    for name, _ in pairs:
-        if [other for other, _ in pairs].count(name) > 1:
-            raise EditError(f"{name!r} is given twice: give one strength for it")
-    return dict(pairs)
-
-
 def compose(arguments: argparse.Namespace) -> str:
     """Write a sum of domains on one random code."""
-    edit = Edit(seed=arguments.seed, truncation_psi=arguments.psi, strengths=once(arguments.strengths))
+    edit = Edit(seed=arguments.seed, truncation_psi=arguments.psi, strengths=arguments.strengths)
     engine = engine_of(arguments)
     return written(arguments, export.upscaled(engine.render(edit), arguments.px), edit, engine)
 

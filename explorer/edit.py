@@ -175,12 +175,15 @@ def _latent(data: Any) -> Latent:
 
 def _pairs(name: str, value: Any) -> dict[DirectionId, Any]:
     try:
-        pairs = dict(value)
+        given = list(value.items() if isinstance(value, Mapping) else value)
+        pairs = dict(given)
     except (TypeError, ValueError):
         raise EditError(f"{name} must map directions to values, got {value!r}") from None
     for key in pairs:
         if isinstance(key, bool) or not isinstance(key, (str, int)):
             raise EditError(f"a direction is a domain's name or a number, got {key!r}")
+        if sum(key == other for other, _ in given) > 1:
+            raise EditError(f"{key!r} is given twice in {name}: give one value for it")
     return pairs
 
 

@@ -200,13 +200,13 @@ class Engine:
 
     def _take_effects(self, before: Engine) -> None:
         """Take over what was measured of the same generator before it was taught; measure its new domains alone."""
-        known = {direction.dim: direction.effect for direction in before.directions}
+        known = {direction.dim: direction.effect for direction in before.directions if direction.effect is not None}
         as_far = before._effects_key["distance"] == self._effects_key["distance"]
-        if None in known.values() or not as_far or self.directions[0].effect is not None:
+        if len(known) < self.generator.w_dim or not as_far or self.directions[0].effect is not None:
             return
         taught = [direction.dim for direction in self.directions if direction.id not in before._by_id]
         known.update(zip(taught, self._effects(taught), strict=True))
-        self._keep_effects([known[dim] or 0.0 for dim in range(self.generator.w_dim)])
+        self._keep_effects([known[dim] for dim in range(self.generator.w_dim)])
 
     def _effects(self, dims: Sequence[int]) -> Iterator[float]:
         """Effects of columns of the basis on always the same samples, one by one."""

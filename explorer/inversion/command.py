@@ -38,7 +38,7 @@ from explorer.latents import move
 from explorer.latents.boundaries import Boundary
 from explorer.weights import DEFAULT, load
 
-RESERVED = ("mixed", "strip", "towards", "examples")  # names of what is not one photo's
+SUFFIXES, TOGETHER = ("", "-moved", "-tuned"), ("mixed", "strip")  # names of a photo's pictures, and of all photos'
 FRAMES, FRAME_MS = 60, 50  # of the animation between two photos
 Report = dict[str, Any]  # what `--json` says of one thing: its name, figures and files
 
@@ -90,9 +90,10 @@ def run(arguments: argparse.Namespace) -> str:
     settings = _settings(arguments)
     if (arguments.strip or arguments.mix) and len(arguments.photos) < 2:
         raise InversionError("--strip and --mix need two photos")
-    _spare(arguments.photos, Path(arguments.out))
+    names = _names(arguments.photos)
+    _spare([*arguments.photos, *filter(None, [arguments.context])], names, Path(arguments.out))
     networks = gather(load(arguments.checkpoint), arguments.device)
-    side, names = networks.generator.img_resolution, _names(arguments.photos)
+    side = networks.generator.img_resolution
     opened = [_open(path) for path in arguments.photos]
     photos = torch.stack([_tensor(_cropped(image, arguments, side)) for image in opened])
     out = Path(arguments.out)
@@ -216,18 +217,21 @@ def _names(paths: list[str]) -> list[str]:
     stems = [Path(path).stem for path in paths]
     names: list[str] = []
     for stem in stems:
-        taken = {*names, *(other for other in stems if other != stem), *RESERVED}
+        others = {*names, *stems} - {stem}
+        taken = {*names, *TOGETHER, *(other + suffix for other in others for suffix in SUFFIXES)}
         free = [stem] if stems.count(stem) == 1 else []
         free += [f"{stem}-{number}" for number in range(1, len(stems) + len(taken) + 2)]
         names.append(next(name for name in free if name not in taken))
     return names
 
 
-def _spare(paths: list[str], out: Path) -> None:
-    """Raises InversionError where a result would be written over one of the photos."""
-    for path, name in zip(paths, _names(paths), strict=True):
-        if _named(out / name, ".png").resolve() in {Path(other).resolve() for other in paths}:
-            raise InversionError(f"{path} would be overwritten by its own result: name another folder with --out")
+def _spare(inputs: list[str], names: list[str], out: Path) -> None:
+    """Raises InversionError where a result would be written over one of the pictures that are read."""
+    made = [f"{name}.png" for name in (*TOGETHER, *(name + suffix for name in names for suffix in SUFFIXES))]
+    results = {(out / name).resolve() for name in (*made, "strip.webp")}
+    for path in inputs:
+        if Path(path).resolve() in results:
+            raise InversionError(f"{path} would be overwritten by a result: name another folder with --out")
 
 
 def _save_photo(path: Path, found: Inversion, index: int) -> Report:

@@ -215,8 +215,10 @@ def test_the_table_has_a_row_a_method(
 def test_results_never_share_a_name_and_never_overwrite_a_photo(tmp_path: Path) -> None:
     assert _names(["x/a.png", "y/a.png", "a-1.png"]) == ["a-2", "a-3", "a-1"]
     assert _names(["mixed.png", "b.png"]) == ["mixed-1", "b"]
-    photo = tmp_path / "cat.png"
-    Image.new("RGB", (64, 64), "red").save(photo)
-    before = photo.read_bytes()
-    assert main(["invert", str(photo), "--method", "encoder", "--out", str(tmp_path)]) == 2
-    assert photo.read_bytes() == before
+    assert _names(["cat.png", "cat-moved.png"]) == ["cat", "cat-moved-1"]
+    for name in ("cat.png", "mixed.png"):
+        photo = tmp_path / name
+        Image.new("RGB", (64, 64), "red").save(photo)
+        before = photo.read_bytes()
+        assert main(["invert", str(photo), "--method", "encoder", "--out", str(tmp_path)]) == 2
+        assert photo.read_bytes() == before

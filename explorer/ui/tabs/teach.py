@@ -21,6 +21,7 @@ import gradio as gr
 
 from explorer.edit import Edit, EditError
 from explorer.engine import Engine, effects
+from explorer.export.pictures import replacing
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, JobError, Jobs
 from explorer.ui.lessons import Lesson, LessonError
@@ -319,8 +320,10 @@ def has_critic(checkpoint: Checkpoint) -> bool:
 def copy_parts(checkpoint: Checkpoint, path: Path, roles: tuple[str, ...]) -> None:
     """Copy the files of a checkpoint's other networks to where those of `path` are looked for: teaching keeps them."""
     for role in roles:
-        if (part := part_of(checkpoint, role)) is not None:
-            shutil.copyfile(part, path.with_name(f"{path.stem}-{role}.safetensors"))
+        part, target = part_of(checkpoint, role), path.with_name(f"{path.stem}-{role}.safetensors")
+        if part is not None and part != target:  # the same where a lesson is kept once more
+            with replacing(target) as temporary:
+                shutil.copyfile(part, temporary)
 
 
 def original_of(checkpoint: Checkpoint) -> str:
