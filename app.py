@@ -38,6 +38,8 @@ def main() -> None:
     )
     parser.add_argument("--mcp", action="store_true", help="offer the endpoints as tools of language models")
     args = parser.parse_args()
+    if args.max_px is not None and args.max_px < 1:
+        parser.error(f"--max-px is 1 or more, got {args.max_px}")
     import explorer  # after the flags: a typing error is answered at once
     from explorer.engine.blending import blended
     from explorer.ui import Serving, Shelf, build_ui, launch, users

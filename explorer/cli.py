@@ -45,7 +45,7 @@ def render(arguments: argparse.Namespace) -> str:
     """Render one edit to a picture file."""
     engine = Engine(load(arguments.checkpoint), arguments.device, arguments.precision)
     if arguments.edit is not None:
-        edit = Edit.from_json(Path(arguments.edit).read_text())
+        edit = cli_export.read_edit(arguments.edit)
     else:
         edit = Edit(
             seed=arguments.seed,
@@ -157,7 +157,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     command = commands.add_parser("render", help="render one edit to a picture file")
     command.add_argument("--checkpoint", default=DEFAULT, help=source)
-    command.add_argument("--edit", metavar="FILE", help="an edit as JSON; the flags for its parts are ignored then")
+    command.add_argument("--edit", metavar="FILE", help="an edit as JSON, or a saved picture; the flags for its parts are ignored then")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--psi", type=float, default=0.7, help="truncation")
     command.add_argument("--noise", choices=("const", "none", "random"), default="const")

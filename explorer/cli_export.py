@@ -17,8 +17,8 @@ from explorer import export
 from explorer.edit import DirectionId, Edit, EditError
 from explorer.engine import Engine
 from explorer.export.pictures import ENDINGS, replacing
-from explorer.keep import Kept, write_picture
-from explorer.weights import DEFAULT, Checkpoint, load
+from explorer.keep import Kept, read_picture, write_picture
+from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
 from explorer.weights.folder import generators
 
 
@@ -74,6 +74,8 @@ def bundle(arguments: argparse.Namespace) -> str:
 
 def models(arguments: argparse.Namespace) -> str:
     """List the generators of a folder, each with its resolution and domains."""
+    if not Path(arguments.folder).is_dir():
+        raise CheckpointError(f"{arguments.folder} is no folder: name the one that the generators lie in")
     found = [{"name": path.stem} | about(load(path)) for path in generators(Path(arguments.folder))]
     if arguments.json:
         return json.dumps({"models": found})
@@ -99,7 +101,20 @@ def codes(engine: Engine, edits: list[Edit]) -> list[np.ndarray]:
 
 
 def edit_of(arguments: argparse.Namespace) -> Edit:
-    return Edit(seed=arguments.seed) if arguments.edit is None else Edit.from_json(Path(arguments.edit).read_text())
+    return Edit(seed=arguments.seed) if arguments.edit is None else read_edit(arguments.edit)
+
+
+def read_edit(file: str) -> Edit:
+    """The edit in a JSON file, or in a picture that this program saved. Raises EditError on anything else."""
+    data = Path(file).read_bytes()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:  # no picture is text
+        try:
+            return read_picture(data).edit
+        except EditError as error:
+            raise EditError(f"{file}: {error}") from None
+    return Edit.from_json(text)
 
 
 def read_edits(file: str) -> list[Edit]:
@@ -173,7 +188,7 @@ def add_commands(commands: Any, source: str) -> None:
 
     still = argparse.ArgumentParser(add_help=False, parents=[general])
     still.add_argument("--seed", type=int, default=0)
-    still.add_argument("--edit", metavar="FILE", help="an edit as JSON, instead of a seed")
+    still.add_argument("--edit", metavar="FILE", help="an edit as JSON, or a saved picture, instead of a seed")
     still.add_argument("--low", type=float, default=0.0, help="strength of the first picture")
     still.add_argument("--high", type=float, default=1.0, help="strength of the last picture")
     still.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from explorer.engine import device as devices
-from explorer.networks.hardware import cpu_multiplies_bf16
+from explorer.networks.hardware import choose_device, choose_precision, cpu_multiplies_bf16
 from kernels import build, synthesis
 
 
 def examine() -> str:
     """The report as text. Builds what can be built (at most two minutes) and never raises for what it finds."""
-    device = devices.choose_device("auto")
+    device = choose_device("auto")
     report = build.report()
     lines = ["Device"]
-    lines += _pairs({"chosen": str(device), "precision": devices.choose_precision("auto", device)})
+    lines += _pairs({"chosen": str(device), "precision": choose_precision("auto", device)})
     lines += _pairs(report.gpu or {"GPU": "none that PyTorch can use"})
     lines += _pairs({"CPU": _cpu()})
     lines += ["", "Tools", *_pairs(report.toolkit), *_pairs({"cache": report.cache})]

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from explorer import latents
 from explorer.edit import Direction, DirectionId, Edit, EditError
-from explorer.engine import device as devices
 from explorer.engine import effects
 from explorer.engine.synthesis import Synthesis
 from explorer.metrics import load_perceptual
-from explorer.networks.hardware import tune_allocator
+from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
 from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
@@ -46,11 +45,11 @@ class Engine:
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto") -> None:
         self.checkpoint = checkpoint
-        self.device = devices.choose_device(device)
-        self.precision = devices.choose_precision(precision, self.device)
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
         tune_allocator()
         self.generator = checkpoint.generator.to(self.device)
-        self.synthesis = Synthesis(self.generator, devices.DTYPES[self.precision])
+        self.synthesis = Synthesis(self.generator, DTYPES[self.precision])
         self._lock = threading.Lock()
         self._codes: OrderedDict[tuple, Tensor] = OrderedDict()
         expansion = checkpoint.expansion
@@ -101,8 +100,10 @@ class Engine:
         """The picture of an edit, uint8 `[H, W, 3]`; for a list of edits the list of pictures.
 
         `max_px` bounds the side: larger pictures are halved by area until they fit. Raises `EditError` for an edit that
-        does not fit this generator.
+        does not fit this generator, and for a `max_px` below 1.
         """
+        if max_px is not None and max_px < 1:
+            raise EditError(f"the largest side of a picture is 1 px or more, got {max_px}")
         edits = [edit] if isinstance(edit, Edit) else list(edit)
         with self._lock, torch.inference_mode():
             pictures = self._render(edits, max_px)
@@ -249,7 +250,7 @@ class Engine:
 def to_uint8(images: Tensor, max_px: int | None = None) -> list[np.ndarray]:
     """`[N, C, H, W]` in [-1, 1] -> N arrays uint8 `[H, W, 3]`; halved by area until the side is at most `max_px`."""
     images = images.float().clamp(-1, 1)
-    while max_px is not None and images.shape[-1] > max(max_px, 1):
+    while max_px is not None and images.shape[-1] > max_px:
         images = F.avg_pool2d(images, 2)
     pixels = (images * 127.5 + 128).clamp_max(255).to(torch.uint8).permute(0, 2, 3, 1)
     return list(pixels.expand(-1, -1, -1, 3).contiguous().cpu().numpy())

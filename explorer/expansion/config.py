@@ -21,6 +21,7 @@ from explorer.weights.clip import TEACHERS
 
 Kind = TypeVar("Kind")
 PATHS = ("data", "discriminator", "original", "image", "images", "folder")  # settings that name files
+FIGURES = ("replay", "kept domains", "source", "path", "R1")  # a run's own, beside its domains' losses
 UNSAFE = set('/\\:*?"<>|')  # a domain's name is a file's name too
 
 
@@ -85,6 +86,8 @@ class Config:
                 raise ExpansionError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.clip or (self.clip_weights and len(self.clip_weights) != len(self.clip)):
             raise ExpansionError(f"{len(self.clip)} CLIP models need as many clip_weights, got {self.clip_weights}")
+        if not all(math.isfinite(weight) and weight >= 0 for weight in self.clip_weights):
+            raise ExpansionError(f"clip_weights must be numbers of at least 0, got {self.clip_weights}")
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise ExpansionError(f"precision must be auto, fp32, bf16 or fp16, got {self.precision}")
         if not self.domains and not self.remove:
@@ -129,6 +132,8 @@ def _domain(table: dict[str, Any], index: int) -> Domain:
     where = f"domain {name!r}"
     if name.isdigit() or name.startswith(".") or UNSAFE & set(name) or not name.isprintable() or len(name) > 100:
         raise ExpansionError(f"{where}: a name is letters, digits and spaces, and not a number alone")
+    if name in FIGURES:
+        raise ExpansionError(f"{where}: the run has a figure of that name; choose another one")
     if kind not in TASKS:
         raise ExpansionError(f"{where}: type must be one of {', '.join(TASKS)}, got {kind!r}")
     dim, weight = arguments.pop("dim", None), arguments.pop("weight", 1.0)
@@ -158,6 +163,8 @@ def fill(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
 def _checked(name: str, value: Any, kind: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ExpansionError(f"{name} must be a number, got {value}")
     if kind in (int, float, str, bool) and type(value) is kind:
         return value
     part = {tuple[str, ...]: str, tuple[float, ...]: (int, float)}.get(kind)

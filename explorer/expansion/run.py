@@ -210,6 +210,11 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
     pictures = None
     if config.data and config.lambda_src > 0 and not config.plain:
         pictures = Pictures(config.data, studio.resolution)
+        if (classes := original.generator.c_dim) and len(pictures.classes) != classes:
+            raise ExpansionError(
+                f"the source has {classes} classes, and {config.data} names {len(pictures.classes)}: give the pictures"
+                " that it was trained on, with their dataset.json"
+            )
     trainer = Trainer(config, plan, incoming.generator.to(device), studio, tasks, pictures, accelerator)
     if state is not None:
         trainer.load_state(state)

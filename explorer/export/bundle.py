@@ -38,14 +38,17 @@ def write_bundle(
     `codes` `latents.npy`, float32 `[N, num_ws, w_dim]`, and for every direction that is used its movement at strength 1
     in `directions.npz`, float32 `[w_dim]` by name. `px` enlarges the single pictures, `encode` makes
     their PNG files. Raises ExportError for no or
-    too many edits.
+    too many edits, and for a `path` that does not end in .zip.
     """
+    path = Path(path)
+    if path.suffix.lower() != ".zip":
+        raise ExportError(f"the pictures are written as one .zip; {path.name!r} ends otherwise")
     if not 1 <= len(edits) <= MAX_PICTURES:
         raise ExportError(f"a zip holds 1 to {MAX_PICTURES} pictures, got {len(edits)}")
     edits = list(edits)
     pictures = render(edits)
     names = [f"{i:03d}.png" for i in range(1, len(edits) + 1)]
-    with replacing(Path(path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, picture, edit in zip(names, pictures, edits, strict=True):
             archive.writestr(name, encode(upscaled(picture, px), edit))
         archive.writestr("sheet.png", png(sheet(pictures, math.ceil(math.sqrt(len(pictures))))))
@@ -54,7 +57,7 @@ def write_bundle(
         if codes is not None:
             archive.writestr("latents.npy", npy(np.stack(codes(edits))))
             archive.writestr("directions.npz", npz(movements(edits, codes)))
-    return Path(path)
+    return path
 
 
 def movements(edits: Sequence[Edit], codes: Codes) -> dict[str, np.ndarray]:

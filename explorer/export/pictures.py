@@ -121,6 +121,8 @@ def write_picture(picture: np.ndarray, path: str | Path) -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name once all of it has been written."""
+    if not path.parent.is_dir():
+        raise ExportError(f"{path} cannot be written: there is no folder {path.parent}")
     handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)

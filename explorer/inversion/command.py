@@ -36,6 +36,7 @@ from explorer.inversion.settings import METHODS, SPACES, InversionError, Setting
 from explorer.inversion.tuning import save_delta, tune
 from explorer.latents import move
 from explorer.latents.boundaries import Boundary
+from explorer.networks.hardware import choose_device
 from explorer.weights import DEFAULT, load
 
 SUFFIXES, TOGETHER = ("", "-moved", "-tuned"), ("mixed", "strip")  # names of a photo's pictures, and of all photos'
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " says",
     )
     parser.add_argument("--context", metavar="PHOTO", help="set the middle of every photo into this one")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", required=True, metavar="FOLDER")
 
@@ -88,12 +89,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> str:
     """Do what the flags say; one line a photo, a copy that was tuned and a direction, and one a file beyond those."""
     settings = _settings(arguments)
-    if (arguments.strip or arguments.mix) and len(arguments.photos) < 2:
+    if (arguments.strip is not None or arguments.mix) and len(arguments.photos) < 2:
         raise InversionError("--strip and --mix need two photos")
+    if arguments.strip is not None and arguments.strip < 2:
+        raise InversionError(f"a strip has at least its two ends, got {arguments.strip} pictures")
+    words = {word.strip() for word in (arguments.towards or ())[:2]}
+    if arguments.towards and (len(words) < 2 or "" in words):
+        raise InversionError("--towards needs two texts that differ: MORE LESS AMOUNT")
     names = _names(arguments.photos)
     _spare([*arguments.photos, *filter(None, [arguments.context])], names, Path(arguments.out))
-    networks = gather(load(arguments.checkpoint), arguments.device)
+    networks = gather(load(arguments.checkpoint), choose_device(arguments.device))
     side = networks.generator.img_resolution
+    rows = _layers(arguments.mix, networks.generator.num_ws) if arguments.mix else None
     opened = [_open(path) for path in arguments.photos]
     photos = torch.stack([_tensor(_cropped(image, arguments, side)) for image in opened])
     out = Path(arguments.out)
@@ -115,10 +122,10 @@ def run(arguments: argparse.Namespace) -> str:
             moved = move(moved, boundary.normal, amount * boundary.spread)
         for name, ws in zip(names, moved, strict=True):
             files += _save_code(networks, ws, out / f"{name}-moved")
-    if arguments.strip:
+    if arguments.strip is not None:
         files += _strip(networks, found.ws, arguments.strip, out)
-    if arguments.mix:
-        files += _save_code(networks, uses.mix(found.ws[0], found.ws[1], _layers(arguments.mix)), out / "mixed")
+    if rows is not None:
+        files += _save_code(networks, uses.mix(found.ws[0], found.ws[1], rows), out / "mixed")
     facts = {"method": settings.method, "space": settings.space, "photos": reports, "directions": directions}
     return json.dumps(facts | {"files": files}) if arguments.json else "\n".join([*_lines(reports, directions), *files])
 
@@ -204,11 +211,13 @@ def _number(text: str) -> float:
         raise InversionError(f"the amount must be a number, got {text!r}") from None
 
 
-def _layers(text: str) -> tuple[int, int]:
+def _layers(text: str, num_ws: int) -> tuple[int, int]:
     try:
         begin, stop = map(int, text.split(":"))
     except ValueError:
         raise InversionError(f"--mix is START:STOP, rows of the code, got {text!r}") from None
+    if not 0 <= begin < stop <= num_ws:
+        raise InversionError(f"--mix is START:STOP, rows of the code from 0 to {num_ws}, got {text!r}")
     return begin, stop
 
 

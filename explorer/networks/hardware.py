@@ -1,4 +1,4 @@
-"""What this processor multiplies in, and how the C allocator should behave."""
+"""Which device and number format to compute in, and how the C allocator should behave."""
 
 from __future__ import annotations
 
@@ -9,11 +9,36 @@ from functools import cache
 
 import torch
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @cache
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has AVX512-BF16 or AMX-BF16."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; "auto" is CUDA where there is one, else the CPU. ValueError where it cannot be used."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used here (try auto or cpu): {error}".splitlines()[0]) from None
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """ "fp32", "bf16" or "fp16"; "auto" takes what the device multiplies natively. ValueError for another name."""
+    if name in DTYPES:
+        return name
+    if name != "auto":
+        raise ValueError(f"precision must be auto, {', '.join(DTYPES)}, got {name!r}")
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
 
 
 @cache

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.training import command
 from explorer.training.data import Pictures
-from explorer.training.options import option
+from explorer.training.options import check_numbers, option
 from explorer.training.pairs import Batch, build_bank, draw
 from explorer.training.run import (
     Diverged,
@@ -76,6 +76,7 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(int(n) for n in self.layers))
+        check_numbers(self, "batch", "resolution", "styles_per_photo", "text_layers")
         if not 0 < self.captions <= self.batch:
             raise RunError(f"--captions must lie between 1 and the batch of {self.batch}, got {self.captions}")
         if self.precision not in ("auto", "fp32", "bf16"):
@@ -227,8 +228,9 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     with accelerator.main_process_first():  # the others read what the first has written
         bank = build_bank(photos, coats, config.styles_per_photo, config.seed, folder.path / BANK)
     trainer = Trainer(config, accelerator)
-    if (state := folder.load()) is not None:
-        trainer.load_state(state)
+    folder.restore(trainer.load_state)
+    if accelerator.is_main_process:
+        folder.write_config(asdict(config))  # now that the run can go on with it
     writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if main else None
     progress = Progress(int(total), trainer.seen)
     saved = reported = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
     settings = settings_from(config, arguments, folder.read_config() if arguments.resume else {})
     if not settings.data:
         raise RunError("name the pictures to train on with --data")
-    if accelerator.is_main_process:
-        (folder.write_config if arguments.resume else folder.create)(asdict(settings))
-    seen = train(folder, settings, accelerator)
+    main = accelerator.is_main_process
+    with folder.held() if main else nullcontext():
+        if main and not arguments.resume:
+            folder.create(asdict(settings))
+        seen = train(folder, settings, accelerator)
     accelerator.end_training()  # a process group left to the interpreter's end can abort the process
     return f"{folder.path}: {seen} of {round(1000 * settings.kimg)} images"
 

@@ -77,7 +77,9 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         try:
             with Image.open(io.BytesIO(self._read(name))) as file:
                 picture = ImageOps.exif_transpose(file).convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
+        except UnidentifiedImageError:
+            raise DataError(f"{name} in {self.source} is no picture: remove it, or end its name otherwise") from None
+        except OSError as error:
             raise DataError(f"{name} in {self.source} cannot be decoded: {error}") from None
         if picture.size != (self.resolution, self.resolution):
             picture = ImageOps.fit(picture, (self.resolution, self.resolution), Image.Resampling.LANCZOS)

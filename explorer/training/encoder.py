@@ -13,7 +13,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from explorer.training.data import DataError, Order, Pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse
-from explorer.training.options import check_counts, option
+from explorer.training.options import check_numbers, option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -82,7 +82,7 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(int(width) for width in self.channels))
-        check_counts(self, "batch", "r1_every")
+        check_numbers(self, "batch", "r1_every")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 
@@ -261,8 +261,9 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     trainer = Trainer(config, accelerator)
     pictures = Pictures(config.data, trainer.G.img_resolution, config.held_out)
     shown = shown_pictures(pictures, config.held_out)
-    if (state := folder.load()) is not None:
-        trainer.load_state(state)
+    folder.restore(trainer.load_state)
+    if accelerator.is_main_process:
+        folder.write_config(asdict(config))  # now that the run can go on with it
     order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
     batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
     writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if accelerator.is_main_process else None

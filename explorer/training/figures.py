@@ -102,6 +102,8 @@ def measure(
     expansion = checkpoint.expansion
     if expansion is None or not expansion.domains:
         raise CheckpointError(f"{checkpoint.meta.get('name', 'the generator')} has no domains: expand it first")
+    if min(count, frechet_count) < 2:
+        raise ValueError("--count and --frechet-count are 2 samples or more")
     if (source.generator.num_ws, source.generator.w_dim) != (checkpoint.generator.num_ws, checkpoint.generator.w_dim):
         raise CheckpointError("the source takes other codes than the expanded generator: give the one it came from")
     domains = tuple(domains) or expansion.domains

@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 from explorer.training.matching import Matching
-from explorer.training.options import check_counts, option
+from explorer.training.options import check_numbers, option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -109,7 +109,8 @@ class Config:
             raise RunError("--augment-target must be 0 or more and below 1, and --augment-kimg more than 0")
         if self.augment_target and not self.augment:
             raise RunError("--augment-target needs --augment: say which augmentations to adapt")
-        check_counts(self, "batch", "resolution", "r1_every", "path_every", "style_every")
+        counts = ("batch", "resolution", "z_dim", "w_dim", "mapping_layers", "r1_every", "path_every", "style_every")
+        check_numbers(self, *counts)
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 
@@ -371,9 +372,12 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
     """
     pictures = Pictures(config.data, config.resolution, config.held_out)
+    if config.labels and not pictures.classes:
+        raise RunError(f"--labels needs classes, and {config.data} has no dataset.json that names them")
     trainer = Trainer(config, pictures.classes, accelerator, known(pictures))
-    if (state := folder.load()) is not None:
-        trainer.load_state(state)
+    folder.restore(trainer.load_state)
+    if accelerator.is_main_process:
+        folder.write_config(asdict(config))  # now that the run can go on with it
     order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
     batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
     main, total = accelerator.is_main_process, 1000 * config.kimg

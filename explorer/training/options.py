@@ -9,7 +9,7 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import field, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 Settings = TypeVar("Settings")
 
@@ -32,21 +32,31 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
         parser.add_argument(f"--{entry.name.replace('_', '-')}", default=argparse.SUPPRESS, help=text, **kind)
 
 
-def check_counts(settings: Any, *names: str) -> None:
-    """Raise ValueError unless these settings are 1 or more, and `kimg` is a length."""
-    for name in names:
-        if getattr(settings, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(settings, name)}")
-    if not 0 <= settings.kimg < math.inf:
-        raise ValueError(f"--kimg must be 0 or more, got {settings.kimg:g}")
+def check_numbers(settings: Any, *counts: str) -> None:
+    """Raise ValueError unless the settings named are 1 or more, and every one with a fraction is a number from 0 up."""
+    for entry in fields(settings):
+        flag, value = f"--{entry.name.replace('_', '-')}", getattr(settings, entry.name)
+        if entry.name in counts and value < 1:
+            raise ValueError(f"{flag} must be 1 or more, got {value}")
+        if isinstance(value, float) and not 0 <= value < math.inf:
+            raise ValueError(f"{flag} must be a number of 0 or more, got {value:g}")
 
 
 def settings_from(settings: type[Settings], arguments: argparse.Namespace, saved: Mapping[str, Any]) -> Settings:
     """The settings of a run: defaults, then what it had `saved`, then the flags given.
 
-    Raises ValueError where a run was saved by a version with other settings.
+    Raises ValueError where a run was saved by a version with other settings, or its file was damaged.
     """
-    names = {entry.name for entry in fields(settings)}  # type: ignore[arg-type]
-    if unknown := saved.keys() - names:
+    hints = get_type_hints(settings)
+    if unknown := saved.keys() - hints.keys():
         raise ValueError(f"the run's config.json has settings that this version does not know: {', '.join(unknown)}")
-    return settings(**{**saved, **{name: value for name, value in vars(arguments).items() if name in names}})
+    if wrong := [name for name, value in saved.items() if not _is(value, hints[name])]:
+        raise ValueError(f"the run's config.json is damaged: {wrong[0]} cannot be {saved[wrong[0]]!r}")
+    return settings(**{**saved, **{name: value for name, value in vars(arguments).items() if name in hints}})
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON is of a setting's type: there, tuples are lists, and 2.0 may be 2."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(type(entry) is int for entry in value)
+    return type(value) in ((int, float) if hint is float else (hint,))

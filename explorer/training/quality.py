@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> str:
     """Measure what the parsed arguments ask for; text or JSON."""
+    if arguments.count < 2:
+        raise ValueError(f"--count is 2 samples or more, got {arguments.count}")
     generator = load(arguments.checkpoint).generator
     pictures = Pictures(arguments.data, generator.img_resolution)
     found: dict[str, Any] = {"count": arguments.count, "pictures": len(pictures)}

@@ -3,6 +3,7 @@
     config.json        the resolved configuration; the only one a resumed run obeys
     checkpoint.pt      everything needed to continue; replaced in one step, so it is whole at all times
     checkpoint-1.pt    the one before
+    .lock              held while a process trains here
     samples/           one sheet of samples a checkpoint
     events.*           TensorBoard
 
@@ -16,13 +17,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
@@ -46,23 +48,38 @@ class Folder:
         self.path = Path(path)
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder for a new run. Raises RunError where there is one that got as far as a checkpoint."""
+        """Begin a new run. Raises RunError where there is one that got as far as a checkpoint."""
         if any((self.path / name).exists() for name in CHECKPOINTS):
             raise RunError(f"{self.path} already holds a run: continue it with --resume, or name another folder")
-        self.path.mkdir(parents=True, exist_ok=True)
         self.write_config(config)
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Save the resolved configuration."""
+        """Save the resolved configuration, in a folder that is made where it is missing."""
+        self.path.mkdir(parents=True, exist_ok=True)
         with replacing(self.path / "config.json") as path:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
     def read_config(self) -> dict[str, Any]:
         """The configuration of the run. Raises RunError where there is none."""
         try:
-            return json.loads((self.path / "config.json").read_text())
+            config = json.loads((self.path / "config.json").read_text())
         except (OSError, ValueError) as error:
             raise RunError(f"{self.path} holds no run to resume: {error}") from None
+        if not isinstance(config, dict):
+            raise RunError(f"{self.path} holds no run to resume: config.json has no settings")
+        return config
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder, made where it is missing, for this process; a killed one lets go.
+
+        Raises RunError where another one trains in it.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise RunError(f"another process is training in {self.path}: wait for it or stop it") from None
 
     def save(self, state: dict[str, Any]) -> None:
         """Write `state` as the newest checkpoint; the one before stays as `checkpoint-1.pt`.
@@ -95,6 +112,19 @@ class Folder:
         if found:
             raise RunError(f"no checkpoint in {self.path} can be read: start again in another folder")
         return None
+
+    def restore(self, load_state: Callable[[dict[str, Any]], None]) -> None:
+        """Hand the newest checkpoint, if there is one, to a trainer. Raises RunError where it is of other networks."""
+        if (state := self.load()) is None:
+            return
+        try:
+            load_state(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise RunError(
+                f"the checkpoint in {self.path} is of other networks than these settings ask for ({reason}): resume it"
+                " with the settings that it was begun with"
+            ) from None
 
     def save_sheet(self, name: str, images: Tensor, columns: int = 8) -> Path:
         """Write images `[N, 3, H, W]` in [-1, 1] as one PNG, row by row."""

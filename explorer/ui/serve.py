@@ -55,6 +55,8 @@ class Serving:
     mcp: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.port < 2**16:
+            raise ServeError(f"--port is a number up to 65535, got {self.port}")
         if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
             raise ServeError(f"--root-path is a path like /cats without a slash at its end, got {self.root_path!r}")
         if self.queue_limit < 1:

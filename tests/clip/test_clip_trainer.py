@@ -149,6 +149,8 @@ def test_attacked_pictures_stay_near_and_match_their_captions_worse(data: Path) 
 
 
 def test_bad_settings_are_one_sentence(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="--batch must be 1 or more"):
+        settings(data, 1, batch=0)
     with pytest.raises(RunError, match="captions"):
         settings(data, 1, captions=99)
     assert trainer.main([str(tmp_path / "x"), "--cpu"]) == 2

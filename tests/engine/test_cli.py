@@ -23,8 +23,9 @@ def test_render_writes_the_picture_of_the_edit(tmp_path: Path, capsys: pytest.Ca
     assert np.array_equal(np.asarray(Image.open(out)), expected)
     (tmp_path / "edit.json").write_text(json.dumps(edit.to_json()))
     again = tmp_path / "again.png"
-    assert main(["render", "--edit", str(tmp_path / "edit.json"), "--out", str(again)]) == 0
-    assert again.read_bytes() == out.read_bytes()
+    for kept in (tmp_path / "edit.json", out):
+        assert main(["render", "--edit", str(kept), "--out", str(again)]) == 0
+        assert again.read_bytes() == out.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_render_writes_the_picture_of_the_edit(tmp_path: Path, capsys: pytest.Ca
         (["--edit", "no-such-file.json"], "no-such-file.json"),
         (["--checkpoint", "no-such-file.pkl"], "no-such-file.pkl"),
         (["--device", "abacus"], "abacus"),
+        (["--max-px", "-5"], "1 px or more"),
     ],
 )
 def test_render_refuses_in_one_sentence(
@@ -46,6 +48,12 @@ def test_render_refuses_in_one_sentence(
     assert word in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_picture_without_settings_is_no_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
+    assert main(["render", "--edit", str(tmp_path / "photo.jpg"), "--out", str(tmp_path / "x.png")]) == 2
+    assert "photo.jpg: This picture carries no settings" in capsys.readouterr().err
 
 
 def test_doctor_names_the_device_and_tests_every_operation(capsys: pytest.CaptureFixture[str]) -> None:

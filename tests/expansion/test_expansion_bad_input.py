@@ -50,6 +50,9 @@ CASES = {
     "unreadable image": ('[[domain]]\nname = "x"\ntype = "one_shot_clip"\nimage = "domains.toml"', "picture"),
     "missing data": ('data = "nowhere"\n' + SKETCH, "nowhere is neither a folder nor a zip"),
     "clips and weights": ("clip_weights = [1.0, 2.0]\n" + SKETCH, "clip_weights"),
+    "no number for a weight": ("clip_weights = nan\n" + SKETCH, "clip_weights"),
+    "no number for an argument": (SKETCH + "lambda_content = inf", "lambda_content must be a number"),
+    "a figure's name": (SKETCH.replace("new", "replay"), "the run has a figure of that name"),
     "unknown clip": ('clip = ["nothing"]\n' + SKETCH, "nothing"),
     "batch": ("batch = 6\n" + SKETCH, "batch of 6"),
 }

@@ -158,6 +158,8 @@ def test_pictures_are_written_by_their_ending(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(Image.open(write_picture(picture, tmp_path / f"x.{ending}"))), picture)
     with pytest.raises(ExportError, match=r"\.png"):
         write_picture(picture, tmp_path / "x.svg")
+    with pytest.raises(ExportError, match=f"there is no folder {tmp_path / 'no'}$"):
+        write_picture(picture, tmp_path / "no" / "x.png")
 
 
 def test_a_zip_holds_everything_of_every_edit(tmp_path: Path) -> None:
@@ -170,6 +172,13 @@ def test_a_zip_holds_everything_of_every_edit(tmp_path: Path) -> None:
         assert latents[:, 0, 0].tolist() == [7, 10]
         moves = np.load(io.BytesIO(archive.read("directions.npz")), allow_pickle=False)
         assert {name: moves[name].tolist() for name in moves} == {"sketch": [1, 1, 1], "4": [1, 1, 1]}
+
+
+def test_a_zip_never_takes_the_place_of_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(b"a picture")
+    with pytest.raises(ExportError, match=r"one \.zip"):
+        write_bundle(tmp_path / "cat.png", [Edit()], render, codes)
+    assert (tmp_path / "cat.png").read_bytes() == b"a picture"
 
 
 def test_no_table_program_takes_a_name_for_a_formula() -> None:
@@ -219,6 +228,8 @@ def test_models_lists_generators_only(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "broken.safetensors").write_bytes(b"\0" * 64)
     (found,) = run(capsys, "models", tmp_path)["models"]
     assert (found["name"], found["domains"]) == ("elves", ["sketch", "tolkien elf", "zombie"])
+    assert main(["models", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere is no folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '[{"sed": 1}]', "[1]"])

@@ -162,6 +162,10 @@ def test_examples_that_are_not_two_sorts_are_refused_in_one_sentence(
         (["--crop", "9000,0,10"], "square"),
         (["--steps", "-4"], "steps"),
         (["--strip", "3"], "two photos"),
+        (["--strip", "0"], "two photos"),
+        (["--device", "abacus"], "abacus"),
+        (["--towards", "", "shut", "1"], "two texts"),
+        (["--towards", "shut", "shut ", "1"], "two texts"),
         (["--boundary", "no-such.npy", "1"], "no-such.npy"),
         (["--towards", "a", "b", "far"], "amount"),
         (["--examples", "sorts", "open", "far"], "amount"),
@@ -176,6 +180,17 @@ def test_bad_flags_are_one_sentence(
     error = capsys.readouterr().err
     assert word in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("flags", "word"), [(["--strip", "-4"], "two ends"), (["--mix", "0:99"], "from 0 to 10")])
+def test_what_cannot_be_made_of_two_photos_is_refused_before_the_search(
+    flags: list[str], word: str, photos: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["invert", *map(str, photos), "--crop", "centre", *flags, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_table_has_a_row_a_method(

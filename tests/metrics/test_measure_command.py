@@ -197,6 +197,8 @@ def test_domains_are_called_by_what_they_were_taught() -> None:
         (("--class", "zombie=photo"), "a class of its own"),
         (("--data", "nowhere"), "neither a folder nor a zip"),
         (("--count", "3"), "more than 4 pictures, got 3"),
+        (("--count", "-5"), "2 samples or more"),
+        (("--frechet-count", "0"), "2 samples or more"),
     ],
 )
 def test_bad_input_is_one_sentence(

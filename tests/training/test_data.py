@@ -118,5 +118,5 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a zip"):
         Pictures(tmp_path / "nothing", 8)
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad\.png"):
+    with pytest.raises(DataError, match=r"bad\.png in .* is no picture: remove it"):
         Pictures(tmp_path, 8)[0]

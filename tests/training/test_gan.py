@@ -224,6 +224,7 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
         ([run, "--cpu", "--data", str(data), "--augment-target", "0.6"], "needs --augment"),
         ([run, "--cpu", "--data", str(data), "--augment-target", "1.6"], "below 1"),
         ([run, *flags(data, 1, batch=6)], "groups of 4"),
+        ([run, *flags(write_pictures(tmp_path / "plain.zip", labels=False), 1), "--labels"], "--labels needs classes"),
     ]
     for arguments, words in cases:
         assert gan.main(arguments) == 2
@@ -231,11 +232,41 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    "setting", [{"batch": 0}, {"r1_every": 0}, {"path_every": 0}, {"kimg": -1.0}, {"kimg": math.inf}]
+    "setting",
+    [{"batch": 0}, {"r1_every": 0}, {"path_every": 0}, {"kimg": -1.0}, {"kimg": math.inf}, {"g_lr": math.nan}],
 )
 def test_settings_that_mean_nothing_are_refused_at_once(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting)).replace("_", "-")):
         Config(**setting)  # type: ignore[arg-type]
+
+
+def test_a_run_resumed_in_vain_stays_as_it_was(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
+    before = (tmp_path / "config.json").read_bytes()
+    resume = [str(tmp_path), "--resume", "--cpu"]
+    for change, words in ((["--w-dim", "24"], "of other networks"), (["--data", "no-such.zip"], "no-such.zip")):
+        capsys.readouterr()
+        assert gan.main([*resume, *change]) == 2
+        assert words in capsys.readouterr().err
+        assert (tmp_path / "config.json").read_bytes() == before
+    assert gan.main([*resume, "--kimg", "0.016"]) == 0
+    assert Folder(tmp_path).read_config()["kimg"] == 0.016
+
+
+@pytest.mark.parametrize("text", ["[]", '{"batch": "many"}', '{"batch": 2.5}', '{"g_channels": 8}'])
+def test_a_damaged_configuration_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert gan.main([str(tmp_path), "--resume", "--cpu"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_one_process_at_a_time_trains_in_a_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Folder(tmp_path).held():
+        assert gan.main([str(tmp_path), *flags(data, 1)]) == 2
+        assert "another process is training in" in capsys.readouterr().err
+    assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
 
 
 def test_a_start_that_failed_does_not_hold_its_folder(tmp_path: Path) -> None:

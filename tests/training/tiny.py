@@ -19,17 +19,18 @@ from explorer.training.run import Folder
 COUNT = 40
 
 
-def write_pictures(path: Path, size: int = 16) -> Path:
-    """A zip of `COUNT` random pictures with labels of three classes."""
+def write_pictures(path: Path, size: int = 16, labels: bool = True) -> Path:
+    """A zip of `COUNT` random pictures, with labels of three classes if wanted."""
     random = np.random.default_rng(0)
     with zipfile.ZipFile(path, "w") as archive:
-        labels = []
+        classes = []
         for i in range(COUNT):
             data = BytesIO()
             Image.fromarray(random.integers(0, 255, (size, size, 3), dtype=np.uint8)).save(data, "PNG")
             archive.writestr(f"{i:03}.png", data.getvalue())
-            labels.append([f"{i:03}.png", i % 3])
-        archive.writestr("dataset.json", json.dumps({"classes": ["a", "b", "c"], "labels": labels}))
+            classes.append([f"{i:03}.png", i % 3])
+        if labels:
+            archive.writestr("dataset.json", json.dumps({"classes": ["a", "b", "c"], "labels": classes}))
     return path
 
 

@@ -292,6 +292,7 @@ def test_users_are_read_from_text_or_a_file(tmp_path: Path) -> None:
         ({"root_path": "cats"}, "--root-path"),
         ({"root_path": "/cats/"}, "--root-path"),
         ({"queue_limit": 0}, "--queue-limit"),
+        ({"port": 99_999_999}, "--port"),
         ({"mcp": True, "auth": PASSWORD}, "mcp"),
     ],
 )
