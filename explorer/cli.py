@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
-from pathlib import Path
 
 import torch
 
@@ -157,7 +156,9 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     command = commands.add_parser("render", help="render one edit to a picture file")
     command.add_argument("--checkpoint", default=DEFAULT, help=source)
-    command.add_argument("--edit", metavar="FILE", help="an edit as JSON, or a saved picture; the flags for its parts are ignored then")
+    command.add_argument(
+        "--edit", metavar="FILE", help="an edit as JSON, or a saved picture; the flags for its parts are ignored then"
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--psi", type=float, default=0.7, help="truncation")
     command.add_argument("--noise", choices=("const", "none", "random"), default="const")
@@ -199,6 +200,9 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     command = commands.add_parser("expand", help="teach a generator new domains")
     add_flags(command, "explorer.expansion.run", "expand")
+
+    command = commands.add_parser("carry", help="domains of an expanded generator on its source trained further")
+    add_flags(command, "explorer.expansion.carry", "carry")
 
     trainers = commands.add_parser("train", help="train a model from pictures").add_subparsers(
         required=True, metavar="MODEL"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explorer.inversion.photos import DETECTORS, Box
+from explorer.inversion.faces import DETECTORS, Box
 
 MODEL = "lbfmodel.yaml"
 EYES, HEIGHT, DOWN = 2.0, 1.8, 0.1  # of appendix C: half a side in eye and mouth distances, shift to the mouth

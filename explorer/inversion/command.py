@@ -27,9 +27,9 @@ from explorer.edit import Edit, Latent
 from explorer.inversion import uses
 from explorer.inversion.alignment import ffhq_crop
 from explorer.inversion.examples import two_sorts
+from explorer.inversion.faces import Box, centre_box, crop, find_faces
 from explorer.inversion.latents import read_npy, write_latent
 from explorer.inversion.networks import Networks, gather
-from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
 from explorer.inversion.results import Inversion, invert, measure
 from explorer.inversion.search import State
 from explorer.inversion.settings import METHODS, SPACES, InversionError, Settings, defaults
@@ -37,6 +37,7 @@ from explorer.inversion.tuning import save_delta, tune
 from explorer.latents import move
 from explorer.latents.boundaries import Boundary
 from explorer.networks.hardware import choose_device
+from explorer.photos import PhotoError, open_photo
 from explorer.weights import DEFAULT, load
 
 SUFFIXES, TOGETHER = ("", "-moved", "-tuned"), ("mixed", "strip")  # names of a photo's pictures, and of all photos'

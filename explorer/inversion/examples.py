@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.inversion.photos import PhotoError
 from explorer.latents.boundaries import FEWEST
+from explorer.photos import PhotoError
 
 
 def two_sorts(folder: Path, more: str) -> dict[str, list[Path]]:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.inversion.faces import Box
 from explorer.inversion.methods import start
 from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
-from explorer.inversion.photos import Box
 from explorer.inversion.results import Inversion, collect
 from explorer.inversion.search import State, descend
 from explorer.inversion.settings import InversionError, Settings

@@ -60,6 +60,7 @@ class Config:
     mirror: bool = option(True, "half of the pictures are flipped left to right")
     channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
     start_from: str = option("", "an encoder, of any generator: all but its two last layers is the starting point")
+    keep_heads: bool = option(False, "keep those two as well: it was made for an earlier state of this generator")
     batch: int = option(32, "images a step, over all processes")
     kimg: float = option(200.0, "when to stop")
     lr: float = option(0.001, "the encoder's learning rate; the paper's 1e-4 is for layers without equalised rates")
@@ -107,7 +108,7 @@ class Trainer:
         self.E.w_avg.copy_(self.G.mapping.w_avg)
         self.E.scale.copy_(w.std(dim=0).square().mean().sqrt())
         if config.start_from:
-            start_from(load_encoder(Path(config.start_from))[0], self.E)
+            start_from(load_encoder(Path(config.start_from))[0], self.E, config.keep_heads)
         self.ema.load_state_dict(self.E.state_dict())
         self.ema.eval().requires_grad_(False)
         self.D = (
@@ -235,14 +236,14 @@ def shown_pictures(pictures: Pictures, held_out: float) -> Tensor:  # [SHEET or 
     return torch.stack([pictures[i][0] for i in range(min(SHEET, len(pictures)))])
 
 
-def start_from(encoder: Encoder, mine: Encoder) -> None:
-    """Load what an encoder sees of pictures; what it says of W is another generator's and stays out.
+def start_from(encoder: Encoder, mine: Encoder, keep_heads: bool = False) -> None:
+    """Load what an encoder sees of pictures; what it says of W is another generator's and stays out, or is kept.
 
     Raises RunError where it has another shape.
     """
     if replace(encoder.config, num_ws=mine.config.num_ws) != mine.config:
         raise RunError(f"the encoder to start from has another shape, {encoder.config}; wanted is {mine.config}")
-    seen = {name: value for name, value in encoder.named_parameters() if not name.startswith("to_")}
+    seen = {name: value for name, value in encoder.named_parameters() if keep_heads or not name.startswith("to_")}
     mine.load_state_dict(seen, strict=False)
 
 

@@ -26,8 +26,9 @@ from gradio.events import api
 from explorer import export
 from explorer.edit import DirectionId, Edit, EditError
 from explorer.engine import inverting
-from explorer.inversion import InversionError, defaults, photos
+from explorer.inversion import InversionError, defaults, faces
 from explorer.keep import Kept, write_picture
+from explorer.photos import PhotoError, open_photo
 from explorer.weights import DEFAULT, CheckpointError
 from explorer.weights.folder import generators
 
@@ -59,7 +60,7 @@ def explained(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     def inner(*arguments: Any, **named: Any) -> Any:
         try:
             return endpoint(*arguments, **named)
-        except (EditError, export.ExportError, InversionError, photos.PhotoError, CheckpointError) as error:
+        except (EditError, export.ExportError, InversionError, PhotoError, CheckpointError) as error:
             raise gr.Error(str(error), print_exception=False) from None
         except Exception:
             log.exception("the endpoint %s failed", endpoint.__name__)
@@ -188,9 +189,9 @@ class Endpoints:
         settings = defaults(method)
         if steps is not None and method != "encoder":
             settings = replace(settings, steps=limited("the number of steps of a search", steps, MAX_STEPS))
-        image = photos.open_photo(decoded(photo))
-        faces = photos.find_faces(image)
-        square = photos.crop(image, faces[0] if faces else None, self.engine.img_resolution)
+        image = open_photo(decoded(photo))
+        found = faces.find_faces(image)
+        square = faces.crop(image, found[0] if found else None, self.engine.img_resolution)
         *_, last = inverting.invert(self.engine, square, settings)
         note = last.note if faces else f"No face was found, so the middle was taken. {last.note}".strip()
         return {"edit": Edit(latent=last.latent, project=False).to_json(), "figures": last.figures, "note": note}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from explorer.inversion import alignment
 from explorer.inversion.alignment import MODEL, aligned, ffhq_crop, model_file, quad
-from explorer.inversion.photos import Box
+from explorer.inversion.faces import Box
 
 # Eyes 20 apart at height 40, mouth 22 below: the mouth's distance does not decide.
 FACE = np.array([[40.0, 40], [60, 40], [50, 50], [44, 62], [56, 62]])

@@ -18,9 +18,9 @@ from explorer.inversion import comparison
 from explorer.inversion.command import _names
 from explorer.inversion.latents import load_latent
 from explorer.inversion.networks import Networks
-from explorer.inversion.photos import open_photo
 from explorer.inversion.settings import Settings
 from explorer.inversion.uses import sampled
+from explorer.photos import open_photo
 from explorer.weights import DEFAULT, load
 
 

@@ -11,7 +11,8 @@ from odd_photos import encoded, exif, malformed, plain, readable
 from PIL import Image
 from skimage import data
 
-from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
+from explorer.inversion.faces import Box, centre_box, crop, find_faces
+from explorer.photos import PhotoError, open_photo
 
 READABLE, MALFORMED = readable(), malformed()
 

@@ -11,7 +11,7 @@ from tiny_networks import make_networks, samples
 
 from explorer.inversion import InversionError, Networks, Settings, comparison, invert, uses
 from explorer.inversion.comparison import WEIGHTS, ablation, edit_quality, measure_way, table
-from explorer.inversion.photos import Box
+from explorer.inversion.faces import Box
 from explorer.latents import Expansion, factorize, move, sample_z
 from explorer.latents.boundaries import BoundaryError, condition, fit_boundary, from_array
 

@@ -157,6 +157,9 @@ def test_a_run_starts_from_what_another_encoder_sees(files: dict[str, str], tmp_
         assert sorted(changed) == [".scale", ".to_w.weight", ".w_avg"]  # fresh biases and offsets are zeros in both
         assert torch.equal(found.w_avg, begun.G.mapping.w_avg)
 
+    kept = encoder.Trainer(config(files, 1, start_from=str(path), keep_heads=True), Accelerator(cpu=True))
+    assert sorted(differences(other.state_dict(), kept.E.state_dict())) == [".scale", ".w_avg"]
+
     small = save_part(Encoder(EncoderConfig(8, (8, 8), 24, 4)), tmp_path / "small.safetensors", {})
     with pytest.raises(RunError, match="another shape"):
         encoder.Trainer(config(files, 1, start_from=str(small)), Accelerator(cpu=True))

@@ -25,11 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from explorer.inversion import InversionError, Networks, Settings, invert
+from explorer.inversion.faces import crop
 from explorer.inversion.objective import perceptual_to
-from explorer.inversion.photos import PhotoError, crop, open_photo
 from explorer.latents import sample_z
 from explorer.networks import Discriminator, Generator
 from explorer.networks.clip import Clip
+from explorer.photos import PhotoError, open_photo
 from explorer.training.data import ENDINGS
 from explorer.training.draws import Draws
 

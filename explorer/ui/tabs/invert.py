@@ -37,9 +37,10 @@ from explorer.engine.inverting import (
 from explorer.export import ExportError, along, write_animation
 from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
 from explorer.inversion.alignment import ffhq_crop
+from explorer.inversion.faces import Box, centre_box, crop, find_faces
 from explorer.inversion.latents import read_latent, write_latent
-from explorer.inversion.photos import Box, PhotoError, centre_box, crop, find_faces, open_photo
 from explorer.inversion.settings import MAX_TEXT
+from explorer.photos import PhotoError, open_photo
 from explorer.ui import assets, pictures
 from explorer.ui.tabs import explore
 from explorer.ui.turns import ENDED, TurnError, Turns
