@@ -209,11 +209,11 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
                 value.copy_(shared(value, accelerator))
     pictures = None
     if config.data and config.lambda_src > 0 and not config.plain:
-        pictures = Pictures(config.data, studio.resolution)
+        pictures = Pictures(config.data, studio.resolution, labelled=original.generator.c_dim > 0)
         if (classes := original.generator.c_dim) and len(pictures.classes) != classes:
             raise ExpansionError(
                 f"the source has {classes} classes, and {config.data} names {len(pictures.classes)}: give the pictures"
-                " that it was trained on, with their dataset.json"
+                " that it was trained on, with their labels"
             )
     trainer = Trainer(config, plan, incoming.generator.to(device), studio, tasks, pictures, accelerator)
     if state is not None:

@@ -13,9 +13,11 @@ from explorer.metrics import Perceptual
 from explorer.metrics.perceptual import clip_distance, load_perceptual
 from explorer.networks import Encoder, Generator
 from explorer.networks.clip import Clip, folded
-from explorer.weights import Checkpoint
+from explorer.weights import Checkpoint, CheckpointError
 from explorer.weights.clip import load_clip, shipped_clip
 from explorer.weights.parts import load_encoder, part_of
+
+ELSEWHERE = 0.1  # of W's spread: encoders told of a mean code farther away mean another generator's W
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,28 @@ class Networks:
         return self.encoder(images, torch.float32 if exact else self.dtype)
 
 
+def _belong(encoder: Encoder, generator: Generator) -> bool:
+    """Whether they mean the same W: one shape, and a mean code that lies where the encoder was told."""
+    config = encoder.config
+    shape = config.img_resolution, config.num_ws, config.w_dim, config.img_channels
+    if shape != (generator.img_resolution, generator.num_ws, generator.w_dim, generator.config.img_channels):
+        return False
+    apart = (encoder.w_avg - generator.mapping.w_avg).norm() / generator.w_dim**0.5
+    return bool(apart <= ELSEWHERE * encoder.scale)
+
+
 def gather(checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Networks:
     """The networks of a checkpoint: its encoder where one lies beside it, the shipped CLIP, the perceptual distance.
 
-    Raises CheckpointError for a damaged file.
+    Raises CheckpointError for a damaged file, and for an encoder that was made for another generator.
     """
     generator = checkpoint.generator.to(device)
     file = part_of(checkpoint, "encoder")
     encoder = None if file is None else load_encoder(file)[0].to(device)
+    if encoder is not None and not _belong(encoder, generator):
+        raise CheckpointError(
+            f"{file} was made for another generator: train one for this with `train encoder`, or take the file away"
+        )
     clip = None if shipped_clip() is None else load_clip(device=device)
     perceptual = load_perceptual(device)
     if clip is not None and perceptual.name == clip.name:

@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
     settings = settings_from(config, arguments, folder.read_config() if arguments.resume else {})
     if not settings.data:
         raise RunError("name the pictures to train on with --data")
+    if folder.path.resolve().is_relative_to(Path(settings.data).resolve()):
+        raise RunError(f"{folder.path} lies among the pictures of {settings.data}: name another folder for the run")
     main = accelerator.is_main_process
     with folder.held() if main else nullcontext():
         if main and not arguments.resume:

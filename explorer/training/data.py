@@ -7,20 +7,23 @@ asks for the same fraction leaves out the same ones, whatever else lies beside t
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
+import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from explorer.photos import PhotoError, open_photo
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 CACHE_BYTES = 2**30  # decoded pictures kept in memory, if all of them fit
 
 
@@ -37,35 +40,62 @@ def is_held_out(name: str, fraction: float) -> bool:
 class Pictures(Dataset[tuple[Tensor, int]]):
     """Pictures of a folder or zip as `(uint8 [3, resolution, resolution], class index)`, sorted by name.
 
-    Other sizes are cropped to their central square and resized (Lanczos). `dataset.json` beside the pictures may hold
-    `{"classes": [name, ...], "labels": [[file, class index], ...]}`, or the labels of NVIDIA's data-set tool, without
-    "classes"; pictures without a label there are left out. Without it every class index is -1. `held_out` keeps the
-    held-out `fraction` instead of the rest. Raises DataError where nothing usable is found; a picture that cannot be
-    decoded raises it when it is asked for.
+    They are opened as photos are (`photos.open_photo`); other sizes are cropped to their central square and resized
+    (Lanczos). `dataset.json` beside the pictures may hold `{"classes": [name, ...], "labels": [[file, class index],
+    ...]}`, or the labels of NVIDIA's data-set tool, without "classes"; what it does not name has the class index -1.
+    `labelled` leaves such pictures out, and takes folders of pictures as classes where there is no `dataset.json`.
+    `held_out` keeps the held-out `fraction` instead of the rest. A damaged picture is passed over for the next one,
+    and stderr says so. Raises DataError where nothing usable is found.
     """
 
-    def __init__(self, source: str | Path, resolution: int, fraction: float = 0.0, held_out: bool = False) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        resolution: int,
+        fraction: float = 0.0,
+        held_out: bool = False,
+        labelled: bool = False,
+    ) -> None:
         self.source, self.resolution = Path(source), resolution
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         self._cache: dict[int, Tensor] = {}
-        found = sorted(self._list())
+        self._damaged: set[str] = set()
+        found = sorted(name for name in self._list() if not _is_hidden(name))
         pictures = [name for name in found if name.lower().endswith(ENDINGS)]
         self.labels, self.classes = {}, ()
-        if "dataset.json" in found:
-            self.labels, self.classes = _labels(self._read("dataset.json"), set(pictures))
-            pictures = [name for name in pictures if name in self.labels] if self.labels else pictures
-        self.names = [name for name in pictures if is_held_out(name, fraction) == held_out]
+        if listed := [name for name in found if PurePosixPath(name).name == "dataset.json"]:
+            nearest = min(listed, key=lambda name: name.count("/"))
+            self.labels, self.classes = _labels(self._read(nearest), str(PurePosixPath(nearest).parent), set(pictures))
+        elif labelled:
+            self.labels, self.classes = _folders(pictures)
+        usable = [name for name in pictures if name in self.labels] if labelled else pictures
+        self.names = [name for name in usable if is_held_out(name, fraction) == held_out]
+        self.unused = sorted(set(found) - set(usable) - set(listed))
+        if not usable:
+            if labelled and pictures:
+                raise DataError(f"{self.source} holds no labels: name the classes in dataset.json, or by folders")
+            raise DataError(f"{self.source} holds no pictures ({', '.join(ENDINGS)})")
         if not self.names:
-            raise DataError(f"{self.source} holds no {'held-out ' if held_out else ''}pictures ({', '.join(ENDINGS)})")
+            which = "no picture is held out" if held_out else "all pictures are held out"
+            raise DataError(f"{which} of the {len(usable)} in {self.source}: choose another --held-out than {fraction}")
         self._caching = len(self.names) * 3 * resolution**2 <= CACHE_BYTES
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def __str__(self) -> str:
+        """How many there are, and which files are none: `60 pictures of cats/, 2 files passed over (a.txt, b.mp4)`."""
+        shown = ", ".join(self.unused[:3]) + (", ..." if len(self.unused) > 3 else "")
+        rest = f", {len(self.unused)} files passed over ({shown})" if self.unused else ""
+        return f"{len(self)} pictures of {self.source}{rest}"
+
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         picture = self._cache.get(index)
         if picture is None:
-            picture = self._decode(self.names[index])
+            try:
+                picture = self._decode(self.names[index])
+            except DataError as error:
+                return self._instead(index, error)
             if self._caching:
                 self._cache[index] = picture
         return picture, self.labels.get(self.names[index], -1)
@@ -73,14 +103,21 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_archive": None, "_cache": {}}
 
+    def _instead(self, index: int, error: DataError) -> tuple[Tensor, int]:
+        """The next picture that can be decoded. Raises the error where there is none."""
+        name = self.names[index]
+        if name not in self._damaged:
+            self._damaged.add(name)
+            print(f"passed over: {error}", file=sys.stderr)
+        if len(self._damaged) == len(self.names):
+            raise error
+        return self[(index + 1) % len(self.names)]
+
     def _decode(self, name: str) -> Tensor:
         try:
-            with Image.open(io.BytesIO(self._read(name))) as file:
-                picture = ImageOps.exif_transpose(file).convert("RGB")
-        except UnidentifiedImageError:
-            raise DataError(f"{name} in {self.source} is no picture: remove it, or end its name otherwise") from None
-        except OSError as error:
-            raise DataError(f"{name} in {self.source} cannot be decoded: {error}") from None
+            picture = open_photo(self._read(name))
+        except (PhotoError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # Runtime: a password
+            raise DataError(f"{name} in {self.source}: {error}") from None
         if picture.size != (self.resolution, self.resolution):
             picture = ImageOps.fit(picture, (self.resolution, self.resolution), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
@@ -105,10 +142,18 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self._archive[1]
 
 
-def _labels(text: bytes, pictures: set[str]) -> tuple[dict[str, int], tuple[str, ...]]:
+def _is_hidden(name: str) -> bool:
+    """What systems leave beside pictures: `.DS_Store`, and a Mac's `._cat.png` and `__MACOSX/`."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _labels(text: bytes, folder: str, pictures: set[str]) -> tuple[dict[str, int], tuple[str, ...]]:
     try:
         data = json.loads(text)
-        labels = {str(name): int(label) for name, label in data.get("labels") or []}
+        labels = {
+            str(PurePosixPath(folder, str(name).replace("\\", "/"))): int(label)
+            for name, label in data.get("labels") or []
+        }
         count = max(labels.values(), default=-1) + 1
         classes = tuple(str(name) for name in data.get("classes") or map(str, range(count)))
     except (ValueError, TypeError, AttributeError) as error:
@@ -117,6 +162,15 @@ def _labels(text: bytes, pictures: set[str]) -> tuple[dict[str, int], tuple[str,
     if any(not 0 <= label < len(classes) for label in labels.values()):
         raise DataError(f"dataset.json has a label outside its {len(classes)} classes")
     return labels, classes
+
+
+def _folders(pictures: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Classes from the folders that the pictures lie in; one folder is none."""
+    folders = {name: PurePosixPath(name).parent.name for name in pictures if "/" in name}
+    classes = tuple(sorted(set(folders.values())))
+    if len(classes) < 2:
+        return {}, ()
+    return {name: classes.index(folder) for name, folder in folders.items()}, classes
 
 
 class Order:

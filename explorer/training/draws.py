@@ -17,7 +17,10 @@ def share(batch: int, rank: int, processes: int, group: int) -> Tensor:  # [batc
     piece of every run. Raises ValueError where the batch does not divide.
     """
     if batch % (group * processes):
-        raise ValueError(f"a batch of {batch} cannot be cut into groups of {group} for {processes} processes")
+        raise ValueError(
+            f"a batch of {batch} cannot be cut into groups of {group} for {processes} processes: take a multiple of"
+            f" {group * processes}"
+        )
     return torch.arange(batch).reshape(group, processes, -1)[:, rank].flatten()
 
 

@@ -31,7 +31,7 @@ from explorer.training.data import DataError, Order, Pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse
-from explorer.training.options import check_numbers, option
+from explorer.training.options import check_numbers, check_widths, doubling, option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -54,14 +54,18 @@ REPORT_SECONDS = 20.0
 class Config:
     """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown."""
 
-    data: str = option("", "a folder or zip of pictures")
+    data: str = option("", "a folder or zip of pictures", path=True)
     held_out: float = option(0.05, "fraction of the pictures never trained on, chosen by their names' hash")
-    generator: str = option(str(DEFAULT), "the checkpoint whose codes the encoder finds")
+    generator: str = option(str(DEFAULT), "the checkpoint whose codes the encoder finds", fixed=True, path=True)
     mirror: bool = option(True, "half of the pictures are flipped left to right")
-    channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
-    start_from: str = option("", "an encoder, of any generator: all but its two last layers is the starting point")
-    keep_heads: bool = option(False, "keep those two as well: it was made for an earlier state of this generator")
-    batch: int = option(32, "images a step, over all processes")
+    channels: tuple[int, ...] = option((), "widths from 4 px up; else 32 at last, doubling to 256", fixed=True)
+    start_from: str = option(
+        "", "an encoder, of any generator: all but its two last layers is the starting point", fixed=True, path=True
+    )
+    keep_heads: bool = option(
+        False, "keep those two as well: it was made for an earlier state of this generator", fixed=True
+    )
+    batch: int = option(32, "images a step, over all processes", fixed=True)
     kimg: float = option(200.0, "when to stop")
     lr: float = option(0.001, "the encoder's learning rate; the paper's 1e-4 is for layers without equalised rates")
     d_lr: float = option(0.001, "the discriminator's")
@@ -82,8 +86,10 @@ class Config:
     checkpoint_minutes: float = option(3.0, "minutes between two checkpoints")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(int(width) for width in self.channels))
+        object.__setattr__(self, "channels", tuple(self.channels))
         check_numbers(self, "batch", "r1_every")
+        if self.generated > 1:
+            raise RunError(f"--generated is at most 1 for each real one, got {self.generated:g}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 
@@ -99,9 +105,12 @@ class Trainer:
         torch.manual_seed(config.seed)
         source = load(config.generator)
         self.G, self.source = source.generator.to(self.device), Path(config.generator).name
-        shape = EncoderConfig(
-            self.G.img_resolution, config.channels, self.G.w_dim, self.G.num_ws, self.G.config.img_channels
-        )
+        if self.G.c_dim:
+            raise RunError(f"{self.source} has {self.G.c_dim} classes: encoders are for generators without classes")
+        resolution = self.G.img_resolution
+        channels = config.channels or doubling(resolution, 256)
+        check_widths("channels", channels, resolution)
+        shape = EncoderConfig(resolution, channels, self.G.w_dim, self.G.num_ws, self.G.config.img_channels)
         self.E, self.ema = Encoder(shape), Encoder(shape)
         with torch.no_grad():
             w = self.G.mapping(sample_z(SCALE_SAMPLES, self.G.z_dim, seed=0).to(self.device))[:, 0]
@@ -111,9 +120,7 @@ class Trainer:
             start_from(load_encoder(Path(config.start_from))[0], self.E, config.keep_heads)
         self.ema.load_state_dict(self.E.state_dict())
         self.ema.eval().requires_grad_(False)
-        self.D = (
-            critic_of(source) or Discriminator(DiscriminatorConfig(self.G.img_resolution, config.channels))
-        ).train()
+        self.D = (critic_of(source) or Discriminator(DiscriminatorConfig(resolution, channels))).train()
         self.D.requires_grad_(True)
         for network in (self.E, self.D, self.ema):
             network.to(self.device)
@@ -261,6 +268,8 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     """
     trainer = Trainer(config, accelerator)
     pictures = Pictures(config.data, trainer.G.img_resolution, config.held_out)
+    if accelerator.is_main_process:
+        print(pictures, file=sys.stderr)
     shown = shown_pictures(pictures, config.held_out)
     folder.restore(trainer.load_state)
     if accelerator.is_main_process:
@@ -278,7 +287,7 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
             meta = {"pictures_seen": trainer.seen, "data": Path(config.data).name, "generator": trainer.source}
             save_part(trainer.ema, folder.path / "encoder.safetensors", meta, half=False)
             images = trainer.samples(shown)
-            folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
+            folder.save_sheet(f"{trainer.seen:08}", images)
             writer.add_image("held-out pictures, W, W+", sheet(images), trainer.seen)
 
     with Interruption() as interruption:

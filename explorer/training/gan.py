@@ -30,7 +30,7 @@ from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.fuse import fuse, unfused
 from explorer.training.matching import Matching
-from explorer.training.options import check_numbers, option
+from explorer.training.options import check_numbers, check_widths, doubling, option
 from explorer.training.run import (
     Diverged,
     Folder,
@@ -53,21 +53,23 @@ REPORT_SECONDS = 20.0
 class Config:
     """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown."""
 
-    data: str = option("", "a folder or zip of pictures")
+    data: str = option("", "a folder or zip of pictures", path=True)
     held_out: float = option(0.05, "fraction of the pictures never trained on, chosen by their names' hash")
-    labels: bool = option(False, "a conditional generator, from dataset.json")
+    labels: bool = option(False, "a conditional generator: classes from dataset.json, else from folders", fixed=True)
     mirror: bool = option(True, "half of the pictures are flipped left to right")
     augment: str = option("", "DiffAugment for small data sets, comma-separated: color,translation,cutout")
     augment_target: float = option(0.0, "augment the part of the pictures at which D's mean sign on real ones is this")
     augment_kimg: float = option(500.0, "over which that part can rise from 0 to 1, or fall")
-    resolution: int = option(64, "px")
-    g_channels: tuple[int, ...] = option((192, 192, 128, 64, 32), "widths from 4 px up")
-    d_channels: tuple[int, ...] = option((256, 256, 128, 64, 32), "widths from 4 px up")
-    z_dim: int = option(512, "width of the latent z")
-    w_dim: int = option(512, "width of the style code w")
-    mapping_layers: int = option(4, "layers from z to w")
-    start_from: str = option("", "a checkpoint whose networks, as far as it has them, are the starting point")
-    batch: int = option(32, "images a step, over all processes")
+    resolution: int = option(64, "px", fixed=True)
+    g_channels: tuple[int, ...] = option((), "widths from 4 px up; else 32 at last, doubling to 192", fixed=True)
+    d_channels: tuple[int, ...] = option((), "widths from 4 px up; else 32 at last, doubling to 256", fixed=True)
+    z_dim: int = option(512, "width of the latent z", fixed=True)
+    w_dim: int = option(512, "width of the style code w", fixed=True)
+    mapping_layers: int = option(4, "layers from z to w", fixed=True)
+    start_from: str = option(
+        "", "a checkpoint whose networks, as far as it has them, are the starting point", fixed=True, path=True
+    )
+    batch: int = option(32, "images a step, over all processes", fixed=True)
     kimg: float = option(1000.0, "when to stop")
     g_lr: float = option(0.0025, "the generator's learning rate")
     d_lr: float = option(0.0025, "the discriminator's learning rate")
@@ -93,7 +95,9 @@ class Config:
     style_threshold: float = option(0.0, "how much their smallest singular values are lowered a step")
     style_dormant: int = option(256, "how many are lowered: directions to be emptied")
     style_every: int = option(16, "steps between two thresholdings, which then do the work of all of them")
-    style_keep: int = option(0, "directions of W that stay in use; all others are emptied at the start and stay so")
+    style_keep: int = option(
+        0, "directions of W that stay in use; all others are emptied at the start and stay so", fixed=True
+    )
     seed: int = option(0, "of weights, data order and every random number")
     precision: str = option("auto", "fp32, bf16, or auto: bf16 where the hardware multiplies in it")
     compile: bool = option(True, "compiled epilogues, on a CPU in bf16")
@@ -101,8 +105,10 @@ class Config:
     checkpoint_minutes: float = option(3.0, "minutes between two checkpoints")
 
     def __post_init__(self) -> None:
-        for name in ("g_channels", "d_channels"):
-            object.__setattr__(self, name, tuple(int(width) for width in getattr(self, name)))
+        for name, most in (("g_channels", 192), ("d_channels", 256)):
+            widths = tuple(getattr(self, name)) or doubling(self.resolution, most)
+            object.__setattr__(self, name, widths)
+            check_widths(name, widths, self.resolution)
         if unknown := {*kinds(self.augment), *kinds(self.vision_augment)} - set(KINDS):
             raise RunError(f"augmentations are {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
         if not 0 <= self.augment_target < 1 or self.augment_kimg <= 0:
@@ -111,13 +117,19 @@ class Config:
             raise RunError("--augment-target needs --augment: say which augmentations to adapt")
         counts = ("batch", "resolution", "z_dim", "w_dim", "mapping_layers", "r1_every", "path_every", "style_every")
         check_numbers(self, *counts)
+        if self.style_mixing > 1:
+            raise RunError(f"--style-mixing is a probability, at most 1, got {self.style_mixing:g}")
+        if not 0 <= self.style_keep <= self.w_dim:
+            raise RunError(
+                f"--style-keep is 0, or directions of the {self.w_dim} that there are, got {self.style_keep}"
+            )
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
 
 
 def kinds(text: str) -> tuple[str, ...]:
     """The kinds of DiffAugment that a comma-separated setting asks for."""
-    return tuple(kind for kind in text.split(",") if kind)
+    return tuple(kind for part in text.split(",") if (kind := part.strip()))
 
 
 class Trainer:
@@ -362,8 +374,10 @@ def start_from(checkpoint: Checkpoint, generator: Generator, discriminator: Disc
             continue
         try:
             mine.load_state_dict(theirs.state_dict())
-        except RuntimeError as error:
-            raise RunError(f"the networks to start from have another shape: {error}") from None
+        except RuntimeError:
+            raise RunError(
+                f"the networks to start from have another shape, {theirs.config}; these settings ask for {mine.config}"
+            ) from None
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
@@ -371,9 +385,9 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
 
     Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
     """
-    pictures = Pictures(config.data, config.resolution, config.held_out)
-    if config.labels and not pictures.classes:
-        raise RunError(f"--labels needs classes, and {config.data} has no dataset.json that names them")
+    pictures = Pictures(config.data, config.resolution, config.held_out, labelled=config.labels)
+    if accelerator.is_main_process:
+        print(pictures, file=sys.stderr)
     trainer = Trainer(config, pictures.classes, accelerator, known(pictures))
     folder.restore(trainer.load_state)
     if accelerator.is_main_process:
@@ -390,7 +404,7 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
             folder.save(trainer.state())
             trainer.checkpoint().save(folder.path / "network.safetensors")
             images = trainer.samples()
-            folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
+            folder.save_sheet(f"{trainer.seen:08}", images)
             writer.add_image("samples", sheet(images), trainer.seen)
 
     with Interruption() as interruption:

@@ -9,14 +9,19 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import field, fields
+from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 Settings = TypeVar("Settings")
 
 
-def option(default: Any, text: str) -> Any:
-    """A field of a settings dataclass: str, int, float, bool or tuple of ints, with its help text."""
-    return field(default=default, metadata={"help": text})
+def option(default: Any, text: str, *, fixed: bool = False, path: bool = False) -> Any:
+    """A field of a settings dataclass: str, int, float, bool or tuple of ints, with its help text.
+
+    A `fixed` one cannot change when a run is resumed. A `path` is taken from the working folder, if something is there,
+    and is saved as one that holds from everywhere.
+    """
+    return field(default=default, metadata={"help": text, "fixed": fixed, "path": path})
 
 
 def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
@@ -42,17 +47,41 @@ def check_numbers(settings: Any, *counts: str) -> None:
             raise ValueError(f"{flag} must be a number of 0 or more, got {value:g}")
 
 
+def doubling(resolution: int, most: int, last: int = 32) -> tuple[int, ...]:
+    """Widths from 4 px up: `last` at the resolution, before it twice as wide each, up to `most`."""
+    blocks = max(resolution.bit_length() - 2, 1)
+    return tuple(min(most, last << (blocks - 1 - i)) for i in range(blocks))
+
+
+def check_widths(name: str, widths: tuple[int, ...], resolution: int) -> None:
+    """Raise ValueError unless there is one width, 1 or more, for every resolution from 4 px up."""
+    flag, blocks = f"--{name.replace('_', '-')}", resolution.bit_length() - 2
+    if resolution < 4 or resolution & (resolution - 1):
+        raise ValueError(f"a resolution is a power of two, 4 px or more, got {resolution}")
+    if len(widths) != blocks or min(widths) < 1:
+        raise ValueError(f"{flag} needs {blocks} widths of 1 or more for {resolution} px, got {widths}")
+
+
 def settings_from(settings: type[Settings], arguments: argparse.Namespace, saved: Mapping[str, Any]) -> Settings:
     """The settings of a run: defaults, then what it had `saved`, then the flags given.
 
-    Raises ValueError where a run was saved by a version with other settings, or its file was damaged.
+    Raises ValueError where a run was saved by a version with other settings, or its file was damaged, and for a flag
+    that would change what is fixed.
     """
     hints = get_type_hints(settings)
     if unknown := saved.keys() - hints.keys():
         raise ValueError(f"the run's config.json has settings that this version does not know: {', '.join(unknown)}")
     if wrong := [name for name, value in saved.items() if not _is(value, hints[name])]:
         raise ValueError(f"the run's config.json is damaged: {wrong[0]} cannot be {saved[wrong[0]]!r}")
-    return settings(**{**saved, **{name: value for name, value in vars(arguments).items() if name in hints}})
+    given = {name: value for name, value in vars(arguments).items() if name in hints}
+    for entry in fields(settings):  # type: ignore[arg-type]
+        name, kind = entry.name, entry.metadata
+        if name in given and kind["path"] and Path(given[name]).exists():
+            given[name] = str(Path(given[name]).absolute())
+        if name in given and name in saved and kind["fixed"] and given[name] != saved[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} stays {saved[name]} as this run was begun, got {given[name]}: begin another run")
+    return settings(**{**saved, **given})
 
 
 def _is(value: Any, hint: Any) -> bool:

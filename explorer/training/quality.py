@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from explorer.weights import DEFAULT, load
 BATCH = 50
 SAMPLES = 16  # codes over which an effect is averaged
 DORMANT = 0.03  # an effect up to this fraction of the distance between two samples
+PLOTS = (".png", ".svg", ".pdf")
 FEATURES = {"imagenet": imagenet_features, "clip": clip_features}
 
 
@@ -43,8 +46,12 @@ def run(arguments: argparse.Namespace) -> str:
     """Measure what the parsed arguments ask for; text or JSON."""
     if arguments.count < 2:
         raise ValueError(f"--count is 2 samples or more, got {arguments.count}")
+    if arguments.plot and Path(arguments.plot).suffix not in PLOTS:
+        raise ValueError(f"--plot writes {', '.join(PLOTS)}, got {arguments.plot}")
     generator = load(arguments.checkpoint).generator
     pictures = Pictures(arguments.data, generator.img_resolution)
+    if len(pictures) < 4:
+        raise ValueError(f"{arguments.data} must hold 4 pictures or more, two for each half, it has {len(pictures)}")
     found: dict[str, Any] = {"count": arguments.count, "pictures": len(pictures)}
     found["frechet"] = [compare(FEATURES[name](), generator, pictures, arguments.count) for name in arguments.features]
     found["spectrum"] = spectrum(generator)
@@ -96,8 +103,14 @@ def real(pictures: Pictures, chosen: slice) -> Iterator[Tensor]:  # -> [n, 3, H,
 def samples(generator: Generator, count: int, seed: int = 0) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
     """Samples at psi 1, each with noise of its own, rounded to 8 bits as files are."""
     for number, z in enumerate(sample_z(count, generator.z_dim, seed).split(BATCH)):
-        images = generator.synthesis(generator.mapping(z), "random", number)
+        images = generator.synthesis(codes(generator, z), "random", number)
         yield (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).float() / 127.5 - 1
+
+
+def codes(generator: Generator, z: Tensor) -> Tensor:  # [N, z_dim] -> [N, num_ws, w_dim]
+    """Codes without truncation; a conditional generator's classes take turns."""
+    classes = generator.c_dim
+    return generator.mapping(z, F.one_hot(torch.arange(len(z)) % classes, classes).float() if classes else None)
 
 
 def spectrum(generator: Generator) -> list[float]:
@@ -109,7 +122,7 @@ def spectrum(generator: Generator) -> list[float]:
 @torch.no_grad()
 def effects(generator: Generator, seed: int = 1) -> list[float]:
     """Every basis column's effect at the expansion distance, in the order of `spectrum`; see `measure_effects`."""
-    ws = generator.mapping(sample_z(SAMPLES, generator.z_dim, seed))
+    ws = codes(generator, sample_z(SAMPLES, generator.z_dim, seed))
     distance = published_distance(generator.w_dim)
     return list(measure_effects(generator.synthesis, load_perceptual(), ws, factorize(generator), distance))
 

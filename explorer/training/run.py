@@ -94,7 +94,8 @@ class Folder:
             try:
                 torch.save(state, path)
             except RuntimeError as error:
-                raise RunError(f"{newest} cannot be written, the one before stays: is the disk full?") from error
+                kept = ", the one before stays" if newest.exists() else ""
+                raise RunError(f"{newest} cannot be written{kept}: is the disk full?") from error
             if newest.exists():
                 os.replace(newest, self.path / "checkpoint-1.pt")
 
@@ -217,7 +218,7 @@ class Progress:
         rate = (seen - self.seen) / max(now - self.time, 1e-9)
         self.seen, self.time = seen, now
         left = (self.total - seen) / rate if rate > 0 else float("inf")
-        parts = [f"{100 * seen / self.total:5.1f} %", f"{seen / 1000:.1f}k of {self.total / 1000:.0f}k images"]
+        parts = [f"{100 * seen / self.total:5.1f} %", f"{seen / 1000:.1f}k of {self.total / 1000:.1f}k images"]
         parts += [f"{rate:.1f} images/s", f"{duration(left)} left"]
         parts += [f"{name} {value:.3g}" for name, value in figures.items()]
         terminal = sys.stderr.isatty()

@@ -215,7 +215,7 @@ def test_the_table_has_a_row_a_method(
     (tmp_path / "nothing").mkdir()
     cats = str(tmp_path / "cats.zip")
     for flags, word in (
-        ([str(tmp_path / "nothing")], "no held-out pictures"),
+        ([str(tmp_path / "nothing")], "holds no pictures"),
         ([str(tmp_path / "none.zip")], "neither a folder nor a zip"),
         ([cats, "--count", "0"], "--count"),
         ([cats, "--held-out", "nan"], "--held-out"),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from explorer import cli
 from explorer.metrics.frechet import Features, Statistics, frechet_distance, statistics
+from explorer.training import quality
 from explorer.weights import Checkpoint
 from tests.generators import make_generator
 from tests.training.tiny import write_pictures
@@ -57,6 +58,26 @@ def test_singular_covariances_give_finite_numbers() -> None:
     flat = statistics(MEANS, [torch.zeros(4, 3, 8, 8)])
     assert frechet_distance(flat, flat) == 0
     assert frechet_distance(flat, statistics(MEANS, [torch.ones(4, 3, 8, 8)])) == pytest.approx(3)
+
+
+def test_a_conditional_generator_is_measured_over_its_classes() -> None:
+    generator = make_generator(c_dim=3)
+    z = torch.randn(1, 12).expand(6, -1)
+    codes = quality.codes(generator, z)
+    assert torch.equal(codes[:3], codes[3:])
+    assert not torch.allclose(codes[0], codes[1])
+    assert len(quality.effects(generator)) == generator.w_dim
+
+
+def test_measure_generator_refuses_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Checkpoint(make_generator()).save(tmp_path / "tiny.safetensors")
+    Image.new("RGB", (16, 16)).save(tmp_path / "cat.png")
+    command = ["measure", "generator", str(path), "--data", str(tmp_path), "--features", "clip"]
+    for flags, words in (([], "4 pictures or more"), (["--plot", "x.txt"], "--plot"), (["--count", "0"], "--count")):
+        assert cli.main([*command, *flags]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
 
 
 def test_measure_generator_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import zipfile
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -118,5 +119,88 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a zip"):
         Pictures(tmp_path / "nothing", 8)
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad\.png in .* is no picture: remove it"):
+    with pytest.raises(DataError, match=r"bad\.png in .* this is not a picture"):
         Pictures(tmp_path, 8)[0]
+
+
+def test_pictures_look_as_photos_do_elsewhere(tmp_path: Path) -> None:
+    """Clear areas are white and 16 bits are scaled, as the Invert tab shows them."""
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((8, 8), 32_896, np.uint16)).save(tmp_path / "grey.png")
+    pictures = Pictures(tmp_path, 8)
+    assert pictures[0][0].min() == 255
+    assert pictures[1][0].unique().tolist() == [128]
+
+
+def test_a_damaged_picture_is_passed_over_for_the_next_and_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        Image.new("RGB", (8, 8), (80 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
+    pictures = Pictures(tmp_path, 8)
+    for _ in range(2):
+        assert [int(pictures[i][0].max()) for i in range(3)] == [0, 160, 160]
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "1.png" in told
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"\.png"):
+        Pictures(tmp_path, 8)[2]
+
+
+def test_a_damaged_entry_of_a_zip_is_passed_over(data: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.zip"
+    with zipfile.ZipFile(data) as archive:
+        first = archive.getinfo("000.png")
+    content = bytearray(data.read_bytes())
+    content[first.header_offset + 60] ^= 255  # within the stored picture: its checksum fails
+    broken.write_bytes(content)
+    assert torch.equal(Pictures(broken, 16)[0][0], Pictures(data, 16)[1][0])
+
+
+def test_what_systems_leave_beside_pictures_is_none(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat.gif")
+    (tmp_path / "notes.txt").write_text("words")
+    for name in (".DS_Store", "._cat.png", "__MACOSX/._cat.png", ".hidden/cat.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no picture")
+    pictures = Pictures(tmp_path, 8)
+    assert pictures.names == ["cat.gif"]
+    assert str(pictures) == f"1 pictures of {tmp_path}, 1 files passed over (notes.txt)"
+
+
+def test_labels_are_found_in_the_folder_that_a_zip_was_made_of(tmp_path: Path) -> None:
+    (tmp_path / "cats" / "in").mkdir(parents=True)
+    for name in ("in/a.png", "in/b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "cats" / name)
+    (tmp_path / "cats" / "dataset.json").write_text('{"labels": [["in\\\\a.png", 0], ["in/b.png", 1]]}')
+    assert Pictures(tmp_path, 8).labels == {"cats/in/a.png": 0, "cats/in/b.png": 1}
+
+
+def test_pictures_without_a_label_are_left_out_only_where_labels_count(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "dataset.json").write_text('{"classes": ["cat"], "labels": [["b.png", 0]]}')
+    assert [label for _, label in (Pictures(tmp_path, 8)[i] for i in range(3))] == [-1, 0, -1]
+    assert Pictures(tmp_path, 8, labelled=True).names == ["b.png"]
+
+
+def test_folders_are_classes_where_labels_count(tmp_path: Path) -> None:
+    for name in ("white/a.png", "black/b.png", "white/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    pictures = Pictures(tmp_path, 8, labelled=True)
+    assert pictures.classes == ("black", "white")
+    assert [pictures[i][1] for i in range(3)] == [0, 1, 1]
+    assert Pictures(tmp_path, 8).classes == ()
+    with pytest.raises(DataError, match="by folders"):
+        Pictures(tmp_path / "white", 8, labelled=True)
+
+
+def test_a_fraction_that_leaves_nothing_is_named(data: Path) -> None:
+    for fraction, held_out in ((1.0, False), (0.0, True)):
+        with pytest.raises(DataError, match=f"--held-out than {fraction}"):
+            Pictures(data, 16, fraction, held_out=held_out)

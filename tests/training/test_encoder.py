@@ -15,6 +15,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from explorer.inversion import gather
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.training import encoder
 from explorer.training.run import Folder, RunError
@@ -163,6 +164,25 @@ def test_a_run_starts_from_what_another_encoder_sees(files: dict[str, str], tmp_
     small = save_part(Encoder(EncoderConfig(8, (8, 8), 24, 4)), tmp_path / "small.safetensors", {})
     with pytest.raises(RunError, match="another shape"):
         encoder.Trainer(config(files, 1, start_from=str(small)), Accelerator(cpu=True))
+
+
+def test_an_encoder_is_used_with_its_own_generator_only(files: dict[str, str], tmp_path: Path) -> None:
+    own = encoder.Trainer(config(files, 1, channels=()), Accelerator(cpu=True)).ema
+    assert own.config.channels == (128, 64, 32)
+    checkpoint = Checkpoint(load(files["generator"]).generator)
+    path = checkpoint.save(tmp_path / "cats.safetensors")
+    save_part(own, tmp_path / "cats-encoder.safetensors", {})
+    assert gather(load(path)).encoder is not None
+    checkpoint.generator.mapping.w_avg += own.scale
+    checkpoint.save(path)
+    with pytest.raises(CheckpointError, match="made for another generator"):
+        gather(load(path))
+
+
+def test_a_generator_with_classes_has_no_encoder(files: dict[str, str], tmp_path: Path) -> None:
+    path = Checkpoint(make_generator(c_dim=2)).save(tmp_path / "classes.safetensors")
+    with pytest.raises(RunError, match="2 classes"):
+        encoder.Trainer(config(files | {"generator": str(path)}, 1), Accelerator(cpu=True))
 
 
 def test_a_file_gives_the_encoder_back(tmp_path: Path) -> None:

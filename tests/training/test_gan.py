@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 
 from explorer import weights
 from explorer.training import gan, losses
@@ -223,8 +224,13 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
         ([run, "--cpu", "--data", str(data), "--augment", "magic"], "augmentations are"),
         ([run, "--cpu", "--data", str(data), "--augment-target", "0.6"], "needs --augment"),
         ([run, "--cpu", "--data", str(data), "--augment-target", "1.6"], "below 1"),
+        ([run, "--cpu", "--data", str(data), "--resolution", "48"], "power of two"),
+        ([run, "--cpu", "--data", str(data), "--d-channels", "8", "8"], "--d-channels needs 5 widths"),
+        ([run, "--cpu", "--data", str(data), "--g-channels", "0", "8", "8", "8", "8"], "--g-channels needs 5 widths"),
+        ([run, "--cpu", "--data", str(data), "--style-mixing", "2"], "probability"),
+        ([run, "--cpu", "--data", str(data), "--style-keep", "513"], "of the 512"),
         ([run, *flags(data, 1, batch=6)], "groups of 4"),
-        ([run, *flags(write_pictures(tmp_path / "plain.zip", labels=False), 1), "--labels"], "--labels needs classes"),
+        ([run, *flags(write_pictures(tmp_path / "plain.zip", labels=False), 1), "--labels"], "holds no labels"),
     ]
     for arguments, words in cases:
         assert gan.main(arguments) == 2
@@ -244,7 +250,8 @@ def test_a_run_resumed_in_vain_stays_as_it_was(data: Path, tmp_path: Path, capsy
     assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
     before = (tmp_path / "config.json").read_bytes()
     resume = [str(tmp_path), "--resume", "--cpu"]
-    for change, words in ((["--w-dim", "24"], "of other networks"), (["--data", "no-such.zip"], "no-such.zip")):
+    changes = {"--w-dim 24": "stays 16", "--batch 4": "stays 8", "--data no-such.zip": "no-such.zip"}
+    for change, words in ((change.split(), words) for change, words in changes.items()):
         capsys.readouterr()
         assert gan.main([*resume, *change]) == 2
         assert words in capsys.readouterr().err
@@ -258,6 +265,38 @@ def test_a_damaged_configuration_is_refused(text: str, tmp_path: Path, capsys: p
     (tmp_path / "config.json").write_text(text)
     assert gan.main([str(tmp_path), "--resume", "--cpu"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_checkpoint_of_other_networks_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
+    folder = Folder(tmp_path)
+    folder.write_config(folder.read_config() | {"w_dim": 24})
+    assert gan.main([str(tmp_path), "--resume", "--cpu"]) == 2
+    assert "of other networks than these settings ask for" in capsys.readouterr().err
+
+
+def test_a_run_does_not_lie_among_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "cat.png")
+    assert gan.main([str(tmp_path / "run"), *flags(tmp_path, 1)]) == 2
+    assert "lies among the pictures" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_widths_follow_the_resolution() -> None:
+    assert (Config().g_channels, Config().d_channels) == ((192, 192, 128, 64, 32), (256, 256, 128, 64, 32))
+    assert Config(resolution=128).g_channels == (192, 192, 192, 128, 64, 32)
+    assert Config(resolution=4).d_channels == (32,)
+
+
+def test_paths_are_saved_so_that_they_hold_from_everywhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data.parent)
+    assert gan.main([str(tmp_path / "run"), *flags(Path(data.name), 1)]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert gan.main([str(tmp_path / "run"), "--resume", "--cpu", "--kimg", "0.016"]) == 0
 
 
 def test_one_process_at_a_time_trains_in_a_folder(
