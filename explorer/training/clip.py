@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.training import command
-from explorer.training.data import Pictures
+from explorer.training.data import DataError, Pictures
 from explorer.training.options import check_numbers, option
 from explorer.training.pairs import Batch, build_bank, draw
 from explorer.training.run import (
@@ -37,6 +37,7 @@ from explorer.training.run import (
     sheet,
     training_dtype,
 )
+from explorer.training.styles import STYLES
 from explorer.training.zeroshot import load_pixels, measure, retrieved
 from explorer.weights.clip import save_clip
 
@@ -48,21 +49,24 @@ BANK = "styles.npy"
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown."""
+    """Everything that decides a run's result; saved in its folder. `kimg` means thousands of images shown.
 
-    data: str = option("", "a folder or zip of pictures; dataset.json beside them names their coats")
+    Raises RunError or another ValueError, with one sentence, for settings that cannot work.
+    """
+
+    data: str = option("", "a folder or zip of pictures; dataset.json beside them names their coats", path=True)
     name: str = option("clip", "what the model is called in reports")
     held_out: float = option(0.05, "fraction of the pictures never trained on, chosen by their names' hash")
-    resolution: int = option(64, "px")
-    layers: tuple[int, ...] = option((1, 2, 2, 1), "blocks of four residual stages, or one number: a transformer")
-    width: int = option(32, "channels of the image tower's first stage")
-    patch_size: int = option(8, "px, of a transformer")
-    embed_dim: int = option(256, "length of the vectors that pictures and texts share")
-    context_length: int = option(24, "tokens")
-    text_width: int = option(128, "channels of the text tower")
-    text_layers: int = option(3, "layers of the text tower")
-    styles_per_photo: int = option(5, "styled pictures made of every photo before training starts")
-    batch: int = option(128, "images a step, over all processes")
+    resolution: int = option(64, "px", fixed=True)
+    layers: tuple[int, ...] = option((1, 2, 2, 1), "blocks of four stages, or one number: a transformer", fixed=True)
+    width: int = option(32, "channels of the image tower's first stage", fixed=True)
+    patch_size: int = option(8, "px, of a transformer", fixed=True)
+    embed_dim: int = option(256, "length of the vectors that pictures and texts share", fixed=True)
+    context_length: int = option(24, "tokens", fixed=True)
+    text_width: int = option(128, "channels of the text tower", fixed=True)
+    text_layers: int = option(3, "layers of the text tower", fixed=True)
+    styles_per_photo: int = option(5, f"styled pictures made of every photo before training, at most {len(STYLES)}")
+    batch: int = option(128, "images a step, over all processes", fixed=True)
     captions: int = option(64, "captions a step; they belong to the first images")
     kimg: float = option(400.0, "when to stop")
     lr: float = option(1e-3, "the highest learning rate, reached after a warm-up, falling to 0 as a cosine")
@@ -79,8 +83,18 @@ class Config:
         check_numbers(self, "batch", "resolution", "styles_per_photo", "text_layers")
         if not 0 < self.captions <= self.batch:
             raise RunError(f"--captions must lie between 1 and the batch of {self.batch}, got {self.captions}")
+        if self.styles_per_photo > len(STYLES):
+            raise RunError(f"--styles-per-photo must be at most {len(STYLES)}, as many as there are styles")
+        if self.attack_every < 0:
+            raise RunError(f"--attack-every must be 1 or more, or 0 for none, got {self.attack_every}")
+        if not 0 <= self.seed < 2**63:
+            raise RunError(f"--seed must be a number from 0 to {2**63 - 1}, got {self.seed}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise RunError(f"--precision must be auto, fp32 or bf16, got {self.precision}")
+        try:
+            _ = self.shape
+        except ValueError as error:  # it calls the settings as we do, all but one
+            raise RunError(str(error).replace("image_size", "--resolution")) from None
 
     @property
     def shape(self) -> ClipConfig:
@@ -107,6 +121,13 @@ class Trainer:
         self.step = 0
         if config.batch % accelerator.num_processes or config.captions % accelerator.num_processes:
             raise RunError(f"batch and captions must be multiples of the {accelerator.num_processes} processes")
+        counts = config.batch // accelerator.num_processes, int(self.victims().sum())
+        smallest = config.shape.convolutional and config.resolution == 32  # its last maps are of a single pixel
+        if any(anywhere(accelerator, smallest and 1 in counts)):
+            raise RunError(
+                "batch normalisation at 32 px needs two images or more a step and process, of those attacked too: raise"
+                f" --batch, now {config.batch}, or lower --attack-every, now {config.attack_every} (0: none)"
+            )
         torch.manual_seed(config.seed)
         # channels_last: convolutions of small pictures take two thirds of the time on a CPU
         self.clip = build_clip(config.shape, config.name).to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -153,9 +174,9 @@ class Trainer:
         Source: fast adversarial training (Wong et al., arXiv 2001.03994), where the step starts at a random point; ours
         starts at the augmented picture.
         """
-        if not self.config.attack_every:
+        chosen = self.victims()
+        if not chosen.any():
             return images
-        chosen = self.mine(torch.arange(self.config.batch, device=self.device) % self.config.attack_every == 0)
         victims = images[chosen].requires_grad_()
         with self.precision():
             pictures = self.clip.encode_image(victims).float()
@@ -164,6 +185,11 @@ class Trainer:
         moved = images.clone()
         moved[chosen] = (victims + self.config.attack_size * gradient.sign()).detach().clamp(-1, 1)
         return moved
+
+    def victims(self) -> Tensor:  # [batch / processes], bool
+        """Which images of this process are attacked: one of every `attack_every` in the whole batch."""
+        places = torch.arange(self.config.batch, device=self.device)
+        return self.mine(places % self.config.attack_every == 0 if self.config.attack_every else places < 0)
 
     def precision(self) -> torch.autocast:
         """The towers' arithmetic."""
@@ -224,12 +250,16 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
     """
     main, total = accelerator.is_main_process, 1000 * config.kimg
-    photos, coats = load_pixels(Pictures(config.data, config.resolution, config.held_out))
-    with accelerator.main_process_first():  # the others read what the first has written
-        bank = build_bank(photos, coats, config.styles_per_photo, config.seed, folder.path / BANK)
     trainer = Trainer(config, accelerator)
     folder.restore(trainer.load_state)
-    if accelerator.is_main_process:
+    pictures = Pictures(config.data, config.resolution, config.held_out)
+    if main:
+        print(pictures, file=sys.stderr)
+    photos, coats = load_pixels(pictures)
+    unseen = load_held_out(config) if main else None
+    with accelerator.main_process_first():  # the others read what the first has written
+        bank = build_bank(photos, coats, config.styles_per_photo, config.seed, folder.path / BANK)
+    if main:
         folder.write_config(asdict(config))  # now that the run can go on with it
     writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if main else None
     progress = Progress(int(total), trainer.seen)
@@ -239,7 +269,8 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
         if writer:
             folder.save(trainer.state())
             export(trainer, folder)
-            glance(trainer, folder, writer)
+            if unseen:
+                glance(trainer, *unseen, folder, writer)
 
     with Interruption() as interruption:
         while trainer.seen < total:
@@ -275,12 +306,20 @@ def export(trainer: Trainer, folder: Folder) -> Path:
     return save_clip(trainer.clip, folder.path / "clip.safetensors", meta)
 
 
-def glance(trainer: Trainer, folder: Folder, writer: SummaryWriter) -> None:
+def load_held_out(config: Config) -> tuple[np.ndarray, list[str | None]] | None:
+    """The held-out pictures and their coats; None where so small a set has none."""
+    try:
+        pictures = Pictures(config.data, config.resolution, config.held_out, held_out=True)
+    except DataError:
+        return None
+    return load_pixels(pictures)
+
+
+def glance(
+    trainer: Trainer, pixels: np.ndarray, coats: list[str | None], folder: Folder, writer: SummaryWriter
+) -> None:
     """Figures on a few held-out pictures, and a sheet of what the styles' prompts find among them."""
-    config, clip = trainer.config, trainer.clip.eval()
-    if config.held_out == 0:
-        return
-    pixels, coats = load_pixels(Pictures(config.data, config.resolution, config.held_out, held_out=True))
+    clip = trainer.clip.eval()
     for name, value in measure(clip, pixels[: 20 * GLANCE], coats[: 20 * GLANCE], GLANCE).items():
         if isinstance(value, float):
             writer.add_scalar(f"held out/{name}", value, trainer.seen)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from explorer.networks.judge import Judge, JudgeConfig
 from explorer.training.captions import NOTHING
 from explorer.training.data import DataError, Pictures
 from explorer.training.pairs import Pixels, augment, nothing
-from explorer.training.run import Progress, training_dtype
+from explorer.training.run import Progress, RunError, training_dtype
 from explorer.training.styles import PHOTO, STYLES, render
 from explorer.training.zeroshot import load_pixels
 from explorer.weights.parts import save_part
@@ -153,9 +154,9 @@ def accuracy(judge: Judge, classes: Classes) -> dict[str, float]:
 def gather(
     data: str, folders: Mapping[str, str], images: Mapping[str, str]
 ) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
-    """The classes to learn and those to measure on. Raises ValueError where pictures are missing or a name is taken.
+    """The classes to learn and those to measure on; pictures of a folder are left out of the photos.
 
-    Pictures of a folder are left out of the photos, should they be among these.
+    Raises DataError, before anything is made, where pictures are missing, a name is taken or no photos are left.
     """
     taken = [name for name in (*folders, *images) if name in (PHOTO, NOTHING, *STYLES)]
     if taken or folders.keys() & images.keys():
@@ -163,10 +164,9 @@ def gather(
     extra = {name: load_pixels(Pictures(path, PX))[0] for name, path in folders.items()}
     targets = {name: _picture(path) for name, path in images.items()}
     known = {pixels.tobytes() for group in extra.values() for pixels in group}
+    kept, unseen = (_photos(data, held_out, known) for held_out in (False, True))
     parts = []
-    for held_out, count, seed in ((False, PER_CLASS, 0), (True, PER_TEST, 1)):
-        photos, _ = load_pixels(Pictures(data, PX, HELD_OUT, held_out))
-        photos = np.stack([photo for photo in photos if photo.tobytes() not in known])
+    for held_out, photos, count, seed in ((False, kept, PER_CLASS, 0), (True, unseen, PER_TEST, 1)):
         made = styled(photos, count, seed) | ({} if held_out else {PHOTO: photos})
         for name, group in extra.items():
             few = len(group) < 10
@@ -175,6 +175,16 @@ def gather(
             made[name] = of_picture(target, photos, count, 1000 * (seed + 1) + index)
         parts.append(made)
     return parts[0], parts[1]
+
+
+def _photos(data: str, held_out: bool, known: set[bytes]) -> Pixels:
+    """The photos without the known ones. Raises DataError where there are no others."""
+    pixels, _ = load_pixels(Pictures(data, PX, HELD_OUT, held_out))
+    photos = [photo for photo in pixels if photo.tobytes() not in known]
+    if not photos:
+        kind = "held-out pictures" if held_out else "pictures"
+        raise DataError(f"{data} holds no {kind} but those of the folders of classes: add photos of something else")
+    return np.stack(photos)
 
 
 def _picture(path: str) -> np.ndarray:
@@ -196,6 +206,18 @@ def named(text: str) -> tuple[str, str]:
     return name, path
 
 
+def check(out: Path, steps: int, seed: int) -> None:
+    """Raise RunError for what training would refuse, or the file system after it."""
+    if steps < 1:
+        raise RunError(f"--steps must be 1 or more, got {steps}")
+    if not 0 <= seed < 2**63:
+        raise RunError(f"--seed must be a number from 0 to {2**63 - 1}, got {seed}")
+    if out.is_dir():
+        raise RunError(f"{out} is a folder: name the file to write, for example {out / 'judge.safetensors'}")
+    if not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
+        raise RunError(f"{out} cannot be written: make {out.parent} a folder that you may write to")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, measure and write a judge; the exit code is 0, or 2 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m explorer.training.judge", description="Train a judge of domains.")
@@ -207,6 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     try:
+        check(arguments.out, arguments.steps, arguments.seed)
         learned, unseen = gather(arguments.data, dict(arguments.folder), dict(arguments.image))
         judge = train(learned, arguments.steps, arguments.seed)
         figures = accuracy(judge, unseen)

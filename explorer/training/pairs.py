@@ -6,8 +6,10 @@ state of ours. Knows no networks and no loss.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.training.captions import NOTHING, Caption, Content, caption
+from explorer.training.run import replacing
 from explorer.training.styles import PHOTO, STYLES, render
 
 Pixels = np.ndarray  # [N, H, W, 3], uint8, RGB
@@ -42,29 +45,37 @@ class Bank:
 
 
 def build_bank(photos: Pixels, coats: Sequence[str | None], per_photo: int, seed: int, path: Path | None) -> Bank:
-    """Render `per_photo` different styles of every photo; the same for the same seed.
+    """Render `per_photo` different styles, at most all of STYLES, of every photo; the same for the same seed.
 
-    With a path the pictures lie in that .npy file and are read from it next time. Raises ValueError where the file
-    there has another shape.
+    With a path the pictures lie in that .npy file, behind them a hash of all that they follow from. Next time they are
+    read from it, or made again where the hash is of something else.
     """
-    names, count = list(STYLES), len(photos)
-    styles = np.stack([np.random.default_rng((seed, i)).permutation(len(names))[:per_photo] for i in range(count)])
-    shape = (count, per_photo, *photos.shape[1:])
-    if path is not None and path.is_file():
-        styled = np.load(path, mmap_mode="r")
-        if styled.shape != shape or styled.dtype != np.uint8:
-            raise ValueError(f"{path}: made for other data ({styled.shape} instead of {shape}); delete it")
-        return Bank(photos, styled, styles, coats)
-    styled = np.empty(shape, np.uint8)
+    chosen = [np.random.default_rng((seed, i)).permutation(len(STYLES))[:per_photo] for i in range(len(photos))]
+    styles = np.stack(chosen)
+    if path is None:
+        return Bank(photos, _rendered(photos, styles, seed), styles, coats)
+    origin = hashlib.sha256(repr((seed, per_photo, photos.shape, list(STYLES))).encode())
+    origin.update(np.ascontiguousarray(photos).data)
+    if not _ends_with(path, origin.digest()):
+        with replacing(path) as part, part.open("wb") as file:
+            np.save(file, _rendered(photos, styles, seed))
+            file.write(origin.digest())
+    return Bank(photos, np.load(path, mmap_mode="r"), styles, coats)
+
+
+def _rendered(photos: Pixels, styles: np.ndarray, seed: int) -> np.ndarray:  # [N, K] -> [N, K, H, W, 3]
+    styled, names = np.empty((*styles.shape, *photos.shape[1:]), np.uint8), list(STYLES)
     cv2.setNumThreads(1)  # pictures are tiny: threads would only wait for each other
-    for i, k in np.ndindex(count, per_photo):
+    for i, k in np.ndindex(*styles.shape):
         styled[i, k] = render(names[styles[i, k]], photos[i], np.random.default_rng((seed, i, k)))
-    if path is not None:
-        part = path.with_suffix(".part.npy")
-        np.save(part, styled)
-        os.replace(part, path)
-        styled = np.load(path, mmap_mode="r")
-    return Bank(photos, styled, styles, coats)
+    return styled
+
+
+def _ends_with(path: Path, end: bytes) -> bool:
+    with suppress(OSError), path.open("rb") as file:  # there is none, or it is shorter
+        file.seek(-len(end), os.SEEK_END)
+        return file.read() == end
+    return False
 
 
 @dataclass(frozen=True)

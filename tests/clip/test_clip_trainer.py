@@ -18,10 +18,11 @@ from accelerate import Accelerator
 
 from explorer.training import clip as trainer
 from explorer.training.captions import style_prompts
+from explorer.training.data import Pictures, is_held_out
 from explorer.training.pairs import build_bank, draw
 from explorer.training.run import Diverged, Folder, RunError
 from explorer.training.styles import render
-from explorer.training.zeroshot import encode, measure
+from explorer.training.zeroshot import encode, load_pixels, measure
 from explorer.weights.clip import load_clip
 from tests.clip.tiny_clip import COATS, SETTINGS, face, flags, settings, train, write_faces
 from tests.training.tiny import differences
@@ -29,6 +30,7 @@ from tests.training.tiny import differences
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 STEPS = 12
+HELD_OUT = next(i for i in range(1000) if is_held_out(f"{i:03}.png", 0.05))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,15 +90,44 @@ def test_two_processes_equal_one_with_the_same_whole_batch(data: Path, tmp_path:
     Gradients are compared by Adam's means of them: Adam's steps hide their scale, and blow up those that should be 0.
     """
     tower = {"layers": (1,), "width": 32}
+    config = settings(data, 4, **tower)
+    (tmp_path / "two").mkdir()
+    photos, coats = load_pixels(Pictures(data, config.resolution))  # as a start with another seed would leave behind
+    build_bank(photos, coats, config.styles_per_photo, 9, tmp_path / "two" / trainer.BANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "explorer.training.clip", str(tmp_path / "two"), *flags(data, 4, **tower)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    two, one = Folder(tmp_path / "two").load(), train(tmp_path / "one", settings(data, 4, **tower))
+    two, one = Folder(tmp_path / "two").load(), train(tmp_path / "one", config)
     assert two is not None
     for number, moments in one["optimiser"]["state"].items():
         mean = two["optimiser"]["state"][number]["exp_avg"]
         torch.testing.assert_close(mean, moments["exp_avg"], rtol=2e-2, atol=1e-5, msg=str(number))
+
+
+def test_a_run_resumed_with_another_seed_or_other_pictures_gets_their_styles(data: Path, tmp_path: Path) -> None:
+    other = write_faces(tmp_path / "other.zip", first=100)
+    run = tmp_path / "run"
+    for steps, pictures, seed in ((1, data, 0), (2, data, 3), (3, other, 3)):
+        config = settings(pictures, steps, seed=seed)
+        train(run, config)
+        photos, coats = load_pixels(Pictures(pictures, config.resolution))
+        expected = build_bank(photos, coats, config.styles_per_photo, seed, None)
+        np.testing.assert_array_equal(np.load(run / trainer.BANK), expected.styled)
+
+
+def test_styles_left_by_a_failed_start_change_nothing(data: Path, whole: dict[str, Any], tmp_path: Path) -> None:
+    photos, coats = load_pixels(Pictures(data, SETTINGS["resolution"]))
+    build_bank(photos, coats, SETTINGS["styles_per_photo"], 3, tmp_path / trainer.BANK)
+    assert differences(whole, train(tmp_path, settings(data, STEPS))) == []
+
+
+@pytest.mark.parametrize(("count", "sheets"), [(3, 0), (HELD_OUT + 1, 1)])
+def test_small_data_with_no_or_one_held_out_picture_is_trained_on(count: int, sheets: int, tmp_path: Path) -> None:
+    """The first of `face`'s names that the default fraction holds out is the one numbered HELD_OUT."""
+    data = write_faces(tmp_path / "few.zip", count)
+    assert trainer.main([str(tmp_path / "run"), *flags(data, 1, held_out=0.05)]) == 0
+    assert len(list((tmp_path / "run").glob("samples/*.png"))) == sheets
 
 
 def test_nan_stops_with_a_word(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,5 +186,42 @@ def test_bad_settings_are_one_sentence(data: Path, tmp_path: Path, capsys: pytes
         settings(data, 1, captions=99)
     assert trainer.main([str(tmp_path / "x"), "--cpu"]) == 2
     assert "--data" in capsys.readouterr().err
-    assert trainer.main([str(tmp_path / "y"), *flags(data, 1, **{**SETTINGS, "resolution": 40})]) == 2
-    assert "multiple of 32" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resolution": 40}, "--resolution must be a multiple of 32"),
+        ({"resolution": 3}, "--resolution must lie between 32"),
+        ({"width": 0}, "width must lie between 8"),
+        ({"styles_per_photo": 100}, "--styles-per-photo must be at most 25"),
+        ({"seed": -1}, "--seed must be a number from 0"),
+        ({"seed": 2**64}, "--seed must be a number from 0"),
+        ({"attack_every": -1}, "--attack-every must be 1 or more, or 0"),
+    ],
+)
+def test_settings_that_cannot_work_leave_nothing_behind(
+    changes: dict[str, Any], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trainer.main([str(tmp_path / "run"), *flags(data, 1, **changes)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("changes", [{"attack_every": 100}, {"batch": 1, "captions": 1, "attack_every": 0}])
+def test_one_image_is_too_few_for_batch_normalisation_at_the_smallest_size(
+    changes: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match="two images or more"):
+        train(tmp_path, settings(data, 1, **changes))
+    assert not (tmp_path / trainer.BANK).exists()
+    assert train(tmp_path, settings(data, 1, layers=(1,), width=32, **changes))["step"] == 1
+    assert train(tmp_path / "large", settings(data, 1, resolution=64, **changes))["step"] == 1
+
+
+def test_settings_of_another_model_are_refused_before_styles_are_made(data: Path, tmp_path: Path) -> None:
+    train(tmp_path, settings(data, 1))
+    before = (tmp_path / trainer.BANK).read_bytes()
+    with pytest.raises(RunError, match="other networks"):
+        train(tmp_path, settings(data, 2, width=16, seed=3))
+    assert (tmp_path / trainer.BANK).read_bytes() == before

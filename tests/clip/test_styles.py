@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.training import pairs
 from explorer.training.pairs import augment, build_bank, draw, nothing
 from explorer.training.styles import PHOTO, STYLES, render
 from tests.clip.tiny_clip import face
@@ -65,8 +66,38 @@ def test_the_bank_is_the_same_from_memory_and_from_its_file(tmp_path: Path) -> N
         stored = build_bank(photos, ["black", "ginger", "white"], 3, 7, tmp_path / "bank.npy")
         np.testing.assert_array_equal(fresh.styled, stored.styled)
     assert all(len(set(row)) == 3 for row in fresh.styles.tolist())
-    with pytest.raises(ValueError, match="made for other data"):
-        build_bank(photos[:2], ["black", "ginger"], 3, 7, tmp_path / "bank.npy")
+
+
+OTHERS = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "white"), 10)]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "per_photo", "seed"),
+    [(FACES, 3, 8), (FACES, 2, 7), (OTHERS, 3, 7), (FACES[::-1], 3, 7), (FACES[:2], 3, 7)],
+    ids=["another seed", "fewer styles", "other pictures", "another order", "fewer pictures"],
+)
+def test_a_bank_of_something_else_is_made_again(
+    pictures: list[np.ndarray], per_photo: int, seed: int, tmp_path: Path
+) -> None:
+    build_bank(np.stack(FACES), [None] * 3, 3, 7, tmp_path / "bank.npy")
+    photos, coats = np.stack(pictures), [None] * len(pictures)
+    stored = build_bank(photos, coats, per_photo, seed, tmp_path / "bank.npy")
+    np.testing.assert_array_equal(stored.styled, build_bank(photos, coats, per_photo, seed, None).styled)
+    assert [path.name for path in tmp_path.iterdir()] == ["bank.npy"]
+
+
+@pytest.mark.parametrize("kept", [0, 10, -1, -32])
+def test_a_damaged_bank_is_made_again(kept: int, tmp_path: Path) -> None:
+    photos, path = np.stack(FACES), tmp_path / "bank.npy"
+    whole = build_bank(photos, [None] * 3, 3, 7, path).styled.copy()
+    path.write_bytes(path.read_bytes()[:kept])
+    np.testing.assert_array_equal(build_bank(photos, [None] * 3, 3, 7, path).styled, whole)
+
+
+def test_a_bank_that_fits_is_not_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_bank(np.stack(FACES), [None] * 3, 3, 7, tmp_path / "bank.npy")
+    monkeypatch.setattr(pairs, "render", lambda *_: pytest.fail("rendered again"))
+    build_bank(np.stack(FACES), [None] * 3, 3, 7, tmp_path / "bank.npy")
 
 
 def test_a_batch_follows_from_its_generator_alone() -> None:

@@ -56,12 +56,12 @@ def face(coat: str, size: int, seed: int) -> np.ndarray:  # [size, size, 3]
     return cv2.resize(np.clip(big + noise, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA)
 
 
-def write_faces(path: Path, count: int = 24, size: int = 32) -> Path:
-    """A zip of faces with `dataset.json`."""
+def write_faces(path: Path, count: int = 24, size: int = 32, first: int = 0) -> Path:
+    """A zip of faces, from face number `first` on, with `dataset.json`."""
     with zipfile.ZipFile(path, "w") as archive:
         for i in range(count):
             data = BytesIO()
-            Image.fromarray(face(COATS[i % 3], size, i)).save(data, "PNG")
+            Image.fromarray(face(COATS[i % 3], size, first + i)).save(data, "PNG")
             archive.writestr(f"{i:03}.png", data.getvalue())
         labels = [[f"{i:03}.png", i % 3] for i in range(count)]
         archive.writestr("dataset.json", json.dumps({"classes": COATS, "labels": labels}))

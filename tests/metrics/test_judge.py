@@ -12,6 +12,7 @@ from PIL import Image
 from explorer.metrics.report import judge_scorer
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.training import judge as trainer
+from explorer.training.data import is_held_out
 from explorer.training.styles import STYLES
 from explorer.weights import CheckpointError
 from explorer.weights.parts import load_judge, save_part
@@ -124,6 +125,48 @@ def test_folders_and_pictures_become_classes_and_leave_the_photos(
 def test_classes_that_cannot_be(folders: dict, images: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         trainer.gather("nowhere", folders, images)
+
+
+def test_folders_that_take_all_photos_are_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "styled", lambda *_: pytest.fail("styles were made"))
+    everything = photos(60)
+    data = write(tmp_path / "data", everything)
+    unseen = [i for i in range(60) if is_held_out(f"{i:03}.png", trainer.HELD_OUT)]
+    few = write(tmp_path / "few", everything[unseen])
+    for folder, message in ((data, "no pictures but those"), (few, "no held-out pictures but those")):
+        with pytest.raises(ValueError, match=message):
+            trainer.gather(str(data), {"x": str(folder)}, {})
+
+
+@pytest.mark.parametrize(
+    ("out", "flags", "message"),
+    [
+        (".", (), "is a folder: name the file"),
+        ("missing/judge.safetensors", (), "missing a folder that"),
+        ("file/judge.safetensors", (), "file a folder that"),
+        ("judge.safetensors", ("--steps", "0"), "--steps must be 1 or more"),
+        ("judge.safetensors", ("--seed", "-1"), "--seed must be a number from 0"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_before_any_work(
+    out: str, flags: tuple, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(trainer, "gather", lambda *_: pytest.fail("pictures were read"))
+    (tmp_path / "file").touch()
+    assert trainer.main([str(tmp_path / out), "--data", str(tmp_path), *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_one_step_is_enough_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "PER_CLASS", 2)
+    monkeypatch.setattr(trainer, "PER_TEST", 1)
+    data, out = write(tmp_path / "data", photos(60)), tmp_path / "judge.safetensors"
+    assert trainer.main([str(out), "--data", str(data), "--steps", "1"]) == 0
+    assert load_judge(out)[1]["steps"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "judge.safetensors"]
 
 
 def test_a_file_holds_the_judge(tmp_path: Path) -> None:
