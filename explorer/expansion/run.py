@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -75,24 +75,25 @@ def expand(
         if source is not None or config is not None:
             raise RunError("a resumed run keeps its generator and its configuration: give --out and --resume alone")
         settings = read_config(folder.path / "config.toml", **changes)
-        if changes and accelerator.is_main_process:
-            write_text(folder.path / "config.toml", to_toml(settings))
     else:
         settings = new_run(folder.path, source, config, changes, accelerator)
-    report = Report(folder.path, settings.steps, settings.batch, told=accelerator.is_main_process)
-    report.tell("preparing")
-    try:
-        with Interruption() as interruption:
-            trainer = prepare(folder, settings, accelerator)
-            stopped = train(folder, trainer, report, interruption)
-        report.tell("stopped" if stopped else "done")
-    except BaseException as error:
-        asked = isinstance(error, KeyboardInterrupt)
-        with suppress(OSError):  # a full disk has no room for it; the error itself is told
-            report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
-        raise
-    finally:
-        report.close()
+    with folder.held() if accelerator.is_main_process else nullcontext():
+        report = Report(folder.path, settings.steps, settings.batch, told=accelerator.is_main_process)
+        report.tell("preparing")
+        try:
+            with Interruption() as interruption:
+                trainer = prepare(folder, settings, accelerator)
+                if changes and accelerator.is_main_process:
+                    write_text(folder.path / "config.toml", to_toml(settings))
+                stopped = train(folder, trainer, report, interruption)
+            report.tell("stopped" if stopped else "done")
+        except BaseException as error:
+            asked = isinstance(error, KeyboardInterrupt)
+            with suppress(OSError):  # a full disk has no room for it; the error itself is told
+                report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
+            raise
+        finally:
+            report.close()
     accelerator.end_training()  # a process group left to the interpreter's end can abort the process
     return folder.path / NETWORK
 

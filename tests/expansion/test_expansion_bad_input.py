@@ -10,6 +10,7 @@ from tiny_expansion import NADA, config, fixtures, train
 
 from explorer import cli
 from explorer.expansion import trainer
+from explorer.training.run import Folder, RunError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
 
@@ -100,3 +101,8 @@ def test_a_folder_with_a_run_is_not_written_over(files: dict[str, Path], expande
         train(files["source"], config(files["clip"]), expanded.parent)
     with pytest.raises(ValueError, match="holds no run to resume"):
         train(None, None, tmp_path, resume=True)  # type: ignore[arg-type]
+
+
+def test_one_process_at_a_time_teaches_in_a_folder(files: dict[str, Path], expanded: Path) -> None:
+    with Folder(expanded.parent).held(), pytest.raises(RunError, match="another process is training"):
+        train(None, None, expanded.parent, resume=True)  # type: ignore[arg-type]
