@@ -24,11 +24,14 @@ UNUSED = 1e-2  # style weights along a domain's direction, as a fraction of the 
 
 
 @torch.no_grad()
-def carry(expanded: Checkpoint, source: Generator, newer: Generator) -> Checkpoint:
+def carry(expanded: Checkpoint, source: Generator, newer: Generator, scale: float = 1.0) -> Checkpoint:
     """`newer` with the domains of `expanded`, which was made from `source`, on the same directions.
 
-    Its base subspace shows what `newer` shows. Raises ExpansionError where the three do not fit together, or where
-    `newer` uses a domain's direction itself (`train gan --style-keep` keeps them free).
+    `scale` times what expansion changed is added: a source that was trained for long may need more than 1. The base
+    subspace shows what `newer` shows, as far as expansion left it alone.
+
+    Raises ExpansionError where the three do not fit together, or where `newer` uses a domain's direction itself (`train
+    gan --style-keep` keeps them free).
     """
     expansion = expanded.expansion
     if expansion is None:
@@ -45,11 +48,11 @@ def carry(expanded: Checkpoint, source: Generator, newer: Generator) -> Checkpoi
     moved = repurposed @ (repurposed.t() @ (newer.mapping.w_avg - source.mapping.w_avg))
     before, after = (dict(network.synthesis.named_parameters()) for network in (source, expanded.generator))
     for name, weight in generator.synthesis.named_parameters():
-        weight.add_(after[name] - before[name])
+        weight.add_(after[name] - before[name], alpha=scale)
     for name, layer in generator.synthesis.named_modules():
         if name.endswith("affine"):  # the base subspace lies at the mean code, which is elsewhere now
             assert isinstance(layer, FullyConnected)
-            added = after[f"{name}.weight"] - before[f"{name}.weight"]
+            added = scale * (after[f"{name}.weight"] - before[f"{name}.weight"])
             layer.bias.sub_(layer.weight_gain / layer.bias_gain * (added @ moved))
     there = replace(expansion, w_avg=newer.mapping.w_avg.clone())
     return Checkpoint(generator, None, there, expanded.meta)
@@ -60,16 +63,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("expanded", metavar="EXPANDED", help="the generator with the domains")
     parser.add_argument("--source", required=True, help="the generator it was expanded from")
     parser.add_argument("--onto", required=True, metavar="NEWER", help="that source, trained further")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of what expansion changed; more makes domains stronger"
+    )
     parser.add_argument("--half", action="store_true", help="store 16-bit floats: half the size")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="usually NAME.safetensors")
 
 
 def run(arguments: argparse.Namespace) -> str:
     """Carry and write; one line. Raises ValueError with one sentence where the files do not fit."""
+    if not 0 < arguments.scale <= 10:
+        raise ExpansionError(f"--scale must be more than 0 and at most 10, got {arguments.scale:g}")
     newer = load(arguments.onto)
-    carried = carry(load(arguments.expanded), load(arguments.source).generator, newer.generator)
+    carried = carry(load(arguments.expanded), load(arguments.source).generator, newer.generator, arguments.scale)
     name = newer.path.name if newer.path is not None else str(arguments.onto)
-    carried = replace(carried, meta=carried.meta | {"name": arguments.out.stem, "expanded_from": name})
+    told = {key: newer.meta[key] for key in ("data", "images_seen") if key in newer.meta}
+    carried = replace(carried, meta=carried.meta | told | {"name": arguments.out.stem, "expanded_from": name})
     path = carried.save(arguments.out, dtype=torch.float16 if arguments.half else None)
     assert carried.expansion is not None
     return f"{path}: {len(carried.expansion.domains)} domains on {name}"

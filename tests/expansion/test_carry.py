@@ -98,6 +98,16 @@ def test_the_base_is_the_newer_source_and_domains_do_there_what_they_did(
         torch.testing.assert_close(here, there, atol=1e-4, rtol=0)
 
 
+def test_scaled_domains_lie_as_far_as_greater_strengths_did(source: Generator, expanded: Checkpoint) -> None:
+    found = carry(expanded, source, source, scale=1.5)
+    assert expanded.expansion is not None
+    ws = source.mapping(torch.randn(4, 12))
+    old, new = (compose(ws, expanded.expansion, {"one": strength}) for strength in (1.5, 1.0))
+    torch.testing.assert_close(
+        found.generator.synthesis(new, "none"), expanded.generator.synthesis(old, "none"), atol=1e-3, rtol=0
+    )
+
+
 def test_what_does_not_fit_is_refused(source: Generator, expanded: Checkpoint, newer: Generator) -> None:
     with pytest.raises(ExpansionError, match="has none"):
         carry(Checkpoint(source), source, newer)
@@ -110,15 +120,17 @@ def test_what_does_not_fit_is_refused(source: Generator, expanded: Checkpoint, n
 def test_the_command_writes_a_generator_with_the_domains(
     source: Generator, expanded: Checkpoint, newer: Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = {"old": Checkpoint(source), "expanded": expanded, "newer": Checkpoint(newer)}
+    files = {"old": Checkpoint(source), "expanded": expanded, "newer": Checkpoint(newer, meta={"images_seen": 7})}
     paths = {name: str(checkpoint.save(tmp_path / f"{name}.safetensors")) for name, checkpoint in files.items()}
     flags = ["--source", paths["old"], "--onto", paths["newer"], "--out", str(tmp_path / "cats.safetensors")]
     assert cli.main(["carry", paths["expanded"], *flags]) == 0
     assert "2 domains on newer.safetensors" in capsys.readouterr().out
     found = load(tmp_path / "cats.safetensors")
     assert found.meta["name"] == "cats"
+    assert found.meta["images_seen"] == 7
     assert found.meta["expanded_from"] == "newer.safetensors"
     assert found.expansion is not None
     assert found.expansion.domains == ("one", "two")
-    assert cli.main(["carry", paths["old"], *flags]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    for bad in ([paths["old"], *flags], [paths["expanded"], *flags, "--scale", "nan"]):
+        assert cli.main(["carry", *bad]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
