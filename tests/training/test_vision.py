@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from skimage import data
 
-from explorer.latents import sample_z
 from explorer.training.vision import Backbone, VisionCritic
-from explorer.weights import DEFAULT, CheckpointError, load
+from explorer.weights import CheckpointError
 from explorer.weights.imagenet import MEAN, STD, load_imagenet
 from tests.training.tiny import config, differences, train, write_pictures
 
@@ -25,15 +25,16 @@ TORCHVISION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @torch.no_grad()
 def test_pictures_are_prepared_as_the_network_learned_to_see_them() -> None:
-    """Samples of the default are cats to it, and less surely so as most other networks' pictures are prepared."""
-    network, generator = load_imagenet(NAME), load(DEFAULT.with_name("cats64-source.safetensors")).generator
-    images = generator(sample_z(48, generator.z_dim, seed=0), truncation_psi=0.7).clamp(-1, 1)
-    pictures = F.interpolate(images, size=128, mode="bilinear") / 2 + 0.5
+    """Crops of a cat's photo are cats to it, and less surely so as most other networks' pictures are prepared."""
+    network = load_imagenet(NAME)
+    photo = torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1)[None].float() / 255
+    crops = [photo[:, :, top : top + 260, left : left + 260] for left in range(0, 190, 30) for top in (0, 20, 40)]
+    pictures = F.interpolate(torch.cat(crops), size=224, mode="bilinear", antialias=True)
     sure = []
     for mean, std in ((MEAN, STD), TORCHVISION):
         x = (pictures - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
         sure.append(network(x).softmax(dim=1)[:, CATS].sum(dim=1).mean().item())
-    assert sure[0] > 0.88
+    assert sure[0] > 0.9
     assert sure[0] > sure[1] + 0.02
 
 
