@@ -26,7 +26,8 @@ from gradio.events import api
 from explorer import export
 from explorer.edit import DirectionId, Edit, EditError
 from explorer.engine import inverting
-from explorer.inversion import InversionError, defaults, faces
+from explorer.inversion import InversionError, defaults
+from explorer.inversion.faces import crop, find_faces
 from explorer.keep import Kept, write_picture
 from explorer.photos import PhotoError, open_photo
 from explorer.weights import DEFAULT, CheckpointError
@@ -190,8 +191,8 @@ class Endpoints:
         if steps is not None and method != "encoder":
             settings = replace(settings, steps=limited("the number of steps of a search", steps, MAX_STEPS))
         image = open_photo(decoded(photo))
-        found = faces.find_faces(image)
-        square = faces.crop(image, found[0] if found else None, self.engine.img_resolution)
+        faces = find_faces(image)
+        square = crop(image, faces[0] if faces else None, self.engine.img_resolution)
         *_, last = inverting.invert(self.engine, square, settings)
         note = last.note if faces else f"No face was found, so the middle was taken. {last.note}".strip()
         return {"edit": Edit(latent=last.latent, project=False).to_json(), "figures": last.figures, "note": note}

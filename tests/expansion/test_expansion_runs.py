@@ -163,7 +163,7 @@ def test_a_run_reports_what_a_page_shows(whole: Path, files: dict[str, Path]) ->
     assert expanded.expansion is not None
     assert expanded.expansion.domains == ("a", "b")
     assert (whole / "network-discriminator.safetensors").is_file()
-    assert not [path for path in whole.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in whole.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
 def test_the_network_is_there_before_the_first_step(
@@ -220,7 +220,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_from_it(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, room)
     assert state_of(tmp_path / "run")["step"] == 3
-    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")] == [".lock"]
     resumed = train(None, None, tmp_path / "run", resume=True)  # type: ignore[arg-type]
     assert differences(state_of(whole), resumed) == []
 
