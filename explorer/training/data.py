@@ -59,7 +59,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         self.source, self.resolution = Path(source), resolution
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         self._cache: dict[int, Tensor] = {}
-        self._damaged: set[str] = set()
+        self._damaged: set[int] = set()
         found = sorted(name for name in self._list() if not _is_hidden(name))
         pictures = [name for name in found if name.lower().endswith(ENDINGS)]
         self.labels, self.classes = {}, ()
@@ -90,28 +90,29 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return f"{len(self)} pictures of {self.source}{rest}"
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = self._cache.get(index)
-        if picture is None:
-            try:
-                picture = self._decode(self.names[index])
-            except DataError as error:
-                return self._instead(index, error)
-            if self._caching:
-                self._cache[index] = picture
-        return picture, self.labels.get(self.names[index], -1)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        for place in (number % len(self) for number in range(index, index + len(self))):
+            if (picture := self._picture(place)) is not None:
+                return picture, self.labels.get(self.names[place], -1)
+        raise DataError(f"none of the {len(self)} pictures of {self.source} can be read")
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_archive": None, "_cache": {}}
 
-    def _instead(self, index: int, error: DataError) -> tuple[Tensor, int]:
-        """The next picture that can be decoded. Raises the error where there is none."""
-        name = self.names[index]
-        if name not in self._damaged:
-            self._damaged.add(name)
+    def _picture(self, index: int) -> Tensor | None:
+        """The picture, from memory if it was decoded before; None for a damaged one, which is told once."""
+        if (picture := self._cache.get(index)) is not None or index in self._damaged:
+            return picture
+        try:
+            picture = self._decode(self.names[index])
+        except DataError as error:
+            self._damaged.add(index)
             print(f"passed over: {error}", file=sys.stderr)
-        if len(self._damaged) == len(self.names):
-            raise error
-        return self[(index + 1) % len(self.names)]
+            return None
+        if self._caching:
+            self._cache[index] = picture
+        return picture
 
     def _decode(self, name: str) -> Tensor:
         try:

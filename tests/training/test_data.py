@@ -119,7 +119,7 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a zip"):
         Pictures(tmp_path / "nothing", 8)
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad\.png in .* this is not a picture"):
+    with pytest.raises(DataError, match="none of the 1 pictures"):
         Pictures(tmp_path, 8)[0]
 
 
@@ -145,9 +145,9 @@ def test_a_damaged_picture_is_passed_over_for_the_next_and_said_once(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "1.png" in told
-    for i in range(3):
+    for i in range(1500):  # more than Python nests calls
         (tmp_path / f"{i}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"\.png"):
+    with pytest.raises(DataError, match="none of the 1500 pictures"):
         Pictures(tmp_path, 8)[2]
 
 
