@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from explorer.refused import Refused
+
 VERSION = 1
 DirectionId = str | int  # a domain's name, or the number of a basis column
 Layers = tuple[int, int]  # rows [start, stop) of ws
@@ -22,7 +24,7 @@ MAX_SEED = 2**32 - 1
 LARGEST = 1e6  # of a strength or a truncation: far beyond what any picture survives
 
 
-class EditError(ValueError):
+class EditError(Refused):
     """An edit that cannot be: the message says what was expected."""
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from explorer.refused import Refused
+
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
 SMALLEST = 8  # px of the shorter side
@@ -20,7 +22,7 @@ HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1") 
 DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, TypeError, OverflowError)
 
 
-class PhotoError(ValueError):
+class PhotoError(Refused):
     """A photo that cannot be used; the message is one sentence for whoever chose it."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from explorer.edit import DirectionId, Edit
+from explorer.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ QUALITY = 95  # of JPEG; WebP and PNG are written without loss
 GAP = 2
 
 
-class ExportError(ValueError):
+class ExportError(Refused):
     """An export that cannot be: the message says what was expected."""
 
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from explorer.refused import Refused
+
 Method = Literal["encoder", "in_domain", "clip_guided"]
 Space = Literal["w", "w+offsets", "w+"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -21,7 +23,7 @@ SPACE_NOTES: dict[Space, str] = {
 }
 
 
-class InversionError(ValueError):
+class InversionError(Refused):
     """An inversion that cannot be; the message is one sentence on what was expected."""
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.refused import Refused
+
 KEPT = 0.2  # of the codes at either end of the scores: what lies between teaches little
 HELD_OUT = 0.3  # of those, for the accuracy
 FEWEST = 10  # codes at either end
 
 
-class BoundaryError(ValueError):
+class BoundaryError(Refused):
     """A boundary that cannot be; the message says what was expected."""
 
 

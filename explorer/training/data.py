@@ -22,12 +22,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from explorer.photos import PhotoError, open_photo
+from explorer.refused import Refused
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 CACHE_BYTES = 2**30  # decoded pictures kept in memory, if all of them fit
 
 
-class DataError(ValueError):
+class DataError(Refused):
     """A data set that cannot be used; the message is one sentence on what was expected."""
 
 

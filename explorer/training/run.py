@@ -29,11 +29,12 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.networks.hardware import cpu_multiplies_bf16
+from explorer.refused import Refused
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-1.pt")  # a kill between two renames leaves only the second
 
 
-class RunError(ValueError):
+class RunError(Refused):
     """A run that cannot start or go on; the message is one sentence on what to do."""
 
 

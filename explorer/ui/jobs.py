@@ -25,6 +25,8 @@ import filelock
 import platformdirs
 import psutil
 
+from explorer.refused import Refused
+
 ROOT = Path(__file__).parents[2]  # where `python -m explorer` is found
 RUNNING = ("preparing", "training", "paused", "stopping")
 ENDED = ("done", "stopped", "failed")
@@ -36,7 +38,7 @@ LAST_WORDS = re.compile(r"(error: .+|\w*(Error|Exception|Interrupt)\b.*)")  # ou
 SILENT_END = "It ended without a word, as when the computer is switched off or its memory is full."
 
 
-class JobError(ValueError):
+class JobError(Refused):
     """A job that cannot be started, stopped or found; the message is one sentence on what to do."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from explorer.refused import Refused
 from explorer.ui.jobs import Job
 
 MAX_STEPS = 100_000
@@ -52,7 +53,7 @@ WEIGHTS: dict[Kind, dict[str, float]] = {
 }
 
 
-class LessonError(ValueError):
+class LessonError(Refused):
     """A lesson that cannot be; the message is one sentence on what to do."""
 
 

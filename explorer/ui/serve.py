@@ -20,6 +20,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from explorer.refused import Refused
 from explorer.ui import assets
 from explorer.ui.shelf import OtherPages, Shelf
 from explorer.ui.theme import Gallery
@@ -29,7 +30,7 @@ OWN_SITES = (b"same-origin", b"none")  # "none": typed by the user, not started 
 ROOT_PATH = re.compile(r"(https?://[^\s/?#]+)?(/[\w.~-]+)+")
 
 
-class ServeError(ValueError):
+class ServeError(Refused):
     """A way of serving that cannot be; the message is one sentence on what was expected."""
 
 

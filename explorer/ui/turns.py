@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from explorer.refused import Refused
+
 LEASE = 20.0  # seconds without a look; then the page was closed (a busy machine answers late)
 HIDDEN_LEASE = 150.0  # browsers let a page in the background look only once a minute
 KEPT = 600.0  # seconds that what has ended can still be looked at
@@ -26,7 +28,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class TurnError(ValueError):
+class TurnError(Refused):
     """Work that cannot be done or is not there; the message is one sentence on what to do."""
 
 

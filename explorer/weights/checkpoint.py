@@ -17,12 +17,13 @@ from torch.overrides import TorchFunctionMode
 
 from explorer.latents import Expansion
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from explorer.refused import Refused
 
 MAX_RESOLUTION = 2**13
 Net = TypeVar("Net", bound=nn.Module)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Refused):
     """A file that cannot be read as a checkpoint; the message is one sentence on what was expected and what to do."""
 
 

@@ -31,11 +31,12 @@ from explorer.latents import sample_z
 from explorer.networks import Discriminator, Generator
 from explorer.networks.clip import Clip
 from explorer.photos import PhotoError, open_photo
+from explorer.refused import Refused
 from explorer.training.data import ENDINGS
 from explorer.training.draws import Draws
 
 
-class ExpansionError(ValueError):
+class ExpansionError(Refused):
     """An expansion that cannot be; the message is one sentence on what was expected."""
 
 
