@@ -17,18 +17,18 @@ from torch import Tensor
 
 from benchmarks.textbook import synthesize
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import Generator, GeneratorConfig
-from explorer.networks.generator import channels_from_base
+from explorer.networks import StyleGAN2, StyleGAN2Config
 from explorer.networks.hardware import cpu_multiplies_bf16, tune_allocator
+from explorer.networks.stylegan2 import channels_from_base
 from kernels import synthesis as fused
 
 BARS = {(64, 1): 5.0, (64, 8): 9.0, (256, 1): 5.0, (256, 8): 6.5, (1024, 1): 5.0, (1024, 8): 5.5}
 WARM_UP = 4  # rounds until the allocator has met every size
 
 
-def published_width(resolution: int) -> Generator:
+def published_width(resolution: int) -> StyleGAN2:
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(resolution, channels_from_base(resolution, 32768, 512), mapping_layers=2))
+    generator = StyleGAN2(StyleGAN2Config(resolution, channels_from_base(resolution, 32768, 512), mapping_layers=2))
     for name, parameter in generator.named_parameters():
         if name.endswith("noise_strength"):
             torch.nn.init.constant_(parameter, 0.1)

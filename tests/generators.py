@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from explorer.networks import Generator, GeneratorConfig
+from explorer.networks import StyleGAN2, StyleGAN2Config
 
 
-def make_generator(seed: int = 0, **changes: object) -> Generator:
+def make_generator(seed: int = 0, **changes: object) -> StyleGAN2:
     """A random generator with every part awake: noise strengths and biases are not zero, w_avg is not the origin."""
     settings: dict = {
         "img_resolution": 16,
@@ -18,7 +18,7 @@ def make_generator(seed: int = 0, **changes: object) -> Generator:
         **changes,
     }
     torch.manual_seed(seed)
-    generator = Generator(GeneratorConfig(**settings))
+    generator = StyleGAN2(StyleGAN2Config(**settings))
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith("noise_strength"):

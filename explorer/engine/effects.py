@@ -5,25 +5,13 @@ A file counts only for the very weights, distance and perceptual measure that it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
 
-from explorer.networks import Generator
-
 VERSION = 1
 SAMPLES = 16  # codes over which an effect is averaged
-
-
-def fingerprint(generator: Generator) -> str:
-    """SHA-256 of all weights in float32: the same for the same generator in any file format."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(generator.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def path_beside(checkpoint: Path) -> Path:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import overload
 
@@ -17,16 +16,45 @@ from torch import Tensor
 from explorer import latents
 from explorer.edit import Direction, DirectionId, Edit, EditError
 from explorer.engine import effects
-from explorer.engine.synthesis import Synthesis
-from explorer.metrics import load_perceptual
+from explorer.engine.codes import Coder
+from explorer.engine.directions import Directions, directions_of
+from explorer.engine.renderers import Renderer, renderer
+from explorer.metrics import Perceptual, load_perceptual
+from explorer.networks import Generator
+from explorer.networks.family import fingerprint
 from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
 from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
-KEPT_CODES = 256  # mapped seeds kept, about 40 KB each for 1024 px W+
-FACTORS = 64  # basis columns called factors; the rest, least effective last, are candidates for dormancy
-FACTOR_LIMIT = 4.0  # range of a factor's slider in standard deviations of W; pictures fall apart beyond
-NORM_SAMPLES = 4096  # codes for the statistics of W
+
+
+@dataclass(frozen=True)
+class Model:
+    """One checkpoint, ready to be rendered: all that `Engine.replace` swaps, at once."""
+
+    checkpoint: Checkpoint
+    render: Renderer
+    code: Coder
+    directions: Directions
+    perceptual: Perceptual
+    effects_key: dict[str, str | float]  # what measured effects count for
+
+
+def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Model:
+    """The model of a checkpoint on `device`, with the effects that lie beside its file."""
+    generator = checkpoint.generator.to(device)
+    directions, perceptual = directions_of(checkpoint), load_perceptual(device)
+    key = {
+        "weights": fingerprint(generator),
+        "metric": perceptual.name,
+        "samples": effects.SAMPLES,
+        "distance": round(directions.distance, 4),
+    }
+    code = Coder(generator, checkpoint.expansion, directions)
+    model = Model(checkpoint, renderer(generator, dtype), code, directions, perceptual, key)
+    path = checkpoint.path
+    measured = None if path is None else effects.load(effects.path_beside(path), key)
+    return model if measured is None else replace(model, directions=directions.with_effects(measured))
 
 
 class Engine:
@@ -37,60 +65,64 @@ class Engine:
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" (exact), "bf16" or "fp16". "auto" is bf16 where the CPU multiplies it natively, fp16
             on CUDA, else fp32.
-
-    Attributes:
-        directions: every slider: domains first, then factors from most to least effect, then dormant ones.
-        distance: length in W of strength 1 of a domain; without an expansion, the mean distance of codes from w_avg.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto") -> None:
-        self.checkpoint = checkpoint
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         tune_allocator()
-        self.generator = checkpoint.generator.to(self.device)
-        self.synthesis = Synthesis(self.generator, DTYPES[self.precision])
         self._lock = threading.Lock()
-        self._codes: OrderedDict[tuple, Tensor] = OrderedDict()
-        expansion = checkpoint.expansion
-        self._basis = (latents.factorize(self.generator) if expansion is None else expansion.basis).to(self.device)
-        self._measure_w()
-        self.perceptual = load_perceptual(self.device)
-        self._effects_key = {
-            "weights": effects.fingerprint(self.generator),
-            "metric": self.perceptual.name,
-            "samples": effects.SAMPLES,
-            "distance": round(self.distance, 4),
-        }
-        path = checkpoint.path
-        self._set_directions(None if path is None else effects.load(effects.path_beside(path), self._effects_key))
+        self._model = prepare(checkpoint, self.device, DTYPES[self.precision])
 
     def replace(self, checkpoint: Checkpoint) -> None:
-        """Render `checkpoint` from now on, on the same device; a picture in the making is finished with the old one."""
-        new = Engine(checkpoint, str(self.device), self.precision)
-        new._lock = self._lock  # whoever waits for it goes on with the new generator
-        new._take_effects(self)
+        """Render `checkpoint` from now on, on the same device; a picture in the making is finished with the old one.
+
+        What was measured of the same generator before it was taught is taken over; only new domains are measured.
+        """
+        before, model = self._model, prepare(checkpoint, self.device, DTYPES[self.precision])
+        if (measured := self._measured_before(before, model)) is not None:
+            model = replace(model, directions=model.directions.with_effects(measured))
+            _save_effects(model, measured)
         with self._lock:
-            self.__dict__.update(vars(new))
+            self._model = model
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self._model.checkpoint
+
+    @property
+    def generator(self) -> Generator:
+        return self._model.checkpoint.generator
+
+    @property
+    def perceptual(self) -> Perceptual:
+        return self._model.perceptual
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Every slider: domains first, then factors from most to least effect, then dormant ones."""
+        return self._model.directions.entries
+
+    @property
+    def distance(self) -> float:
+        """Length of strength 1 of a domain; without an expansion, the mean distance of codes from their mean."""
+        return self._model.directions.distance
+
+    @property
+    def resolution(self) -> int:
+        return self.generator.resolution
 
     @property
     def img_resolution(self) -> int:
-        return self.generator.img_resolution
+        return self.generator.resolution
 
     @property
     def num_ws(self) -> int:
-        return self.generator.num_ws
+        return self.generator.codes.rows
 
     def direction(self, direction: DirectionId) -> Direction:
         """The direction of this name or number. Raises `EditError` where the generator has none such."""
-        try:
-            return self._by_id[direction]
-        except KeyError:
-            domains = ", ".join(repr(d.id) for d in self.directions if d.group == "domains") or "none"
-            raise EditError(
-                f"this generator has no direction {direction!r}; it has directions by number up to"
-                f" {self.generator.w_dim - 1}, and the domains {domains}"
-            ) from None
+        return self._model.directions[direction]
 
     @overload
     def render(self, edit: Edit, max_px: int | None = None) -> np.ndarray: ...
@@ -106,83 +138,26 @@ class Engine:
             raise EditError(f"the largest side of a picture is 1 px or more, got {max_px}")
         edits = [edit] if isinstance(edit, Edit) else list(edit)
         with self._lock, torch.inference_mode():
-            pictures = self._render(edits, max_px)
+            pictures = self._render(self._model, edits, max_px)
         return pictures[0] if isinstance(edit, Edit) else pictures
 
-    def _render(self, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
-        ws = [self._ws(edit) for edit in edits]
-        chunk = max(MAX_BATCH_PIXELS // self.img_resolution**2, 1)
+    def _render(self, model: Model, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
+        codes = [model.code(edit) for edit in edits]
         pictures: list[np.ndarray] = []
         for (mode, seed), run in groupby(range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed)):
-            run = list(run)
-            for start in range(0, len(run), chunk):
-                part = run[start : start + chunk]
-                images = self.synthesis(torch.stack([ws[i] for i in part]), noise_mode=mode, noise_seed=seed)
-                pictures += to_uint8(images, max_px)
+            for part in torch.stack([codes[i] for i in run]).split(self._chunk):
+                pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed), max_px)
         return pictures
 
+    @property
+    def _chunk(self) -> int:
+        """Pictures that are synthesised at once."""
+        return max(MAX_BATCH_PIXELS // self.resolution**2, 1)
+
     def ws(self, edit: Edit) -> Tensor:
-        """The code that an edit renders, float32 `[num_ws, w_dim]`."""
+        """The code that an edit renders, float32 `[rows, dim]`."""
         with self._lock, torch.inference_mode():
-            return self._ws(edit).clone()
-
-    def _ws(self, edit: Edit) -> Tensor:
-        ws = self._code(edit)
-        expansion = self.checkpoint.expansion
-        if edit.project and expansion is not None:
-            ws = latents.project(ws, expansion)
-        for direction_id, strength, layers in edit.moves():
-            direction = self.direction(direction_id)
-            if layers is not None and layers[1] > self.num_ws:
-                raise EditError(f"layers of {direction_id!r} must end by row {self.num_ws}, got {layers}")
-            ws = latents.move(ws, self._basis[:, direction.dim], strength * direction.unit, layers)
-        return ws
-
-    def _code(self, edit: Edit) -> Tensor:  # [num_ws, w_dim]
-        key = (edit.seed, edit.latent, edit.class_index, edit.truncation_psi, edit.truncation_cutoff)
-        if key in self._codes:
-            self._codes.move_to_end(key)
-            return self._codes[key]
-        if edit.latent is not None:
-            code = self._from_latent(edit)
-        else:
-            z = latents.sample_z(1, self.generator.z_dim, edit.seed)
-            code = self.generator.mapping(
-                z.to(self.device), self._label(edit.class_index), edit.truncation_psi, edit.truncation_cutoff
-            )[0]
-        self._codes[key] = code
-        if len(self._codes) > KEPT_CODES:
-            self._codes.popitem(last=False)
-        return code
-
-    def _from_latent(self, edit: Edit) -> Tensor:
-        assert edit.latent is not None
-        code = torch.from_numpy(edit.latent.numpy().copy()).to(self.device)
-        expected = (self.num_ws, self.generator.w_dim)
-        if code.shape not in (expected, expected[1:]):
-            raise EditError(f"a latent of this generator is {expected[1:]} or {expected}, got {edit.latent.shape}")
-        return code.expand(expected).clone()
-
-    def _label(self, class_index: int | None) -> Tensor | None:
-        classes = self.generator.c_dim
-        if not classes:
-            return None
-        index = class_index or 0
-        if index >= classes:
-            raise EditError(f"class_index must be below {classes}, got {index}")
-        return F.one_hot(torch.tensor([index]), classes).float().to(self.device)
-
-    @torch.inference_mode()
-    def _measure_w(self) -> None:
-        z = latents.sample_z(NORM_SAMPLES, self.generator.z_dim, seed=0).to(self.device)
-        c, classes = None, self.generator.c_dim
-        if classes:
-            c = F.one_hot(torch.arange(NORM_SAMPLES) % classes, classes).float().to(self.device)
-        w = self.generator.mapping(z, c)[:, 0]
-        self._scales = latents.direction_scales(w, self._basis).tolist()
-        expansion = self.checkpoint.expansion
-        norm = (w - self.generator.mapping.w_avg).norm(dim=1).mean().item()
-        self.distance = norm if expansion is None else expansion.distance
+            return self._model.code(edit).clone()
 
     def measure_effects(self, progress: Callable[[float], None] | None = None) -> None:
         """Measure how much every direction changes the picture at the expansion distance, unless that is known.
@@ -190,61 +165,46 @@ class Engine:
         Sets `Direction.effect` and keeps the result beside the checkpoint. Takes the engine's lock only for one
         direction at a time, so that pictures go on being rendered; `progress` gets the fraction done.
         """
-        if self.directions[0].effect is not None:
+        model, measured = self._model, []
+        if model.directions.effects():
             return
-        measured = []
-        for effect in self._effects(range(self.generator.w_dim)):
+        for effect in self._effects(model, range(self.generator.codes.dim)):
             measured.append(effect)
             if progress is not None:
-                progress(len(measured) / self.generator.w_dim)
-        self._keep_effects(measured)
+                progress(len(measured) / self.generator.codes.dim)
+        _save_effects(model, measured)
+        with self._lock:
+            if self._model is model:  # else another checkpoint took its place meanwhile
+                self._model = replace(model, directions=model.directions.with_effects(measured))
 
-    def _take_effects(self, before: Engine) -> None:
-        """Take over what was measured of the same generator before it was taught; measure its new domains alone."""
-        known = {direction.dim: direction.effect for direction in before.directions if direction.effect is not None}
-        as_far = before._effects_key["distance"] == self._effects_key["distance"]
-        if len(known) < self.generator.w_dim or not as_far or self.directions[0].effect is not None:
-            return
-        taught = [direction.dim for direction in self.directions if direction.id not in before._by_id]
-        known.update(zip(taught, self._effects(taught), strict=True))
-        self._keep_effects([known[dim] for dim in range(self.generator.w_dim)])
+    def _measured_before(self, before: Model, model: Model) -> list[float] | None:
+        """Effects of all columns where `before` knows them but for newly taught domains; None where it does not."""
+        known = before.directions.effects()
+        as_far = before.effects_key["distance"] == model.effects_key["distance"]
+        if len(known) < model.checkpoint.generator.codes.dim or not as_far or model.directions.effects():
+            return None
+        taught = [direction.dim for direction in model.directions if direction.id not in before.directions.by_id]
+        known |= zip(taught, self._effects(model, taught), strict=True)
+        return [known[dim] for dim in range(len(known))]
 
-    def _effects(self, dims: Sequence[int]) -> Iterator[float]:
+    def _effects(self, model: Model, dims: Sequence[int]) -> Iterator[float]:
         """Effects of columns of the basis on always the same samples, one by one."""
         rng = torch.Generator().manual_seed(1)
-        edits = [Edit(seed=int(seed)) for seed in torch.randint(2**31, (effects.SAMPLES,), generator=rng)]
-        ws = torch.stack([self.ws(edit) for edit in edits])
-        columns = self._basis[:, list(dims)]
-        return latents.measure_effects(self._synthesize, self.perceptual, ws, columns, self.distance)
-
-    def _keep_effects(self, measured: list[float]) -> None:
-        if self.checkpoint.path is not None:
-            effects.save(effects.path_beside(self.checkpoint.path), self._effects_key, measured)
-        self._set_directions(measured)
-
-    def _synthesize(self, ws: Tensor) -> Tensor:
-        chunk = max(MAX_BATCH_PIXELS // self.img_resolution**2, 1)
+        seeds = torch.randint(2**31, (effects.SAMPLES,), generator=rng).tolist()
         with self._lock, torch.inference_mode():
-            return torch.cat([self.synthesis(part) for part in ws.split(chunk)])
+            codes = torch.stack([model.code(Edit(seed=seed)) for seed in seeds])
+        columns = model.directions.basis[:, list(dims)]
 
-    def _set_directions(self, measured: list[float] | None) -> None:
-        directions = self._build_directions()
-        if measured is not None:
-            directions = tuple(replace(direction, effect=measured[direction.dim]) for direction in directions)
-        self.directions = directions
-        self._by_id = {direction.id: direction for direction in directions}
+        def synthesize(codes: Tensor) -> Tensor:
+            with self._lock, torch.inference_mode():
+                return torch.cat([model.render(part) for part in codes.split(self._chunk)])
 
-    def _build_directions(self) -> tuple[Direction, ...]:
-        expansion = self.checkpoint.expansion
-        names = {} if expansion is None else dict(zip(expansion.dims, expansion.domains, strict=True))
-        domains = [Direction(name, name, "domains", dim, self.distance, -0.5, 1.5) for dim, name in names.items()]
-        free = [dim for dim in range(self.generator.w_dim) if dim not in names]
-        factors = [
-            Direction(dim, f"Factor {dim}", "factors", dim, self._scales[dim], -FACTOR_LIMIT, FACTOR_LIMIT)
-            for dim in free[:FACTORS]
-        ]
-        dormant = [Direction(dim, f"Dormant {dim}", "dormant", dim, self.distance, -1.5, 1.5) for dim in free[FACTORS:]]
-        return tuple(domains + factors + dormant)
+        return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
+
+
+def _save_effects(model: Model, measured: list[float]) -> None:
+    if (path := model.checkpoint.path) is not None:
+        effects.save(effects.path_beside(path), model.effects_key, measured)
 
 
 def to_uint8(images: Tensor, max_px: int | None = None) -> list[np.ndarray]:

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.engine.graphs import Graphs
-from explorer.networks import Generator
-from explorer.networks.generator import NoiseMode, SynthesisLayer, ToRGB
+from explorer.networks import StyleGAN2
+from explorer.networks.family import NoiseMode
+from explorer.networks.stylegan2 import SynthesisLayer, ToRGB
 from kernels import synthesis as fused
 
 KEPT_BYTES = 256 * 2**20  # features of the last picture that are kept for the next
@@ -132,7 +133,7 @@ class Synthesis:
     `graphs` replays CUDA graphs, one a batch size and noise mode; it means nothing on a CPU.
     """
 
-    def __init__(self, generator: Generator, dtype: torch.dtype, graphs: bool = True) -> None:
+    def __init__(self, generator: StyleGAN2, dtype: torch.dtype, graphs: bool = True) -> None:
         config = generator.config
         self.generator, self.dtype = generator, dtype
         # The residual generator and unusual filters are rare: they take the plain network.

@@ -17,7 +17,6 @@ import torch
 from explorer.expansion.tasks.task import ExpansionError
 from explorer.latents.basis import style_weights
 from explorer.networks import Generator
-from explorer.networks.layers import FullyConnected
 from explorer.weights import Checkpoint, load
 
 UNUSED = 1e-2  # style weights along a domain's direction, as a fraction of the largest along any
@@ -45,16 +44,14 @@ def carry(expanded: Checkpoint, source: Generator, newer: Generator, scale: floa
             "the newer source uses directions that the domains lie on: train it with --style-keep, from the old one"
         )
     generator = copy.deepcopy(newer).requires_grad_(False)
-    moved = repurposed @ (repurposed.t() @ (newer.mapping.w_avg - source.mapping.w_avg))
-    before, after = (dict(network.synthesis.named_parameters()) for network in (source, expanded.generator))
-    for name, weight in generator.synthesis.named_parameters():
+    moved = repurposed @ (repurposed.t() @ (newer.mean - source.mean))
+    before, after = source.learnable(), expanded.generator.learnable()
+    for name, weight in generator.learnable().items():
         weight.add_(after[name] - before[name], alpha=scale)
-    for name, layer in generator.synthesis.named_modules():
-        if name.endswith("affine"):  # the base subspace lies at the mean code, which is elsewhere now
-            assert isinstance(layer, FullyConnected)
-            added = scale * (after[f"{name}.weight"] - before[f"{name}.weight"])
-            layer.bias.sub_(layer.weight_gain / layer.bias_gain * (added @ moved))
-    there = replace(expansion, w_avg=newer.mapping.w_avg.clone())
+    for layer in generator.style_layers():  # the base subspace lies at the mean code, which is elsewhere now
+        added = scale * (after[f"{layer.name}.weight"] - before[f"{layer.name}.weight"])
+        layer.bias.sub_(layer.weight_gain / layer.bias_gain * (added @ moved))
+    there = replace(expansion, mean=newer.mean.clone())
     return Checkpoint(generator, None, there, expanded.meta)
 
 

@@ -24,28 +24,26 @@ LR, BATCH = 0.005, 4
 @torch.enable_grad()
 def mine(
     generator: Generator,
-    placed: Callable[[Tensor], Tensor],  # codes -> codes in the domain, [N, num_ws, w_dim]
+    placed: Callable[[Tensor], Tensor],  # codes -> codes in the domain, [N, rows, dim]
     targets: Sequence[tuple[Eye, Tensor]],  # CLIP models and their directions [E] of the domain
     steps: int,
     seed: int = 0,
     asked: Callable[[], bool] = lambda: False,
 ) -> Mapper | None:
     """Train a mapper for a domain; None where `asked` to stop."""
-    device = generator.mapping.w_avg.device
+    device, classes = generator.device, generator.classes
     torch.manual_seed(seed)
-    mapper = Mapper(MapperConfig(generator.w_dim, generator.num_ws)).to(device)
+    mapper = Mapper(MapperConfig(generator.codes.dim, generator.codes.rows)).to(device)
     adam = torch.optim.Adam(mapper.parameters(), LR)
     for step in range(steps):
         if asked():
             return None
         draws = Draws(seed, step, BATCH, torch.arange(BATCH), device)
-        c = None
-        if generator.c_dim:
-            c = F.one_hot(draws.integers(0, generator.c_dim), generator.c_dim).float()
+        labels = draws.integers(0, classes) if classes else None
         with torch.no_grad():
-            ws = generator.mapping(draws.normal(generator.z_dim), c)
+            ws = generator.draw(draws.normal(generator.codes.z_dim), labels)
         moved = mapper(ws)
-        loss = mining_loss(ws, moved, generator.synthesis(placed(moved), "const"), targets, generator.mapping.w_avg)
+        loss = mining_loss(ws, moved, generator.decode(placed(moved)), targets, generator.mean)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -53,13 +51,13 @@ def mine(
 
 
 def mining_loss(
-    ws: Tensor,  # [N, num_ws, w_dim]
+    ws: Tensor,  # [N, rows, dim]
     moved: Tensor,  # same
     images: Tensor,  # [N, 3, R, R], of the moved codes in the domain
     targets: Sequence[tuple[Eye, Tensor]],
-    w_avg: Tensor,  # [w_dim]
+    mean: Tensor,  # [dim]
 ) -> Tensor:  # scalar
     """CLIP's distance to the domain, the offset squared, and the change of the codes' distance to the mean squared."""
     clip = torch.stack([eye.weight * (1 - eye(images) @ target).mean() for eye, target in targets]).sum()
-    far = [(codes - w_avg).square().mean(dim=2).sqrt() for codes in (ws, moved)]
+    far = [(codes - mean).square().mean(dim=2).sqrt() for codes in (ws, moved)]
     return LAMBDA_CLIP * clip + LAMBDA_L2 * F.mse_loss(moved, ws) + LAMBDA_NORM * F.mse_loss(far[1], far[0])

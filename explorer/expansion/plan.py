@@ -35,7 +35,7 @@ class Plan:
     notes: tuple[dict[str, Any], ...] = ()
 
 
-def make_plan(config: Config, basis: Tensor, w_avg: Tensor, source: Expansion | None, learned: object = None) -> Plan:
+def make_plan(config: Config, basis: Tensor, mean: Tensor, source: Expansion | None, learned: object = None) -> Plan:
     """Directions for the domains of `config`; `learned` is what the source's file notes of its own domains.
 
     Raises ExpansionError where a direction is occupied or none is left.
@@ -57,25 +57,25 @@ def make_plan(config: Config, basis: Tensor, w_avg: Tensor, source: Expansion | 
     distance = source.distance if source is not None else config.distance or published_distance(len(basis))
     if source is not None and config.distance and not math.isclose(config.distance, distance):
         raise ExpansionError(f"the source's domains lie at a distance of {distance:g}: leave distance out")
-    expansion = Expansion(basis, (*kept.values(), *dims), distance, (*kept, *names), w_avg)
+    expansion = Expansion(basis, (*kept.values(), *dims), distance, (*kept, *names), mean)
     entries = learned if isinstance(learned, list) else []  # a file from elsewhere may hold anything
     notes = tuple(entry for entry in entries if isinstance(entry, dict) and entry.get("name") in kept)
     return Plan(expansion, tuple(names), tuple(kept), tuple(had.values()), notes)
 
 
-def _directions(domains: Sequence[Domain], kept: dict[str, int], replaced: dict[str, int], w_dim: int) -> list[int]:
-    if len(kept) + len(domains) >= w_dim:
+def _directions(domains: Sequence[Domain], kept: dict[str, int], replaced: dict[str, int], count: int) -> list[int]:
+    if len(kept) + len(domains) >= count:
         raise ExpansionError(
-            f"{len(kept) + len(domains)} domains are too many: this generator has {w_dim} directions and must keep one"
+            f"{len(kept) + len(domains)} domains are too many: this generator has {count} directions and must keep one"
         )
     asked = {domain.name: domain.dim for domain in domains if domain.dim is not None}
     asked = {name: dim for name, dim in replaced.items() if name not in asked} | asked
     occupied = {dim: name for name, dim in kept.items()}
     for name, dim in asked.items():
-        if not 0 <= dim < w_dim:
-            raise ExpansionError(f"domain {name!r}: directions are 0 to {w_dim - 1}, got {dim}")
+        if not 0 <= dim < count:
+            raise ExpansionError(f"domain {name!r}: directions are 0 to {count - 1}, got {dim}")
         if dim in occupied:
             raise ExpansionError(f"domain {name!r}: direction {dim} is occupied by {occupied[dim]!r}")
         occupied[dim] = name
-    free = (dim for dim in range(w_dim - 1, -1, -1) if dim not in occupied)  # least effective first
+    free = (dim for dim in range(count - 1, -1, -1) if dim not in occupied)  # least effective first
     return [asked[domain.name] if domain.name in asked else next(free) for domain in domains]

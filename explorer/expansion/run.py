@@ -31,10 +31,10 @@ from explorer.expansion.plan import make_plan
 from explorer.expansion.report import Report, write_text
 from explorer.expansion.tasks import TASKS
 from explorer.expansion.tasks.nada import Nada
-from explorer.expansion.tasks.task import Eye, Studio, sample_codes
+from explorer.expansion.tasks.task import Eye, Studio
 from explorer.expansion.trainer import Trainer
 from explorer.inversion import gather
-from explorer.latents import compose, factorize, project
+from explorer.latents import compose, factorize, project, sample_codes
 from explorer.networks import Discriminator, Generator
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
@@ -111,8 +111,8 @@ def new_run(
     checkpoint = load(source)
     critic = discriminator_for(checkpoint, settings)
     original = find_original(checkpoint, settings)
-    basis = torch.eye(checkpoint.generator.w_dim) if checkpoint.expansion is None else checkpoint.expansion.basis
-    plan = make_plan(settings, basis, checkpoint.generator.mapping.w_avg, checkpoint.expansion)  # names, directions
+    basis = torch.eye(checkpoint.generator.codes.dim) if checkpoint.expansion is None else checkpoint.expansion.basis
+    plan = make_plan(settings, basis, checkpoint.generator.mean, checkpoint.expansion)  # names, directions
     dims = dict(zip(plan.expansion.domains, plan.expansion.dims, strict=True))
     settings = with_dims(replace(settings, source=str(checkpoint.path or source)), dims)
     if accelerator.is_main_process:
@@ -144,10 +144,10 @@ def discriminator_for(checkpoint: Checkpoint, config: Config) -> Discriminator |
     elif critic is None and beside is not None:
         critic = load_discriminator(beside)[0]
     generator = checkpoint.generator
-    if critic is not None and (critic.img_resolution, critic.c_dim) != (generator.img_resolution, generator.c_dim):
+    if critic is not None and (critic.img_resolution, critic.c_dim) != (generator.resolution, generator.classes):
         raise ExpansionError(
             f"the discriminator is for {critic.img_resolution} px and {critic.c_dim} classes, the generator for"
-            f" {generator.img_resolution} px and {generator.c_dim}: bring the one that it was trained with"
+            f" {generator.resolution} px and {generator.classes}: bring the one that it was trained with"
         )
     if critic is None and config.lambda_src > 0 and not config.plain:
         raise ExpansionError(
@@ -175,7 +175,7 @@ def find_original(checkpoint: Checkpoint, config: Config) -> Generator:
         if place.is_file() or config.original:
             found = load(place).generator
             same = found.config == checkpoint.generator.config
-            if same and torch.allclose(found.mapping.w_avg, checkpoint.expansion.w_avg, rtol=1e-2, atol=1e-2):
+            if same and torch.allclose(found.mean, checkpoint.expansion.mean, rtol=1e-2, atol=1e-2):
                 return found
             if config.original:
                 raise ExpansionError(f"{place} is not the generator that {checkpoint.meta.get('name')} was made from")
@@ -196,7 +196,7 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
         # The basis of the source, computed once: two machines' libraries may turn its columns differently.
         basis = state["basis"] if state is not None else factorize(original.generator)
     basis = shared(basis, accelerator)
-    plan = make_plan(config, basis, original.generator.mapping.w_avg, incoming.expansion, incoming.meta.get("learned"))
+    plan = make_plan(config, basis, original.generator.mean, incoming.expansion, incoming.meta.get("learned"))
     studio = make_studio(original, config, device)
     domains = config.domains[:1] if config.plain else config.domains
     tasks = [TASKS[domain.type](domain.arguments, studio).to(device) for domain in domains]
@@ -210,8 +210,8 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
                 value.copy_(shared(value, accelerator))
     pictures = None
     if config.data and config.lambda_src > 0 and not config.plain:
-        pictures = Pictures(config.data, studio.resolution, labelled=original.generator.c_dim > 0)
-        if (classes := original.generator.c_dim) and len(pictures.classes) != classes:
+        pictures = Pictures(config.data, studio.resolution, labelled=original.generator.classes > 0)
+        if (classes := original.generator.classes) and len(pictures.classes) != classes:
             raise ExpansionError(
                 f"the source has {classes} classes, and {config.data} names {len(pictures.classes)}: give the pictures"
                 " that it was trained on, with their labels"
@@ -298,8 +298,8 @@ def mine(folder: Path, trainer: Trainer, report: Report, interruption: Interrupt
             return False
         path.parent.mkdir(exist_ok=True)
         save_part(mapper, path, {"domain": domain.name, "steps": steps}, half=False)
-        ws = sample_codes(generator, SHOWN, 0.7)
-        rows = [generator.synthesis(placed(codes)) for codes in (ws, mapper(ws))]
+        ws = sample_codes(generator, SHOWN, psi=0.7)
+        rows = [generator.decode(placed(codes)) for codes in (ws, mapper(ws))]
         report.grid(f"{domain.name}, mined", torch.cat(rows), SHOWN)
     return True
 
@@ -329,15 +329,15 @@ def export(folder: Path, trainer: Trainer) -> None:
 def show(report: Report, trainer: Trainer) -> None:
     """One grid a new domain, of the averaged generator, truncated at psi 0.7."""
     generator, expansion = trainer.ema, trainer.expansion
-    ws = sample_codes(generator, SHOWN, 0.7)
+    ws = sample_codes(generator, SHOWN, psi=0.7)
     if trainer.config.plain:
-        rows = [trainer.source.synthesis(ws), generator.synthesis(ws)]
+        rows = [trainer.source.decode(ws), generator.decode(ws)]
         report.grid(trainer.plan.new[0], torch.cat(rows), SHOWN)
         return
     base = project(ws, expansion)
     for name in trainer.plan.new:
         column = expansion.distance * expansion.basis[:, expansion.dim(name)].to(ws)
-        report.grid(name, torch.cat([generator.synthesis(base + a * column) for a in STRENGTHS]), SHOWN)
+        report.grid(name, torch.cat([generator.decode(base + a * column) for a in STRENGTHS]), SHOWN)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,14 @@
 """One step of domain expansion: projected codes, the tasks' losses, replay, the source's GAN loss.
 
-Source: Nitzan et al., "Domain Expansion of Image Generators" (arXiv 2301.05225), section 3.2. Only the synthesis
-network learns; the mapping network stays as it is. Knows no files and no schedule of reports.
+Source: Nitzan et al., "Domain Expansion of Image Generators" (arXiv 2301.05225), section 3.2. Only what makes pictures
+of codes learns (`Generator.learnable`). Knows no files and no schedule of reports.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,12 +24,12 @@ from explorer.expansion.tasks.task import Shown, Studio
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.latents import Expansion, project
 from explorer.networks import Generator
-from explorer.networks.layers import FullyConnected
+from explorer.networks.family import Decoder
+from explorer.networks.fuse import fuse, unfused
 from explorer.training import losses
 from explorer.training.data import Order, Pictures
 from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
-from explorer.training.fuse import fuse, unfused
 
 HALF_SCALE = 2.0**10  # float16 forgets gradients below 6e-8
 TASK_SEEDS = 1_000_003  # apart, so that no domain's random numbers depend on which others had samples
@@ -43,7 +44,7 @@ class Noise:
         self._drawn: dict[tuple[int, int], Tensor] = {}
 
     def of(self, *parts: Tensor) -> Callable[[int, int], Tensor]:
-        """A source for `synthesis`, for the given rows one part after the other."""
+        """A source for `decode`, for the given rows one part after the other."""
         asked: dict[int, int] = {}
         rows = torch.cat(parts)
 
@@ -55,6 +56,49 @@ class Noise:
             return self._drawn[key][rows]
 
         return draw
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One share of a step's samples, before any picture is made of them.
+
+    Attributes:
+        part: `[n]`, their places in the whole batch.
+        labels: `[n, classes]`, one-hot; None for a generator without classes.
+        members: for every new domain, which of the samples fell to it.
+        draws, draws_by_domain: random numbers, of all samples and of each domain's own.
+        noise: their noise images.
+        base, moved: `[n, rows, dim]`, proj_base(w) and proj_i(w) (equation 3).
+        old: the samples that also show a kept domain.
+    """
+
+    part: Tensor
+    labels: Tensor | None
+    members: list[Tensor]
+    draws: Draws
+    draws_by_domain: list[Draws]
+    noise: Noise
+    base: Tensor
+    moved: Tensor
+    old: Tensor
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The pictures of a batch, `[n, 3, R, R]` each.
+
+    Attributes:
+        base: of the base subspace; empty where only the domains' pictures are needed.
+        truth: what the source makes of the same codes and noise, without gradients.
+        moved: of the new domains.
+        old, old_truth: of kept domains, and what their teacher makes of them.
+    """
+
+    base: Tensor
+    truth: Tensor
+    moved: Tensor
+    old: Tensor
+    old_truth: Tensor
 
 
 class Trainer:
@@ -79,7 +123,6 @@ class Trainer:
         self.expansion, self.step = plan.expansion, 0
         self.tasks = nn.ModuleList(tasks)
         self.G = copy.deepcopy(start).requires_grad_(False)
-        self.G.synthesis.requires_grad_(True)
         self.ema = copy.deepcopy(start).eval().requires_grad_(False)
         self.teacher = copy.deepcopy(start).eval().requires_grad_(False) if plan.kept else None
         replayed = config.lambda_src > 0 and not config.plain
@@ -93,14 +136,15 @@ class Trainer:
         self.order = None if pictures is None else Order(len(pictures), config.batch, config.seed)
         if config.compile and self.dtype == torch.bfloat16 and self.device.type == "cpu":
             fuse(self.G)
-        self.weights = list(self.G.synthesis.parameters())
+        self.weights = list(self.G.learnable().values())
+        for weight in self.weights:
+            weight.requires_grad_(True)
         self.critics = [*(self.D.parameters() if self.D is not None else ()), *self.tasks.parameters()]
         self.g_optimiser = torch.optim.Adam(self.weights, config.lr, (0.0, 0.99), fused=True)
         self.d_optimiser = (
             torch.optim.Adam(self.critics, config.d_lr, (0.0, 0.99), fused=True) if self.critics else None
         )
-        parameters = sorted(self.G.synthesis.named_parameters())  # every bias before its weight
-        self.before = {name: p.detach().clone() for name, p in parameters}
+        self.before = {name: weight.detach().clone() for name, weight in self.G.learnable().items()}
         self.odds = torch.tensor([config.domains[i].weight for i in range(len(tasks))]).cumsum(0)
 
     @property
@@ -116,25 +160,25 @@ class Trainer:
         """
         return self.step < self.config.warmup and not self.config.plain
 
+    @property
+    def alone(self) -> bool:
+        """Whether a step shows the domains only: there is no base to keep, or nothing that could move it."""
+        return self.config.plain or self.warming
+
     @torch.no_grad()
     def keep_base(self) -> None:
         """Undo all of a step but what the new directions add to the styles.
 
-        Codes of the base subspace have w_avg's components along them; the styles' biases take those back.
+        Codes of the base subspace have the mean code's components along them; the styles' biases take those back.
         """
         new = self.expansion.basis[:, [self.expansion.dim(name) for name in self.plan.new]].to(self.device)
-        w_avg, synthesis = self.expansion.w_avg.to(self.device), self.G.synthesis
-        for name, before in self.before.items():
-            weight = synthesis.get_parameter(name)
-            if not name.endswith("affine.weight"):
-                weight.copy_(before)
-                continue
-            added = (weight - before) @ new @ new.t()
-            weight.copy_(before + added)
-            layer, bias = synthesis.get_submodule(name.removesuffix(".weight")), name.replace("weight", "bias")
-            assert isinstance(layer, FullyConnected)
-            taken = layer.weight_gain / layer.bias_gain * (added @ w_avg)
-            synthesis.get_parameter(bias).copy_(self.before[bias] - taken)
+        layers, mean = self.G.style_layers(), self.expansion.mean.to(self.device)
+        added = [(layer.weight - self.before[f"{layer.name}.weight"]) @ new @ new.t() for layer in layers]
+        for name, weight in self.G.learnable().items():
+            weight.copy_(self.before[name])
+        for layer, change in zip(layers, added, strict=True):
+            layer.weight.add_(change)
+            layer.bias.sub_(layer.weight_gain / layer.bias_gain * (change @ mean))
 
     def train_step(self) -> dict[str, Tensor]:
         """One step of all networks; returns figures to log, a domain's loss under its name where it had samples."""
@@ -143,8 +187,10 @@ class Trainer:
         theirs = [torch.zeros_like(weight) for weight in self.critics]
         for part in self.shares:
             g_gradient, d_gradient, found = self.gradients(part)
-            mine = [a if b is None else a.add_(b, alpha=1 / count) for a, b in zip(mine, g_gradient, strict=True)]
-            theirs = [a if b is None else a.add_(b, alpha=1 / count) for a, b in zip(theirs, d_gradient, strict=True)]
+            for totals, gradients in ((mine, g_gradient), (theirs, d_gradient)):
+                for total, gradient in zip(totals, gradients, strict=True):
+                    if gradient is not None:
+                        total.add_(gradient, alpha=1 / count)
             figures |= found
         end = self.config.anneal * self.config.steps
         rate = min(1.0, (self.config.steps - self.step) / end) if end else 1.0
@@ -160,75 +206,93 @@ class Trainer:
 
     def gradients(self, part: Tensor) -> tuple[Sequence[Any], Sequence[Any], dict[str, Tensor]]:
         """Gradients for generator and discriminators on one share of the batch, and figures."""
-        config = self.config
-        draws = Draws(config.seed, self.step, config.batch, part, self.device)
-        ws, c, domain = self.sample(draws)
-        noise = Noise(draws)
-        rows = [(domain == i).nonzero().flatten() for i in range(len(self.tasks))]
-        by_domain = [self.draws_of(i, part[mine.cpu()]) for i, mine in enumerate(rows)]
-        for i, mine in enumerate(rows):
-            if len(mine):
-                ws = ws.index_copy(0, mine, self.task(i).codes(ws[mine], by_domain[i], self.step))
-        every = torch.arange(len(ws), device=self.device)
-        alone = config.plain or self.warming  # the domains' pictures only
-        old = (part % 2 == 0).nonzero().flatten().to(self.device) if self.plan.kept and not alone else every[:0]
-        base, moved = self.codes(ws, domain)
-        with torch.no_grad():
-            truth = self.source.synthesis(base, "random", noise.of(every), self.dtype)
-        images, after, old_images, old_truth = self.render(base, moved, rows, old, noise, draws)
-        before = truth if alone else images.detach()
-        shown = self.shown(after, before, base, rows, by_domain)
-        scale = {i: len(rows[i]) / len(ws) for i in shown}
-        task_losses = {i: self.task(i).loss(scene) for i, scene in shown.items()}
-        figures = {self.plan.new[i]: loss for i, loss in task_losses.items()}
-        total = sum((config.lambda_expand * scale[i] * loss for i, loss in task_losses.items()), truth.new_zeros(()))
-        if not alone:
-            figures["replay"] = self.replay(images, truth)
-            total = total + figures["replay"]
-        if len(old):
-            figures["kept domains"] = self.replay(old_images, old_truth)
-            total = total + figures["kept domains"] * (2 * len(old) / len(ws))  # as much as if all were shown
-        d_total = truth.new_zeros(())
-        if self.D is not None and not alone and self.step % config.source_every == 0:
-            logits = self.D(images, c, self.dtype)
-            figures["source"] = losses.generator_loss(logits)
-            total = total + config.lambda_src * config.source_every * figures["source"]
-            d_total, found = self.source_critic_loss(logits, c, part, draws)
-            figures |= found
-        extra: Sequence[Any] = [None] * len(self.weights)
-        if config.path_weight and not alone and self.step % config.path_every == 0:
-            extra, figures["path"] = self.path_gradient(base, noise.of(every), draws)
-        for i, scene in shown.items():
-            aside = Shown(**{**vars(scene), "images": scene.images.detach()})
-            if (loss := self.task(i).critic_loss(aside)) is not None:
-                d_total = d_total + scale[i] * loss
-                figures[f"{self.plan.new[i]}, critic"] = loss
+        batch = self.sample(part)
+        pictures = self.render(batch)
+        shown = self.shown(batch, pictures)
+        logits = self.judged(batch, pictures)
+        total, figures = self.generator_loss(batch, pictures, shown, logits)
+        d_total, d_figures = self.critics_loss(batch, shown, logits)
+        lengthened: Sequence[Any] = [None] * len(self.weights)
+        if self.config.path_weight and not self.alone and self.step % self.config.path_every == 0:
+            lengthened, figures["path"] = self.path_gradient(batch)
         theirs: Sequence[Any] = [None] * len(self.critics)
         if d_total.requires_grad:  # before the generator's: compiled parts of its graph serve once
             theirs = self.derivatives(d_total, self.critics, keep=True)
-        mine = self.derivatives(total, self.weights)
-        mine = [b if a is None else a if b is None else a + b for a, b in zip(mine, extra, strict=True)]
-        return mine, theirs, {name: value.detach() for name, value in figures.items()}
+        mine = added(self.derivatives(total, self.weights), lengthened)
+        return mine, theirs, {name: value.detach() for name, value in (figures | d_figures).items()}
+
+    def sample(self, part: Tensor) -> Batch:
+        """Codes without truncation, each sample's domain, and where that shows them."""
+        draws = Draws(self.config.seed, self.step, self.config.batch, part, self.device)
+        ws, labels, domain = self.random_codes(draws)
+        members = [(domain == i).nonzero().flatten() for i in range(len(self.tasks))]
+        by_domain = [self.draws_of(i, part[mine.cpu()]) for i, mine in enumerate(members)]
+        for i, mine in enumerate(members):
+            if len(mine):
+                ws = ws.index_copy(0, mine, self.task(i).codes(ws[mine], by_domain[i], self.step))
+        replayed = bool(self.plan.kept) and not self.alone
+        old = (part % 2 == 0).nonzero().flatten().to(self.device) if replayed else domain[:0]
+        return Batch(part, labels, members, draws, by_domain, Noise(draws), *self.codes(ws, domain), old)
+
+    def judged(self, batch: Batch, pictures: Rendered) -> Tensor | None:  # [n, 1]
+        """The source's discriminator on the base subspace; None where there is none, or where it is not its turn."""
+        if self.D is None or self.alone or self.step % self.config.source_every:
+            return None
+        return self.D(pictures.base, batch.labels, self.dtype)
+
+    def generator_loss(
+        self, batch: Batch, pictures: Rendered, shown: dict[int, Shown], logits: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the generator learns from: the tasks, replay, and the source's GAN loss."""
+        config, count = self.config, len(batch.base)
+        figures = {self.plan.new[i]: self.task(i).loss(scene) for i, scene in shown.items()}
+        total = pictures.truth.new_zeros(())
+        for i in shown:
+            total = total + config.lambda_expand * len(batch.members[i]) / count * figures[self.plan.new[i]]
+        if not self.alone:
+            figures["replay"] = self.replay(pictures.base, pictures.truth)
+            total = total + figures["replay"]
+        if len(batch.old):
+            figures["kept domains"] = self.replay(pictures.old, pictures.old_truth)
+            total = total + figures["kept domains"] * (2 * len(batch.old) / count)  # as much as if all were shown
+        if logits is not None:
+            figures["source"] = losses.generator_loss(logits)
+            total = total + config.lambda_src * config.source_every * figures["source"]
+        return total, figures
+
+    def critics_loss(
+        self, batch: Batch, shown: dict[int, Shown], logits: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the source's discriminator and those of the tasks learn from, on the generator's own pictures."""
+        total, found = batch.base.new_zeros(()), {}
+        if logits is not None:
+            total, found = self.source_critic_loss(logits, batch)
+        for i, scene in shown.items():
+            loss = self.task(i).critic_loss(replace(scene, images=scene.images.detach()))
+            if loss is not None:
+                total = total + len(batch.members[i]) / len(batch.base) * loss
+                found[f"{self.plan.new[i]}, critic"] = loss
+        return total, found
 
     def draws_of(self, domain: int, mine: Tensor) -> Draws:
         """Random numbers of a domain's own: which others have samples makes no difference to them."""
         seed = self.config.seed + TASK_SEEDS * (domain + 1)
         return Draws(seed, self.step, self.config.batch, mine, self.device)
 
-    def sample(self, draws: Draws) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Codes `[n, num_ws, w_dim]` without truncation, labels `[n, c_dim]`, each sample's domain `[n]`."""
-        generator = self.source
-        z, c = draws.normal(generator.z_dim), None
-        if generator.c_dim:
-            c = F.one_hot(draws.integers(0, generator.c_dim), generator.c_dim).float()
+    def random_codes(self, draws: Draws) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Codes `[n, rows, dim]` without truncation, labels `[n, classes]`, each sample's domain `[n]`."""
+        z, labels, classes = draws.normal(self.source.codes.z_dim), None, self.source.classes
+        if classes:
+            labels = F.one_hot(draws.integers(0, classes), classes).float()
         with torch.no_grad():
-            ws = generator.mapping(z, c)
+            ws = self.source.draw(z, labels)
         odds = self.odds.to(self.device)
-        domain = torch.bucketize(draws.uniform() * odds[-1:], odds, right=True) if len(odds) else ws.new_zeros(len(ws))
-        return ws, c, domain
+        if not len(odds):
+            return ws, labels, torch.zeros(len(ws), dtype=torch.int64, device=self.device)
+        return ws, labels, torch.bucketize(draws.uniform() * odds[-1:], odds, right=True)
 
     def codes(self, ws: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
-        """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3), both `[n, num_ws, w_dim]`.
+        """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3), both `[n, rows, dim]`.
 
         Plain adaptation: w itself, twice.
         """
@@ -238,41 +302,45 @@ class Trainer:
         if not self.tasks:
             return base, base[:0]
         dims = torch.tensor([self.expansion.dim(name) for name in self.plan.new], device=ws.device)
-        step = self.expansion.distance * self.expansion.basis.to(ws)[:, dims[domain]].t()  # [n, w_dim]
+        step = self.expansion.distance * self.expansion.basis.to(ws)[:, dims[domain]].t()  # [n, dim]
         return base, base + step[:, None]
 
-    def render(
-        self, base: Tensor, moved: Tensor, rows: list[Tensor], old: Tensor, noise: Noise, draws: Draws
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pictures of the base subspace, of the new domains, of kept domains, and what the last must look like.
-
-        One pass for all of them, except for samples of a domain that leaves layers frozen.
-        """
-        every = torch.arange(len(base), device=self.device)
-        frozen = [self.task(i).frozen(base[r]) if len(r) else frozenset() for i, r in enumerate(rows)]
-        apart = [r for r, names in zip(rows, frozen, strict=True) if names]
-        together = every[~torch.isin(every, torch.cat(apart))] if apart else every[: len(moved)]
-        kept, target = self.kept_codes(base[old], draws, old)
-        first = every[:0] if self.config.plain or self.warming else every
-        ws = torch.cat([base[first], moved[together], kept])
-        images = self.G.synthesis(ws, "random", noise.of(first, together, old), self.dtype)
-        images, after, old_images = images.split([len(first), len(together), len(old)])
-        if apart:
-            whole = torch.zeros(len(moved), *after.shape[1:], device=self.device).index_copy(0, together, after)
-            for mine, names in zip(rows, frozen, strict=True):
-                if names:
-                    parts = {n: p.detach() if n in names else p for n, p in self.G.synthesis.named_parameters()}
-                    inputs = (moved[mine], "random", noise.of(mine), self.dtype)
-                    whole = whole.index_copy(0, mine, functional_call(self.G.synthesis, parts, inputs))
-            after = whole
+    def render(self, batch: Batch) -> Rendered:
+        """All pictures of a batch: one pass for all of them, but for samples of a domain that leaves layers frozen."""
+        every = torch.arange(len(batch.base), device=self.device)
         with torch.no_grad():
-            teacher = self.teacher
-            truth = (
-                old_images
-                if teacher is None or not len(old)
-                else teacher.synthesis(target, "random", noise.of(old), self.dtype)
-            )
-        return images, after, old_images, truth
+            truth = self.source.decode(batch.base, "random", batch.noise.of(every), self.dtype)
+        frozen = [self.frozen(i, batch.base[mine]) for i, mine in enumerate(batch.members)]
+        apart = [mine for mine, names in zip(batch.members, frozen, strict=True) if names]
+        together = every[~torch.isin(every, torch.cat(apart))] if apart else every[: len(batch.moved)]
+        kept, target = self.kept_codes(batch.base[batch.old], batch.draws, batch.old)
+        first = every[:0] if self.alone else every
+        ws = torch.cat([batch.base[first], batch.moved[together], kept])
+        images = self.G.decode(ws, "random", batch.noise.of(first, together, batch.old), self.dtype)
+        base, moved, old = images.split([len(first), len(together), len(batch.old)])
+        if apart:
+            moved = torch.zeros(len(batch.moved), *moved.shape[1:], device=self.device).index_copy(0, together, moved)
+            for mine, names in zip(batch.members, frozen, strict=True):
+                if names:
+                    inputs = batch.moved[mine], "random", batch.noise.of(mine), self.dtype
+                    moved = moved.index_copy(0, mine, self.decode_frozen(names, inputs))
+        return Rendered(base, truth, moved, old, self.taught(target, batch, old))
+
+    def frozen(self, domain: int, base: Tensor) -> frozenset[str]:
+        """Names of the parameters that a domain leaves alone this step."""
+        return self.task(domain).frozen(base) if len(base) else frozenset()
+
+    def decode_frozen(self, names: frozenset[str], inputs: tuple[Any, ...]) -> Tensor:  # [n, 3, R, R]
+        """`G.decode(*inputs)` without gradients for the parameters called `names`."""
+        parts = {f"generator.{n}": p.detach() if n in names else p for n, p in self.G.learnable().items()}
+        return functional_call(Decoder(self.G), parts, inputs)
+
+    @torch.no_grad()
+    def taught(self, target: Tensor, batch: Batch, old: Tensor) -> Tensor:  # [n, 3, R, R]
+        """What pictures of kept domains must look like."""
+        if self.teacher is None or not len(batch.old):
+            return old
+        return self.teacher.decode(target, "random", batch.noise.of(batch.old), self.dtype)
 
     def kept_codes(self, base: Tensor, draws: Draws, old: Tensor) -> tuple[Tensor, Tensor]:
         """Codes of kept domains, one drawn for every sample, and the same without what any domain ever occupied.
@@ -285,33 +353,37 @@ class Trainer:
         dims = torch.tensor([self.expansion.dim(name) for name in self.plan.kept], device=base.device)
         step = self.expansion.distance * self.expansion.basis.to(base)[:, dims[which]].t()[:, None]
         names = tuple(map(str, self.plan.before))
-        whole = Expansion(self.expansion.basis, self.plan.before, 1.0, names, self.expansion.w_avg)
+        whole = Expansion(self.expansion.basis, self.plan.before, 1.0, names, self.expansion.mean)
         return base + step, project(base, whole) + step
 
-    def shown(
-        self, after: Tensor, before: Tensor, ws: Tensor, rows: list[Tensor], draws: list[Draws]
-    ) -> dict[int, Shown]:
+    def shown(self, batch: Batch, pictures: Rendered) -> dict[int, Shown]:
         """What every task with samples sees; CLIP looks once at the samples of all tasks that want it.
 
         Beyond [-1, 1] a generator can please a judge with what no file and no screen shows.
         """
-        after, before = after.clamp(-1, 1), before.clamp(-1, 1)
-        seeing = [i for i, mine in enumerate(rows) if len(mine) and self.task(i).uses_clip]
-        parts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
-        if seeing:
-            chosen = torch.cat([rows[i] for i in seeing])
-            told = torch.cat([draws[i].uniform(self.config.views - 1, NUMBERS) for i in seeing])
-            a = self.embeddings(after[chosen], told)
-            with torch.no_grad():
-                b = self.embeddings(before[chosen], told)
-            sizes = [len(rows[i]) for i in seeing]
-            split = [list(zip(*(e.split(sizes, dim=1) for e in each), strict=True)) for each in (a, b)]
-            parts = {i: (split[0][k], split[1][k]) for k, i in enumerate(seeing)}
+        before = (pictures.truth if self.alone else pictures.base.detach()).clamp(-1, 1)
+        after, members, draws = pictures.moved.clamp(-1, 1), batch.members, batch.draws_by_domain
+        seen = self.judged_by_clip(after, before, members, draws)
         return {
-            i: Shown(after[mine], before[mine], ws[mine], *parts.get(i, ((), ())), draws[i], self.step)
-            for i, mine in enumerate(rows)
+            i: Shown(after[mine], before[mine], batch.base[mine], *seen.get(i, ((), ())), draws[i], self.step)
+            for i, mine in enumerate(members)
             if len(mine)
         }
+
+    def judged_by_clip(
+        self, after: Tensor, before: Tensor, members: list[Tensor], draws: list[Draws]
+    ) -> dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+        """What every CLIP sees of the pictures after and before, for each task that asks for it and has samples."""
+        asking = [i for i, mine in enumerate(members) if len(mine) and self.task(i).uses_clip]
+        if not asking:
+            return {}
+        chosen = torch.cat([members[i] for i in asking])
+        numbers = torch.cat([draws[i].uniform(self.config.views - 1, NUMBERS) for i in asking])
+        sizes = [len(members[i]) for i in asking]
+        moved = [e.split(sizes, dim=1) for e in self.embeddings(after[chosen], numbers)]
+        with torch.no_grad():
+            still = [e.split(sizes, dim=1) for e in self.embeddings(before[chosen], numbers)]
+        return {i: (tuple(e[k] for e in moved), tuple(e[k] for e in still)) for k, i in enumerate(asking)}
 
     def embeddings(self, images: Tensor, numbers: Tensor) -> list[Tensor]:  # -> eyes x [views, n, E]
         """Directions of augmented versions of pictures, for every CLIP."""
@@ -326,16 +398,14 @@ class Trainer:
             total = total + self.config.lambda_lpips * self.studio.perceptual_to(truth)(images).mean()
         return total + self.config.lambda_l2 * F.mse_loss(images, truth)
 
-    def source_critic_loss(
-        self, fake_logits: Tensor, c: Tensor | None, part: Tensor, draws: Draws
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def source_critic_loss(self, fake_logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss on real pictures and projected fakes, with lazy R1.
 
         The fakes' logits are shared with the generator's loss: each loss is differentiated for its own weights only.
         """
         config, D = self.config, self.D
         assert D is not None
-        real, c = self.real(part, c, draws)
+        real, c = self.real(batch)
         loss = losses.discriminator_loss(D(real, c, self.dtype), fake_logits)
         figures = {"D": loss}
         if config.r1_gamma and self.step // config.source_every % config.r1_every == 0:
@@ -343,27 +413,30 @@ class Trainer:
             loss = loss + figures["R1"] * (config.r1_gamma / 2 * config.r1_every)
         return loss, figures
 
-    def real(self, part: Tensor, c: Tensor | None, draws: Draws) -> tuple[Tensor, Tensor | None]:
+    def real(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Pictures `[n, 3, R, R]` that the source was trained on, half of them flipped, and their labels.
 
-        Where there are none, the source's own samples stand in for them, with the labels given.
+        Where there are none, the source's own samples stand in for them, with the batch's labels.
         """
+        draws, c = batch.draws, batch.labels
         if self.pictures is None or self.order is None:
             with torch.no_grad():
-                ws = self.source.mapping(draws.normal(self.source.z_dim), c)
-                return self.source.synthesis(ws, "random", draws.noise, self.dtype), c
-        found, labels = zip(*(self.pictures[i] for i in self.order.at(self.step)[part].tolist()), strict=True)
-        real = torch.stack(found).to(self.device).float() / 127.5 - 1
+                ws = self.source.draw(draws.normal(self.source.codes.z_dim), c)
+                return self.source.decode(ws, "random", draws.noise, self.dtype), c
+        indices = self.order.at(self.step)[batch.part].tolist()
+        pixels, labels = zip(*(self.pictures[i] for i in indices), strict=True)
+        real = torch.stack(pixels).to(self.device).float() / 127.5 - 1
         if c is not None:
-            c = F.one_hot(torch.tensor(labels, device=self.device), self.source.c_dim).float()
+            c = F.one_hot(torch.tensor(labels, device=self.device), self.source.classes).float()
         return torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real), c
 
-    def path_gradient(self, base: Tensor, noise: Any, draws: Draws) -> tuple[Sequence[Any], Tensor]:
+    def path_gradient(self, batch: Batch) -> tuple[Sequence[Any], Tensor]:
         """Gradient of the path-length penalty (StyleGAN2, equation 4) on the base subspace, and the mean length."""
-        ws = base.detach().requires_grad_()
+        ws = batch.base.detach().requires_grad_()
+        every = torch.arange(len(ws), device=self.device)
         with unfused(self.G):
-            images = self.G.synthesis(ws, "random", noise, self.dtype)
-            lengths = losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
+            images = self.G.decode(ws, "random", batch.noise.of(every), self.dtype)
+            lengths = losses.path_lengths(images, ws, batch.draws.normal(*images.shape[1:]))
         self.path_mean = self.path_mean.lerp(average(self.accelerator, lengths.detach().mean()), 0.01)
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
         return self.derivatives(penalty, self.weights), self.path_mean
@@ -387,7 +460,7 @@ class Trainer:
         half_life = 1000 * config.ema_kimg
         half_life = min(half_life, self.seen * config.ema_ramp) if config.ema_ramp else half_life
         weight = 1 - 0.5 ** (config.batch / max(half_life, 1e-8))
-        for mine, theirs in zip(self.ema.synthesis.parameters(), self.weights, strict=True):
+        for mine, theirs in zip(self.ema.learnable().values(), self.weights, strict=True):
             mine.lerp_(theirs, weight)
 
     def state(self) -> dict[str, Any]:
@@ -416,3 +489,8 @@ class Trainer:
         if self.d_optimiser is not None:
             self.d_optimiser.load_state_dict(state["d_optimiser"])
         self.path_mean = state["path_mean"].to(self.device)
+
+
+def added(gradients: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The sums of two gradients, weight by weight; None counts as nothing."""
+    return [b if a is None else a if b is None else a + b for a, b in zip(gradients, others, strict=True)]

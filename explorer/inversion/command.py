@@ -100,8 +100,8 @@ def run(arguments: argparse.Namespace) -> str:
     names = _names(arguments.photos)
     _spare([*arguments.photos, *filter(None, [arguments.context])], names, Path(arguments.out))
     networks = gather(load(arguments.checkpoint), choose_device(arguments.device))
-    side = networks.generator.img_resolution
-    rows = _layers(arguments.mix, networks.generator.num_ws) if arguments.mix else None
+    side = networks.generator.resolution
+    rows = _layers(arguments.mix, networks.generator.codes.rows) if arguments.mix else None
     opened = [_open(path) for path in arguments.photos]
     photos = torch.stack([_tensor(_cropped(image, arguments, side)) for image in opened])
     out = Path(arguments.out)
@@ -159,7 +159,7 @@ def _moves(
         more, less = arguments.towards[:2]
         keep(uses.text_boundary(networks, uses.look(networks), more, less), "towards", more, less)
     if arguments.examples:
-        more, side = arguments.examples[1], networks.generator.img_resolution
+        more, side = arguments.examples[1], networks.generator.resolution
         sorts = two_sorts(Path(arguments.examples[0]), more)
         (less,) = sorts.keys() - {more}
         files = sorts[more] + sorts[less]

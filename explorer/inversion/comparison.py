@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from explorer.inversion.methods import from_mean
+from explorer.inversion.methods import without_encoder
 from explorer.inversion.networks import Networks
 from explorer.inversion.results import Inversion, invert
 from explorer.inversion.settings import Settings, defaults
-from explorer.latents import Expansion, compose, sample_z
+from explorer.latents import Expansion, compose, sample_codes
 
 BATCH = 16
 WEIGHTS = (0.0, 0.5, 2.0, 8.0, 32.0)  # of the ablation; 2 is published
@@ -38,10 +38,10 @@ class Row:
 
 
 def ways(networks: Networks) -> dict[str, tuple[Networks, Settings]]:
-    """What is compared: every method with its published settings, and plain optimisation from w_avg."""
+    """What is compared: every method with its published settings, and plain optimisation from the mean code."""
     in_domain = defaults("in_domain")
     found = {
-        "300 steps from w_avg": (from_mean(networks), replace(in_domain, steps=300)),
+        "300 steps from w_avg": (without_encoder(networks), replace(in_domain, steps=300)),
         "clip_guided, 300 steps": (networks, defaults("clip_guided")),
     }
     if networks.encoder is not None:
@@ -110,9 +110,7 @@ def edit_quality(networks: Networks, ws: Tensor, expansion: Expansion, seed: int
     """
     assert networks.clip is not None
     texts = networks.clip.encode_text([f"a {name} of a cat" for name in expansion.domains])
-    z = sample_z(len(ws), networks.generator.z_dim, seed)
-    c = torch.zeros(len(ws), networks.generator.c_dim, device=networks.device) if networks.generator.c_dim else None
-    sampled = networks.generator.mapping(z.to(networks.device), c, truncation_psi=0.7)
+    sampled = sample_codes(networks.generator, len(ws), seed, psi=0.7)
     ratios = []
     for domain, text in zip(expansion.domains, texts, strict=True):
         gains = []

@@ -20,7 +20,7 @@ def encoder(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[
     """One pass through the domain-guided encoder (arXiv 2004.00049, section 3.1). Raises InversionError without one."""
     with torch.no_grad():
         w, offsets = networks.encode(photos, exact=True)
-        ws = w[:, None].expand(-1, networks.generator.num_ws, -1)
+        ws = networks.generator.codes.repeat(w)
         ws = ws if settings.space == "w" else ws + offsets
         images = networks.render(ws, exact=True)
     yield State(0, 0, ws.clone(), images, {"pixel": (images - photos).square().mean(dim=(1, 2, 3))})
@@ -36,7 +36,7 @@ def in_domain(networks: Networks, photos: Tensor, settings: Settings) -> Iterato
 
 def clip_guided(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:
     """CLIP-guided search (arXiv 2203.09301, section 3.1) from the mean code: for drawings, paintings, odd photos."""
-    w = networks.w_avg.expand(len(photos), -1)
+    w = networks.mean.expand(len(photos), -1)
     yield from descend(networks, Objective(networks, photos, settings), (w, None), settings)
 
 
@@ -45,7 +45,7 @@ METHODS: dict[Method, Steps] = {"encoder": encoder, "in_domain": in_domain, "cli
 
 def search(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:  # [N, 3, R, R] in [-1, 1]
     """The states of `settings.method`. Raises InversionError where the photos or the networks do not fit."""
-    side = networks.generator.img_resolution
+    side = networks.generator.resolution
     if photos.ndim != 4 or photos.shape[1:] != (3, side, side) or not len(photos):
         raise InversionError(f"photos must be [N, 3, {side}, {side}] in [-1, 1], got {list(photos.shape)}")
     return METHODS[settings.method](networks, photos.to(networks.device), settings)
@@ -54,11 +54,11 @@ def search(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[S
 def start(networks: Networks, photos: Tensor) -> tuple[Tensor, Tensor | None]:
     """The encoder's code and offsets, or the mean code where there is no encoder."""
     if networks.encoder is None:
-        return networks.w_avg.expand(len(photos), -1), None
+        return networks.mean.expand(len(photos), -1), None
     with torch.no_grad():
         return networks.encode(photos, exact=True)
 
 
-def from_mean(networks: Networks) -> Networks:
-    """The same without its encoder: plain optimisation from w_avg (arXiv 1904.03189), which others are held against."""
+def without_encoder(networks: Networks) -> Networks:
+    """Plain optimisation from the mean code (arXiv 1904.03189), which other methods are held against."""
     return replace(networks, encoder=None)

@@ -35,11 +35,11 @@ class Networks:
 
     @property
     def device(self) -> torch.device:
-        return self.generator.mapping.w_avg.device
+        return self.generator.device
 
     @property
-    def w_avg(self) -> Tensor:  # [w_dim]
-        return self.generator.mapping.w_avg
+    def mean(self) -> Tensor:  # [dim]
+        return self.generator.mean
 
     @cached_property
     def fast_clip(self) -> Clip:
@@ -53,12 +53,12 @@ class Networks:
         """Whether the perceptual distance is that of `clip`, so that features of a photo can be kept."""
         return self.clip is not None and self.perceptual.name == self.clip.name
 
-    def render(self, ws: Tensor, exact: bool = False) -> Tensor:  # [N, num_ws, w_dim] -> [N, 3, H, W]
+    def render(self, ws: Tensor, exact: bool = False) -> Tensor:  # [N, rows, dim] -> [N, 3, H, W]
         """Pictures with the noise that `Edit` has by default, three channels; float32 throughout with `exact`."""
         dtype = torch.float32 if exact else self.dtype
-        return self.generator.synthesis(ws, noise_mode="const", dtype=dtype).expand(-1, 3, -1, -1)
+        return self.generator.decode(ws, dtype=dtype).expand(-1, 3, -1, -1)
 
-    def encode(self, images: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:  # -> [N, w_dim], [N, num_ws, w_dim]
+    def encode(self, images: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:  # -> [N, dim], [N, rows, dim]
         """The encoder's code in W and its offsets. Raises InversionError where there is no encoder."""
         if self.encoder is None:
             raise InversionError(
@@ -70,11 +70,10 @@ class Networks:
 
 def _belong(encoder: Encoder, generator: Generator) -> bool:
     """Whether they mean the same W: one shape, and a mean code that lies where the encoder was told."""
-    config = encoder.config
-    shape = config.img_resolution, config.num_ws, config.w_dim, config.img_channels
-    if shape != (generator.img_resolution, generator.num_ws, generator.w_dim, generator.config.img_channels):
+    codes = generator.codes
+    if encoder.shape != (generator.resolution, generator.channels, codes.rows, codes.dim):
         return False
-    apart = (encoder.w_avg - generator.mapping.w_avg).norm() / generator.w_dim**0.5
+    apart = (encoder.mean - generator.mean).norm() / codes.dim**0.5
     return bool(apart <= ELSEWHERE * encoder.scale)
 
 

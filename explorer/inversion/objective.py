@@ -48,7 +48,7 @@ class Objective:
                 self._text_direction = networks.clip.encode_text([settings.text])
 
     def __call__(self, ws: Tensor, images: Tensor, step: int) -> dict[str, Tensor]:  # name -> [N], not weighted
-        """Losses of codes `[N, num_ws, w_dim]` and their pictures `[N, 3, H, W]`; the step draws the augmentations."""
+        """Losses of codes `[N, rows, dim]` and their pictures `[N, 3, H, W]`; the step draws the augmentations."""
         seen = images if self.mask is None else images * self.mask
         losses = {}
         if self.weights["pixel"]:
@@ -60,7 +60,7 @@ class Objective:
         if self.weights["domain"]:
             losses["domain"] = self._domain(ws, images)
         if self.weights["mean"]:
-            losses["mean"] = (ws - self.networks.w_avg).square().mean(dim=(1, 2))
+            losses["mean"] = (ws - self.networks.mean).square().mean(dim=(1, 2))
         if self.weights["offsets"]:
             losses["offsets"] = (ws - ws.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2))
         return losses

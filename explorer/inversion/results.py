@@ -23,7 +23,7 @@ class Inversion:
     """The result for a batch of photos.
 
     Attributes:
-        ws: float32 `[N, num_ws, w_dim]`.
+        ws: float32 `[N, rows, dim]`.
         images: float32 `[N, 3, H, W]`, what the generator makes of them.
         trace: `{loss: [steps + 1, N]}`, every loss at every step and their weighted sum "total".
         figures: one dictionary a photo, see `measure`.
@@ -71,13 +71,13 @@ def collect(
 def measure(
     networks: Networks,
     photos: Tensor,  # [N, 3, H, W]
-    ws: Tensor,  # [N, num_ws, w_dim]
+    ws: Tensor,  # [N, rows, dim]
 ) -> tuple[Tensor, list[Figures]]:
     """The pictures of codes in float32, and how near each is to its photo.
 
     For the figures pictures are clamped to [-1, 1], as they are shown. `mse` and `psnr` are of a range of 2;
     `perceptual` is the distance named by `perceptual_network`; `clip_similarity` a cosine, where there is a CLIP;
-    `distance_to_w_avg` the root mean square length of w - w_avg over the rows.
+    `distance_to_w_avg` the root mean square length of w - mean over the rows.
     """
     photos = photos.to(networks.device)
     images = networks.render(ws, exact=True)
@@ -87,7 +87,7 @@ def measure(
         "mse": mse,
         "psnr": 10 * (4 / mse.clamp_min(1e-10)).log10(),
         "perceptual": networks.perceptual(seen, photos),
-        "distance_to_w_avg": (ws - networks.w_avg).norm(dim=2).square().mean(dim=1).sqrt(),
+        "distance_to_w_avg": (ws - networks.mean).norm(dim=2).square().mean(dim=1).sqrt(),
     }
     if networks.clip is not None:
         directions = networks.clip.encode_image(torch.cat([seen, photos]))

@@ -16,14 +16,14 @@ from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.settings import Settings, Space
 
-Best = tuple[Tensor, Tensor, Tensor]  # total [N], ws [N, num_ws, w_dim], images [N, 3, H, W]
+Best = tuple[Tensor, Tensor, Tensor]  # total [N], ws [N, rows, dim], images [N, 3, H, W]
 
 
 @dataclass(frozen=True)
 class State:
     """Where a search stands after `step` of `steps` steps.
 
-    `ws` `[N, num_ws, w_dim]` and `images` `[N, 3, H, W]` are each photo's best so far, that is of the smallest total;
+    `ws` `[N, rows, dim]` and `images` `[N, 3, H, W]` are each photo's best so far, that is of the smallest total;
     `losses` `{name: [N]}` are those of this very step, with their weighted sum as "total".
     """
 
@@ -37,16 +37,16 @@ class State:
 def descend(
     networks: Networks,
     objective: Objective,
-    start: tuple[Tensor, Tensor | None],  # [N, w_dim], [N, num_ws, w_dim] or None
+    start: tuple[Tensor, Tensor | None],  # [N, dim], [N, rows, dim] or None
     settings: Settings,
 ) -> Iterator[State]:
     """Yield the state before every step and after the last; whoever stops asking has the best so far."""
-    parameters = free_numbers(start, settings.space, networks.generator.num_ws)
+    parameters = free_numbers(start, settings.space, networks.generator.codes.rows)
     adam = torch.optim.Adam(parameters, lr=settings.lr, foreach=True)
     best: Best | None = None
     for step in range(settings.steps + 1):
         with torch.enable_grad():
-            ws = rows(parameters, networks.generator.num_ws)
+            ws = rows(parameters, networks.generator.codes.rows)
             images = networks.render(ws)
             losses = objective(ws, images, step)
             total = objective.total(losses)
@@ -61,18 +61,18 @@ def descend(
             adam.step()
 
 
-def free_numbers(start: tuple[Tensor, Tensor | None], space: Space, num_ws: int) -> list[Tensor]:
-    """The leaves of a search: `[N, 1, w_dim]` in W, `[N, num_ws, w_dim]` in W+, both for W and offsets."""
+def free_numbers(start: tuple[Tensor, Tensor | None], space: Space, count: int) -> list[Tensor]:
+    """The leaves of a search: `[N, 1, dim]` in W, `[N, rows, dim]` in W+, both for W and offsets."""
     w, offsets = start
     w = w.detach()[:, None]
-    apart = torch.zeros(len(w), num_ws, w.shape[2], device=w.device) if offsets is None else offsets.detach()
+    apart = torch.zeros(len(w), count, w.shape[2], device=w.device) if offsets is None else offsets.detach()
     leaves = {"w": [w], "w+offsets": [w, apart], "w+": [w + apart]}[space]
     return [leaf.clone().requires_grad_() for leaf in leaves]
 
 
-def rows(parameters: list[Tensor], num_ws: int) -> Tensor:  # -> [N, num_ws, w_dim]
+def rows(parameters: list[Tensor], count: int) -> Tensor:  # -> [N, rows, dim]
     """The code that the leaves stand for."""
-    return torch.stack(torch.broadcast_tensors(*parameters)).sum(dim=0).expand(-1, num_ws, -1)
+    return torch.stack(torch.broadcast_tensors(*parameters)).sum(dim=0).expand(-1, count, -1)
 
 
 def better(best: Best, now: Best) -> Best:

@@ -38,7 +38,7 @@ class Settings:
         lambda_pixel, lambda_lpips: weights of the mean squared error and of the perceptual distance.
         lambda_clip: weight of CLIP's cosine distance over eight augmentations.
         lambda_dom: weight of the domain regulariser, mean (ws - E(G(ws)))^2.
-        lambda_w: pull to the mean code, mean (w - w_avg)^2.
+        lambda_w: pull to the mean code, mean (w - mean)^2.
         lambda_offsets: pull of the offsets to zero, mean offset^2; only in the space "w+offsets".
         text, text_weight: words that the picture should fit too, and CLIP's weight for them; "" for none.
         tune_steps: steps of pivotal tuning afterwards (arXiv 2106.05744), 0 for none.

@@ -19,11 +19,12 @@ from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.settings import InversionError, Settings
 from explorer.networks import Generator
+from explorer.networks.family import fingerprint
 from explorer.weights.checkpoint import CheckpointError, read_finite
 from explorer.weights.container import opened, write
 
 FORMAT = "domain-explorer-delta"
-VERSION = "1"
+VERSION = "2"  # 1 named its generator by other weights
 LR = 3e-4  # of Adam, as published
 
 
@@ -41,12 +42,12 @@ class Tuned:
 def tune(
     networks: Networks,
     photos: Tensor,  # [N, 3, R, R] in [-1, 1]
-    ws: Tensor,  # [N, num_ws, w_dim], the pivots
+    ws: Tensor,  # [N, rows, dim], the pivots
     settings: Settings,
 ) -> Iterator[Tuned]:
     """Yield a tuned copy after each of `settings.tune_steps` steps, the same object throughout; N photos share it.
 
-    Pixel and perceptual loss as `settings` weighs them; mapping network and ToRGB layers stay.
+    Pixel and perceptual loss as `settings` weighs them; what draws codes and what only makes colours stay.
     """
     generator = copy.deepcopy(networks.generator)
     tuned = replace(networks, generator=generator)
@@ -54,7 +55,8 @@ def tune(
     if not only.lambda_pixel and not only.lambda_lpips:
         raise InversionError("tuning needs a weight for pixels or for the perceptual distance, both are 0")
     objective = Objective(networks, photos.to(networks.device), only)
-    weights = [value for name, value in generator.synthesis.named_parameters() if "torgb" not in name]
+    colors = tuple(f"{layer.feeds}." for layer in generator.style_layers() if layer.colors)
+    weights = [value for name, value in generator.learnable().items() if not name.startswith(colors)]
     for weight in weights:
         weight.requires_grad_()
     adam = torch.optim.Adam(weights, lr=LR, foreach=True)
@@ -85,7 +87,7 @@ def save_delta(tuned: Generator, source: Generator, folder: Path, ws: Tensor) ->
     digest = hashlib.sha256(ws.detach().cpu().numpy().tobytes())
     for change in changes.values():
         digest.update(change.numpy().tobytes())
-    metadata = {"format": FORMAT, "version": VERSION, "source": identity(source)}
+    metadata = {"format": FORMAT, "version": VERSION, "source": fingerprint(source)}
     return write(folder / f"{digest.hexdigest()[:16]}.safetensors", changes, metadata)
 
 
@@ -96,9 +98,11 @@ def apply_delta(generator: Generator, file: Path) -> Generator:
     """
     try:
         with opened(file) as (entries, metadata):
-            if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+            if metadata.get("format") != FORMAT:
                 raise CheckpointError("it holds no tuned weights of this program")
-            if metadata.get("source") != identity(generator):
+            if metadata.get("version") != VERSION:
+                raise CheckpointError("another version of this program has made it: fit the photo again")
+            if metadata.get("source") != fingerprint(generator):
                 raise CheckpointError("it was made for another generator: open that one first")
             state = generator.state_dict()
             for name, entry in entries.items():
@@ -114,12 +118,3 @@ def apply_delta(generator: Generator, file: Path) -> Generator:
     for name, change in changes.items():
         weights[name] += change.to(weights[name])
     return tuned
-
-
-def identity(generator: Generator) -> str:
-    """SHA-256 of the synthesis network's weights in float32: the same for the same generator in any file."""
-    digest = hashlib.sha256()
-    for name, value in sorted(generator.synthesis.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -16,7 +16,7 @@ from explorer.inversion.objective import Objective
 from explorer.inversion.results import Inversion, collect
 from explorer.inversion.search import State, descend
 from explorer.inversion.settings import InversionError, Settings
-from explorer.latents import interpolate, sample_z
+from explorer.latents import interpolate, sample_codes
 from explorer.latents.boundaries import Boundary, fit_boundary, from_array
 from explorer.networks import Generator
 
@@ -24,14 +24,14 @@ SAMPLES = 2000  # codes whose pictures are scored for a boundary
 BATCH = 64
 
 
-def strip(networks: Networks, a: Tensor, b: Tensor, count: int) -> Tensor:  # 2 x [num_ws, w_dim] -> [count, 3, H, W]
+def strip(networks: Networks, a: Tensor, b: Tensor, count: int) -> Tensor:  # 2 x [rows, dim] -> [count, 3, H, W]
     """Pictures on the straight way between two codes, both ends included (arXiv 2004.00049, section 4.3)."""
     if count < 2:
         raise InversionError(f"a strip has at least its two ends, got {count} pictures")
     return _render(networks, interpolate(a, b, torch.linspace(0, 1, count)))
 
 
-def mix(coarse: Tensor, fine: Tensor, layers: tuple[int, int]) -> Tensor:  # 2 x [..., num_ws, w_dim]
+def mix(coarse: Tensor, fine: Tensor, layers: tuple[int, int]) -> Tensor:  # 2 x [..., rows, dim]
     """`coarse` with the rows [start, stop) of `fine`: style mixing (StyleGAN, arXiv 1812.04948, section 3.1)."""
     begin, stop = layers
     if not 0 <= begin < stop <= coarse.shape[-2]:
@@ -43,7 +43,7 @@ def mix(coarse: Tensor, fine: Tensor, layers: tuple[int, int]) -> Tensor:  # 2 x
 
 @dataclass(frozen=True)
 class Seen:
-    """Codes of W `[samples, w_dim]` and CLIP's directions of their pictures `[samples, E]`."""
+    """Codes of W `[samples, dim]` and CLIP's directions of their pictures `[samples, E]`."""
 
     w: Tensor
     directions: Tensor
@@ -57,19 +57,9 @@ def look(networks: Networks, samples: int = SAMPLES, seed: int = 0) -> Seen:
     """
     if networks.clip is None:
         raise InversionError("finding a direction by words needs a CLIP model, and there is none")
-    w = sampled(networks.generator, samples, seed)
+    w = sample_codes(networks.generator, samples, seed)
     pictures = (networks.render(part).to(networks.dtype) for part in w.split(BATCH))
     return Seen(w[:, 0], torch.cat([networks.fast_clip.encode_image(part).float() for part in pictures]))
-
-
-@torch.no_grad()
-def sampled(generator: Generator, samples: int = SAMPLES, seed: int = 0) -> Tensor:  # [samples, num_ws, w_dim]
-    """Codes as the mapping network draws them, of every class in turn."""
-    z = sample_z(samples, generator.z_dim, seed).to(generator.mapping.w_avg)
-    c = None
-    if generator.c_dim:
-        c = torch.nn.functional.one_hot(torch.arange(samples) % generator.c_dim, generator.c_dim).to(z)
-    return generator.mapping(z, c)
 
 
 def text_boundary(networks: Networks, seen: Seen, more: str, less: str, seed: int = 0) -> Boundary:
@@ -94,12 +84,13 @@ def labelled_boundary(networks: Networks, photos: Tensor, labels: Tensor) -> Bou
 
 def imported(generator: Generator, array: np.ndarray) -> list[Boundary]:
     """Boundaries of other programs, see `from_array`."""
-    return _spread(generator, from_array(array, generator.w_dim))
+    return _spread(generator, from_array(array, generator.codes.dim))
 
 
 def _spread(generator: Generator, boundaries: list[Boundary]) -> list[Boundary]:
     """The same with the spread of this generator's codes along each normal, whatever codes they were found on."""
-    w = sampled(generator)[:, 0].cpu()
+    with torch.no_grad():
+        w = sample_codes(generator, SAMPLES)[:, 0].cpu()
     return [replace(boundary, spread=float((w @ boundary.normal).std())) for boundary in boundaries]
 
 

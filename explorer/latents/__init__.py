@@ -1,4 +1,4 @@
-"""Pure functions on codes of W `[..., w_dim]` and W+ `[..., num_ws, w_dim]`: basis, projection, composition, dormancy.
+"""Pure functions on codes of W `[..., dim]` and W+ `[..., rows, dim]`: basis, projection, composition, dormancy.
 
 Knows no files, no interface and no engine; a renderer or a perceptual distance comes in as a function.
 """
@@ -7,7 +7,7 @@ from explorer.latents.basis import direction_scales, factorize
 from explorer.latents.dormancy import measure_effects
 from explorer.latents.expansion import Expansion, compose, project, published_distance
 from explorer.latents.paths import interpolate, move
-from explorer.latents.sampling import sample_z
+from explorer.latents.sampling import sample_codes, sample_z
 
 __all__ = [
     "Expansion",
@@ -19,5 +19,6 @@ __all__ = [
     "move",
     "project",
     "published_distance",
+    "sample_codes",
     "sample_z",
 ]

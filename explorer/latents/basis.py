@@ -1,4 +1,4 @@
-"""A basis of W sorted by effect, from the style ("affine") weights alone; no data, no training.
+"""A basis of the code space sorted by effect, from the style ("affine") weights alone; no data, no training.
 
 Source: Domain Expansion (arXiv 2301.05225, section 3.1), after SeFa (arXiv 2007.06600), which normalises every row.
 """
@@ -11,17 +11,12 @@ from torch import Tensor
 from explorer.networks import Generator
 
 
-def style_weights(generator: Generator) -> Tensor:  # [style channels, w_dim]
-    """The affine weights of every convolution and of the 4x4 ToRGB, one row a style channel."""
-    layers = []
-    for _, block in generator.synthesis.blocks():
-        layers += [block.conv1] if block.num_conv == 1 else [block.conv0, block.conv1]
-        if block.num_conv == 1 and block.has_torgb:
-            layers.append(block.torgb)
-    return torch.cat([layer.affine.weight.detach() for layer in layers])
+def style_weights(generator: Generator) -> Tensor:  # [styles, dim]
+    """The weights of all style layers that the published bases look at, stacked, one row a style."""
+    return torch.cat([layer.weight.detach() for layer in generator.style_layers() if layer.in_basis])
 
 
-def factorize(generator: Generator, normalize_rows: bool = False) -> Tensor:  # [w_dim, w_dim]
+def factorize(generator: Generator, normalize_rows: bool = False) -> Tensor:  # [dim, dim]
     """Right singular vectors of the stacked style weights, as columns from most to least effect.
 
     `normalize_rows` gives SeFa's variant; Domain Expansion does not normalise. Computed in float64; the sign of each
@@ -35,6 +30,6 @@ def factorize(generator: Generator, normalize_rows: bool = False) -> Tensor:  # 
     return (basis * largest.sign()).to(torch.float32)
 
 
-def direction_scales(ws: Tensor, basis: Tensor) -> Tensor:  # [N, w_dim], [w_dim, K] -> [K]
+def direction_scales(ws: Tensor, basis: Tensor) -> Tensor:  # [N, dim], [dim, K] -> [K]
     """Standard deviation of codes of W along every column of a basis."""
     return (ws @ basis.to(ws)).std(dim=0)

@@ -25,7 +25,7 @@ class BoundaryError(Refused):
 
 @dataclass(frozen=True)
 class Boundary:
-    """A hyperplane of W: `normal` `[w_dim]` of unit length towards more of the attribute, through `offset * normal`.
+    """A hyperplane of W: `normal` `[dim]` of unit length towards more of the attribute, through `offset * normal`.
 
     `spread` is the standard deviation of codes along the normal, the natural unit of a slider. `accuracy` is the
     fraction of held-out codes on the right side; None where it came without any.
@@ -36,13 +36,13 @@ class Boundary:
     spread: float = 1.0
     accuracy: float | None = None
 
-    def distance(self, w: Tensor) -> Tensor:  # [..., w_dim] -> [...]
+    def distance(self, w: Tensor) -> Tensor:  # [..., dim] -> [...]
         """Signed distance of codes: positive where the attribute is."""
         return w @ self.normal.to(w) - self.offset
 
 
 def fit_boundary(
-    w: Tensor,  # [N, w_dim]
+    w: Tensor,  # [N, dim]
     scores: Tensor,  # [N], more is more of the attribute; or booleans
     seed: int = 0,
 ) -> Boundary:
@@ -97,14 +97,14 @@ def condition(boundary: Boundary, *others: Boundary) -> Boundary:
     return Boundary(rest / rest.norm(), boundary.offset, boundary.spread)
 
 
-def from_array(array: np.ndarray, w_dim: int) -> list[Boundary]:
-    """Boundaries of other programs: InterFaceGAN's `[1, w_dim]`, SeFa's `[K, w_dim]`, or one `[w_dim]`.
+def from_array(array: np.ndarray, dim: int) -> list[Boundary]:
+    """Boundaries of other programs: InterFaceGAN's `[1, dim]`, SeFa's `[K, dim]`, or one `[dim]`.
 
     Raises BoundaryError for another shape, for NaN and for a normal of length 0.
     """
     rows = np.atleast_2d(array)
-    if rows.ndim != 2 or rows.shape[1] != w_dim or rows.dtype.kind not in "fiu":
-        raise BoundaryError(f"boundaries of this generator are [K, {w_dim}] numbers, got {rows.dtype} {array.shape}")
+    if rows.ndim != 2 or rows.shape[1] != dim or rows.dtype.kind not in "fiu":
+        raise BoundaryError(f"boundaries of this generator are [K, {dim}] numbers, got {rows.dtype} {array.shape}")
     normals = torch.from_numpy(rows.astype(np.float32))
     lengths = normals.norm(dim=1, keepdim=True)
     if not torch.isfinite(lengths).all() or (lengths == 0).any():

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-Synthesize = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> images [N, 3, H, W]
+Synthesize = Callable[[Tensor], Tensor]  # ws [N, rows, dim] -> images [N, 3, H, W]
 Distance = Callable[[Tensor, Tensor], Tensor]  # images, images -> [N]
 
 
 def measure_effects(
     synthesize: Synthesize,
     distance: Distance,
-    ws: Tensor,  # [N, num_ws, w_dim], the sampled codes
-    basis: Tensor,  # [w_dim, K]
+    ws: Tensor,  # [N, rows, dim], the sampled codes
+    basis: Tensor,  # [dim, K]
     amount: float | Tensor,  # length in W, one for all or [K]
 ) -> Iterator[float]:
     """Yield, per column of `basis`, the mean distance between `G(w)` and `G(w + amount * v)` over `ws`,

@@ -17,9 +17,9 @@ from explorer.edit import DirectionId
 Strengths = Mapping[str, float] | Mapping[int, float] | Mapping[DirectionId, float]
 
 
-def published_distance(w_dim: int) -> float:
+def published_distance(dim: int) -> float:
     """How far along its direction a domain lies: 20 in W of 512 dimensions (section 4), else scaled with its root."""
-    return 20.0 * math.sqrt(w_dim / 512)
+    return 20.0 * math.sqrt(dim / 512)
 
 
 @dataclass(frozen=True)
@@ -27,31 +27,31 @@ class Expansion:
     """What turns a generator into a domain-expanded one; a property of the *source* generator, never recomputed.
 
     Attributes:
-        basis: `[w_dim, w_dim]`, orthonormal columns from most to least effect.
+        basis: `[dim, dim]`, orthonormal columns from most to least effect.
         dims: the repurposed columns, one a domain.
         distance: how far along its column a domain lies (strength 1), in units of W.
         domains: names, in the order of `dims`.
-        w_avg: `[w_dim]`, the origin of the projection.
+        mean: `[dim]`, the origin of the projection.
     """
 
     basis: Tensor
     dims: tuple[int, ...]
     distance: float
     domains: tuple[str, ...]
-    w_avg: Tensor
+    mean: Tensor
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dims", tuple(int(d) for d in self.dims))
         object.__setattr__(self, "domains", tuple(self.domains))
-        w_dim = self.w_avg.shape[0]
-        if self.basis.shape != (w_dim, w_dim):
-            raise ValueError(f"the basis must be [{w_dim}, {w_dim}], got {list(self.basis.shape)}")
+        dim = self.mean.shape[0]
+        if self.basis.shape != (dim, dim):
+            raise ValueError(f"the basis must be [{dim}, {dim}], got {list(self.basis.shape)}")
         if len(self.domains) != len(self.dims):
             raise ValueError(f"{len(self.dims)} repurposed directions need as many domain names, got {self.domains}")
         if len(set(self.domains)) != len(self.domains) or len(set(self.dims)) != len(self.dims):
             raise ValueError(f"domains and directions must be distinct, got {self.domains} on {self.dims}")
-        if any(not 0 <= d < w_dim for d in self.dims):
-            raise ValueError(f"repurposed directions must lie in [0, {w_dim}), got {self.dims}")
+        if any(not 0 <= d < dim for d in self.dims):
+            raise ValueError(f"repurposed directions must lie in [0, {dim}), got {self.dims}")
 
     def dim(self, direction: DirectionId) -> int:
         """Column of a domain's name or of a repurposed column's number. Raises KeyError for anything else."""
@@ -64,14 +64,14 @@ class Expansion:
         )
 
 
-def project(w: Tensor, expansion: Expansion) -> Tensor:  # [..., w_dim] -> [..., w_dim]
-    """Projection on the base subspace, `V_B V_B^T (w - w_avg) + w_avg` (equation 3), each row of W+ by itself.
+def project(w: Tensor, expansion: Expansion) -> Tensor:  # [..., dim] -> [..., dim]
+    """Projection on the base subspace, `V_B V_B^T (w - mean) + mean` (equation 3), each row of W+ by itself.
 
-    Computed as the removal of the repurposed components, `w - V_R V_R^T (w - w_avg)`: the basis is orthonormal, and the
+    Computed as the removal of the repurposed components, `w - V_R V_R^T (w - mean)`: the basis is orthonormal, and the
     base coordinates stay exact because only a few columns take part.
     """
     repurposed = expansion.basis[:, list(expansion.dims)].to(w)
-    return w - (w - expansion.w_avg.to(w)) @ repurposed @ repurposed.t()
+    return w - (w - expansion.mean.to(w)) @ repurposed @ repurposed.t()
 
 
 def compose(w: Tensor, expansion: Expansion, strengths: Strengths) -> Tensor:

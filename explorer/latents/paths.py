@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 def move(
-    ws: Tensor,  # [..., num_ws, w_dim]
-    direction: Tensor,  # [w_dim]
+    ws: Tensor,  # [..., rows, dim]
+    direction: Tensor,  # [dim]
     amount: float,
     layers: tuple[int, int] | None = None,
-) -> Tensor:  # [..., num_ws, w_dim]
+) -> Tensor:  # [..., rows, dim]
     """Add `amount * direction` to the rows [start, stop) of `layers`, all rows for None; the input stays as it is."""
     start, stop = layers or (0, ws.shape[-2])
     moved = ws.clone()
@@ -18,7 +18,7 @@ def move(
     return moved
 
 
-def interpolate(a: Tensor, b: Tensor, t: Tensor) -> Tensor:  # [..., w_dim], [..., w_dim], [T] -> [T, ..., w_dim]
+def interpolate(a: Tensor, b: Tensor, t: Tensor) -> Tensor:  # [..., dim], [..., dim], [T] -> [T, ..., dim]
     """Straight line in W from `a` (t = 0) to `b` (t = 1): W is close to linear (StyleGAN, section 4.1)."""
     t = t.to(a).reshape(-1, *[1] * a.ndim)
     return a + t * (b - a)

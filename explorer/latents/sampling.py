@@ -1,10 +1,12 @@
-"""Random codes that a number fixes. Knows no generator."""
+"""Random codes that a number fixes."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from explorer.networks import Generator
 
 
 def sample_z(count: int, z_dim: int, seed: int) -> Tensor:  # -> [count, z_dim], standard normal, float32
@@ -15,3 +17,10 @@ def sample_z(count: int, z_dim: int, seed: int) -> Tensor:  # -> [count, z_dim],
     trained with seed 0 lay twice as far from w_avg as all others.)
     """
     return torch.from_numpy(np.random.RandomState(seed).randn(count, z_dim)).float()
+
+
+def sample_codes(generator: Generator, count: int, seed: int = 0, psi: float = 1.0) -> Tensor:  # [count, rows, dim]
+    """Codes of a generator that `seed` fixes, its classes in turn, on its device."""
+    labels = torch.arange(count) % generator.classes if generator.classes else None
+    z = sample_z(count, generator.codes.z_dim, seed).to(generator.device)
+    return generator.draw(z, labels, psi)

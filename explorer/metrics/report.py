@@ -13,7 +13,7 @@ from inspect import cleandoc
 import torch
 from torch import Tensor
 
-from explorer.latents import Expansion, compose, project, sample_z
+from explorer.latents import Expansion, compose, project
 from explorer.metrics import expansion as figures
 from explorer.metrics.expansion import Distance, Render, Scorer
 from explorer.metrics.frechet import Features, frechet_distance, statistics
@@ -31,7 +31,7 @@ class Subject:
     """An expanded generator, the source it came from, and the codes by which they are seen.
 
     Attributes:
-        ws: [N, num_ws, w_dim], samples without truncation. Noise is drawn afresh for every batch of codes and is the
+        ws: [N, rows, dim], samples without truncation. Noise is drawn afresh for every batch of codes and is the
             same in every picture made of them.
     """
 
@@ -54,20 +54,11 @@ class Subject:
 
 
 @torch.no_grad()
-def pictures(generator: Generator, ws: Tensor) -> Iterator[Tensor]:  # [N, num_ws, w_dim] -> batches [n, 3, H, W]
+def pictures(generator: Generator, ws: Tensor) -> Iterator[Tensor]:  # [N, rows, dim] -> batches [n, 3, H, W]
     """Pictures batch by batch, rounded to 8 bits as files are; each with noise that depends on its place alone."""
     for seed, part in enumerate(ws.split(BATCH)):
-        images = generator.synthesis(part, "random", seed)
+        images = generator.decode(part, "random", seed)
         yield (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).float() / 127.5 - 1
-
-
-@torch.no_grad()
-def codes(generator: Generator, count: int, seed: int) -> Tensor:  # -> [count, num_ws, w_dim]
-    """Samples of W without truncation, classes even where there are any."""
-    z, c = sample_z(count, generator.z_dim, seed), None
-    if generator.c_dim:
-        c = torch.eye(generator.c_dim)[torch.arange(count) % generator.c_dim].to(generator.mapping.w_avg)
-    return generator.mapping(z.to(generator.mapping.w_avg), c)
 
 
 def judge_scorer(judge: Judge, domains: Sequence[str], classes: Mapping[str, str] | None = None) -> Scorer:
@@ -189,7 +180,7 @@ def adaptation(
     """
     found, base = {}, replay(subject)["psnr"]
     for name, generator in adapted.items():
-        if (generator.num_ws, generator.w_dim) != (subject.generator.num_ws, subject.generator.w_dim):
+        if generator.codes != subject.generator.codes:
             raise ValueError(f"the generator adapted to {name!r} takes other codes than the expanded one")
         images = {"expanded": subject({name: 1.0}), "adapted": torch.cat(list(pictures(generator, subject.ws)))}
         preserved = {"expanded": base, "adapted": figures.psnr(images["adapted"], source).mean().item()}

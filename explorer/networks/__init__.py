@@ -1,4 +1,4 @@
-"""Networks: StyleGAN2's generator and discriminator and an encoder as plain torch modules.
+"""Networks: generators of every family, discriminator and encoder as plain torch modules.
 
 Knows no files (see `explorer.weights`), no latent edits (see `explorer.latents`) and no speed tricks (see
 `explorer.engine`): these modules are the readable, differentiable definition that everything else is held against.
@@ -6,6 +6,21 @@ Knows no files (see `explorer.weights`), no latent edits (see `explorer.latents`
 
 from explorer.networks.discriminator import Discriminator, DiscriminatorConfig
 from explorer.networks.encoder import Encoder, EncoderConfig
-from explorer.networks.generator import Generator, GeneratorConfig
+from explorer.networks.family import Codes, Generator, StyleLayer
+from explorer.networks.stylegan2 import StyleGAN2, StyleGAN2Config
 
-__all__ = ["Discriminator", "DiscriminatorConfig", "Encoder", "EncoderConfig", "Generator", "GeneratorConfig"]
+# Every kind of generator by the name that native files give it.
+FAMILIES: dict[str, type[Generator]] = {StyleGAN2.family: StyleGAN2}
+
+__all__ = [
+    "FAMILIES",
+    "Codes",
+    "Discriminator",
+    "DiscriminatorConfig",
+    "Encoder",
+    "EncoderConfig",
+    "Generator",
+    "StyleGAN2",
+    "StyleGAN2Config",
+    "StyleLayer",
+]

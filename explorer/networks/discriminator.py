@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from explorer.networks.generator import Architecture, MappingNetwork
 from explorer.networks.layers import Conv2d, FullyConnected
+from explorer.networks.stylegan2 import Architecture, MappingNetwork
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,17 @@ class Encoder(nn.Module):
         with torch.no_grad():
             self.to_offsets.weight.zero_()  # training starts in W
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Side and channels of the pictures that go in, rows and width of the codes that come out."""
+        config = self.config
+        return config.img_resolution, config.img_channels, config.num_ws, config.w_dim
+
+    @property
+    def mean(self) -> Tensor:  # [w_dim]
+        """The mean code of the generator that it was trained for."""
+        return self.w_avg
+
     def forward(
         self,
         images: Tensor,  # [N, img_channels, H, W] in [-1, 1]

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from explorer.networks import Generator
-from explorer.networks.generator import SynthesisLayer, ToRGB
 
 
 def style_weights(generator: Generator) -> list[Tensor]:
-    """The affine weights `[channels, w_dim]` of every convolution and every ToRGB: all that the synthesis sees of w."""
-    return [layer.affine.weight for layer in generator.modules() if isinstance(layer, SynthesisLayer | ToRGB)]
+    """The weights `[styles, dim]` of every style layer: all that a generator sees of its code."""
+    return [layer.weight for layer in generator.style_layers()]
 
 
 @torch.no_grad()

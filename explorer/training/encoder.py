@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from explorer.latents import sample_z
+from explorer.latents import sample_codes
 from explorer.metrics import load_perceptual
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
+from explorer.networks.fuse import fuse
 from explorer.training import command, losses
 from explorer.training.data import DataError, Order, Pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
-from explorer.training.fuse import fuse
 from explorer.training.options import check_numbers, check_widths, doubling, option
 from explorer.training.run import (
     Diverged,
@@ -105,16 +105,16 @@ class Trainer:
         torch.manual_seed(config.seed)
         source = load(config.generator)
         self.G, self.source = source.generator.to(self.device), Path(config.generator).name
-        if self.G.c_dim:
-            raise RunError(f"{self.source} has {self.G.c_dim} classes: encoders are for generators without classes")
-        resolution = self.G.img_resolution
+        if self.G.classes:
+            raise RunError(f"{self.source} has {self.G.classes} classes: encoders are for generators without classes")
+        resolution, codes = self.G.resolution, self.G.codes
         channels = config.channels or doubling(resolution, 256)
         check_widths("channels", channels, resolution)
-        shape = EncoderConfig(resolution, channels, self.G.w_dim, self.G.num_ws, self.G.config.img_channels)
+        shape = EncoderConfig(resolution, channels, codes.dim, codes.rows, self.G.channels)
         self.E, self.ema = Encoder(shape), Encoder(shape)
         with torch.no_grad():
-            w = self.G.mapping(sample_z(SCALE_SAMPLES, self.G.z_dim, seed=0).to(self.device))[:, 0]
-        self.E.w_avg.copy_(self.G.mapping.w_avg)
+            w = sample_codes(self.G, SCALE_SAMPLES)[:, 0]
+        self.E.mean.copy_(self.G.mean)
         self.E.scale.copy_(w.std(dim=0).square().mean().sqrt())
         if config.start_from:
             start_from(load_encoder(Path(config.start_from))[0], self.E, config.keep_heads)
@@ -145,17 +145,17 @@ class Trainer:
         # Chosen by place in the whole batch, whose quarters every process has its part of.
         chosen = self.share < round(4 * config.generated) * config.batch // 4 * bool(config.lambda_code)
         plus = (self.share >= config.batch // 2).to(self.device).view(-1, 1, 1)
-        z = draws.normal(self.G.z_dim)[chosen.to(self.device)]
+        z = draws.normal(self.G.codes.z_dim)[chosen.to(self.device)]
         with torch.no_grad():
-            codes = self.G.mapping(z)[:, 0]
-            pictures = torch.cat([real, self.G.synthesis(self.rows(codes), "const", dtype=self.dtype).float()])
+            codes = self.G.draw(z)[:, 0]
+            pictures = torch.cat([real, self.G.decode(self.G.codes.repeat(codes), dtype=self.dtype)])
         w, offsets = self.E(pictures, self.dtype)
         figures: dict[str, Tensor] = {}
         if len(codes):
             figures["code"] = ((w[len(real) :] - codes) / self.E.scale).square().mean()
         w, offsets = w[: len(real)], offsets[: len(real)]
-        ws = self.rows(w) + torch.where(plus, offsets, 0)
-        images = self.G.synthesis(ws, "const", dtype=self.dtype).float()
+        ws = self.G.codes.repeat(w) + torch.where(plus, offsets, 0)
+        images = self.G.decode(ws, dtype=self.dtype)
         figures["pixel"] = (images - real).square().mean()
         figures["perceptual"] = self.perceptual(images, real).mean()
         figures["offsets"] = (offsets / self.E.scale).square().mean()
@@ -189,10 +189,6 @@ class Trainer:
         scaled = figures["R1"] * (self.config.r1_gamma / 2 * self.config.r1_every)
         extra = torch.autograd.grad(scaled, weights, allow_unused=True)
         return [g if e is None else g + e for g, e in zip(gradient, extra, strict=True)]
-
-    def rows(self, w: Tensor) -> Tensor:  # [N, w_dim] -> [N, num_ws, w_dim]
-        """One code for all layers."""
-        return w[:, None].expand(-1, self.G.num_ws, -1)
 
     def rate(self) -> float:
         """Fraction of the learning rates at this step."""
@@ -232,7 +228,8 @@ class Trainer:
         """Eight pictures, below them what W gives, below that what W+ gives; then the next eight."""
         real = real.to(self.device).float() / 127.5 - 1
         w, offsets = self.ema(real)
-        kinds = [real, *(self.G.synthesis(ws, "const").float() for ws in (self.rows(w), self.rows(w) + offsets))]
+        ws = self.G.codes.repeat(w)
+        kinds = [real, self.G.decode(ws), self.G.decode(ws + offsets)]
         return torch.cat([part for parts in zip(*(kind.split(8) for kind in kinds), strict=True) for part in parts])
 
 
@@ -267,7 +264,7 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     Returns the pictures seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
     """
     trainer = Trainer(config, accelerator)
-    pictures = Pictures(config.data, trainer.G.img_resolution, config.held_out)
+    pictures = Pictures(config.data, trainer.G.resolution, config.held_out)
     if accelerator.is_main_process:
         print(pictures, file=sys.stderr)
     shown = shown_pictures(pictures, config.held_out)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.latents import sample_codes
 from explorer.metrics import report
 from explorer.metrics.expansion import BARS, Distance, Scorer, composition, mean_distance, pairs
 from explorer.metrics.perceptual import Perceptual, load_perceptual
@@ -104,7 +105,7 @@ def measure(
         raise CheckpointError(f"{checkpoint.meta.get('name', 'the generator')} has no domains: expand it first")
     if min(count, frechet_count) < 2:
         raise ValueError("--count and --frechet-count are 2 samples or more")
-    if (source.generator.num_ws, source.generator.w_dim) != (checkpoint.generator.num_ws, checkpoint.generator.w_dim):
+    if source.generator.codes != checkpoint.generator.codes:
         raise CheckpointError("the source takes other codes than the expanded generator: give the one it came from")
     domains = tuple(domains) or expansion.domains
     for name in (*domains, *(prompts or {}), *(adapted or {})):
@@ -120,7 +121,7 @@ def measure(
     scorers[network.name] = report.clip_scorer(network, domains, texts, style_prompts(PHOTO))
 
     def subject(size: int) -> report.Subject:
-        ws = report.codes(source.generator, size, seed=0)
+        ws = sample_codes(source.generator, size)
         return report.Subject(checkpoint.generator, source.generator, expansion, ws)
 
     seen = subject(count)
@@ -132,7 +133,7 @@ def measure(
         best = next(iter(scorers.values()))
         found["adaptation"] = report.adaptation(seen, generators, original, domains, best, distance)
     if data is not None:
-        judges, pictures = FEATURES[features](), Pictures(data, source.generator.img_resolution)
+        judges, pictures = FEATURES[features](), Pictures(data, source.generator.resolution)
         found["frechet"] = report.preservation(subject(frechet_count), judges, real(pictures, slice(None)))
         found["frechet"] |= {"features": judges.name, "count": frechet_count}
         names = {name: (classes or {}).get(name, name) for name in domains}

@@ -22,13 +22,13 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from explorer.latents import sample_z
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
+from explorer.networks.fuse import fuse, unfused
 from explorer.training import command, dormancy, losses
 from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Order, Pictures
 from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
-from explorer.training.fuse import fuse, unfused
 from explorer.training.matching import Matching
 from explorer.training.options import check_numbers, check_widths, doubling, option
 from explorer.training.run import (
@@ -148,7 +148,7 @@ class Trainer:
         self.dtype = training_dtype(config.precision, self.device)
         torch.manual_seed(config.seed)
         c_dim = len(classes) if config.labels else 0
-        generator = GeneratorConfig(
+        generator = StyleGAN2Config(
             config.resolution,
             config.g_channels,
             z_dim=config.z_dim,
@@ -159,9 +159,9 @@ class Trainer:
         discriminator = DiscriminatorConfig(
             config.resolution, config.d_channels, c_dim=c_dim, cmap_dim=config.w_dim if c_dim else 0
         )
-        self.G = Generator(generator)
+        self.G = StyleGAN2(generator)
         self.D = Discriminator(discriminator)
-        self.ema = Generator(generator)
+        self.ema = StyleGAN2(generator)
         if config.start_from:
             start_from(load(config.start_from), self.G, self.D)
         self.kept = dormancy.kept_projection(self.G, config.style_keep) if config.style_keep else None
@@ -262,14 +262,15 @@ class Trainer:
         return {name: value.detach() for name, value in figures.items()}
 
     def sample_codes(self, draws: Draws, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Codes `[share, num_ws, w_dim]`, mixed (StyleGAN, arXiv 1812.04948, section 3.1), and their mean before."""
+        """Codes `[share, rows, dim]`, mixed (StyleGAN, arXiv 1812.04948, section 3.1), and their mean before."""
         ws = self.G.mapping(draws.normal(self.G.z_dim), c)
         w_mean = ws[:, 0].detach().mean(dim=0)
         if self.config.style_mixing:
             second = self.G.mapping(draws.normal(self.G.z_dim), c)
-            row = torch.arange(self.G.num_ws, device=self.device)
-            cut = draws.integers(1, self.G.num_ws, 1)
-            mixed = (row >= cut) & (draws.uniform(1) < self.config.style_mixing)  # [share, num_ws]
+            rows = self.G.codes.rows
+            row = torch.arange(rows, device=self.device)
+            cut = draws.integers(1, rows, 1)
+            mixed = (row >= cut) & (draws.uniform(1) < self.config.style_mixing)  # [share, rows]
             ws = torch.where(mixed[:, :, None], second, ws)
         return ws, w_mean
 
@@ -366,7 +367,7 @@ def known(pictures: Pictures) -> Iterator[Tensor]:  # float32 [N, 3, H, W] in [-
         yield torch.stack([pictures[i][0] for i in indices[begin : begin + 64]]).float() / 127.5 - 1
 
 
-def start_from(checkpoint: Checkpoint, generator: Generator, discriminator: Discriminator) -> None:
+def start_from(checkpoint: Checkpoint, generator: StyleGAN2, discriminator: Discriminator) -> None:
     """Load what a checkpoint has. Raises RunError where its networks are of another shape."""
     pairs = [(generator, checkpoint.generator), (discriminator, checkpoint.discriminator)]
     for mine, theirs in pairs:

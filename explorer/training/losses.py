@@ -40,7 +40,7 @@ def gradient_penalty(
 
 def path_lengths(
     images: Tensor,  # [N, C, H, W], computed from ws
-    ws: Tensor,  # [N, num_ws, w_dim]
+    ws: Tensor,  # [N, rows, dim]
     direction: Tensor,  # [N, C, H, W], standard normal
 ) -> Tensor:  # [N]
     """|J^T y| with y ~ N(0, 1 / (H W)) (StyleGAN2, section 3.2, equation 4), root mean square over the rows of ws.

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from explorer.latents import factorize, measure_effects, published_distance, sample_z
+from explorer.latents import factorize, measure_effects, published_distance, sample_codes
 from explorer.latents.basis import style_weights
 from explorer.metrics.frechet import Features, clip_features, frechet_distance, imagenet_features, statistics
 from explorer.metrics.perceptual import load_perceptual
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> str:
     if arguments.plot and Path(arguments.plot).suffix not in PLOTS:
         raise ValueError(f"--plot writes {', '.join(PLOTS)}, got {arguments.plot}")
     generator = load(arguments.checkpoint).generator
-    pictures = Pictures(arguments.data, generator.img_resolution)
+    pictures = Pictures(arguments.data, generator.resolution)
     if len(pictures) < 4:
         raise ValueError(f"{arguments.data} must hold 4 pictures or more, two for each half, it has {len(pictures)}")
     found: dict[str, Any] = {"count": arguments.count, "pictures": len(pictures)}
@@ -74,7 +73,7 @@ def run(arguments: argparse.Namespace) -> str:
     if arguments.plot:
         dormant = sum(effect <= DORMANT for effect in found["effects"])
         lines.append(
-            f"dormant: {dormant} of {len(values)} directions, moved by {published_distance(generator.w_dim):g},"
+            f"dormant: {dormant} of {len(values)} directions, moved by {published_distance(generator.codes.dim):g},"
             f" change the picture by at most {DORMANT:.0%} of the distance between two samples; {arguments.plot}"
         )
     return "\n".join(lines)
@@ -102,15 +101,9 @@ def real(pictures: Pictures, chosen: slice) -> Iterator[Tensor]:  # -> [n, 3, H,
 @torch.no_grad()
 def samples(generator: Generator, count: int, seed: int = 0) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
     """Samples at psi 1, each with noise of its own, rounded to 8 bits as files are."""
-    for number, z in enumerate(sample_z(count, generator.z_dim, seed).split(BATCH)):
-        images = generator.synthesis(codes(generator, z), "random", number)
+    for number, codes in enumerate(sample_codes(generator, count, seed).split(BATCH)):
+        images = generator.decode(codes, "random", number)
         yield (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).float() / 127.5 - 1
-
-
-def codes(generator: Generator, z: Tensor) -> Tensor:  # [N, z_dim] -> [N, num_ws, w_dim]
-    """Codes without truncation; a conditional generator's classes take turns."""
-    classes = generator.c_dim
-    return generator.mapping(z, F.one_hot(torch.arange(len(z)) % classes, classes).float() if classes else None)
 
 
 def spectrum(generator: Generator) -> list[float]:
@@ -122,9 +115,9 @@ def spectrum(generator: Generator) -> list[float]:
 @torch.no_grad()
 def effects(generator: Generator, seed: int = 1) -> list[float]:
     """Every basis column's effect at the expansion distance, in the order of `spectrum`; see `measure_effects`."""
-    ws = codes(generator, sample_z(SAMPLES, generator.z_dim, seed))
-    distance = published_distance(generator.w_dim)
-    return list(measure_effects(generator.synthesis, load_perceptual(), ws, factorize(generator), distance))
+    codes = sample_codes(generator, SAMPLES, seed)
+    distance = published_distance(generator.codes.dim)
+    return list(measure_effects(generator.decode, load_perceptual(), codes, factorize(generator), distance))
 
 
 def plot(values: Sequence[float], found: Sequence[float], path: str) -> None:

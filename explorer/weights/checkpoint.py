@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from explorer.latents import Expansion
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
 from explorer.refused import Refused
 
 MAX_RESOLUTION = 2**13
 Net = TypeVar("Net", bound=nn.Module)
+AnyGenerator = TypeVar("AnyGenerator", bound=Generator)
 
 
 class CheckpointError(Refused):
@@ -75,10 +76,10 @@ class Checkpoint:
         return native.save(self, Path(path), dtype or torch.float32)
 
 
-def build_generator(config: GeneratorConfig, entries: Entries) -> Generator:
-    """A generator of `config` with exactly the tensors of `entries`. Raises CheckpointError where they do not fit."""
+def build_generator(config: Any, entries: Entries, family: type[AnyGenerator] = StyleGAN2) -> AnyGenerator:
+    """A generator of a family with exactly the tensors of `entries`. Raises CheckpointError where they do not fit."""
     _check_claims(config, entries)
-    return fill(Generator, config, entries)
+    return fill(family, config, entries)
 
 
 def build_discriminator(config: DiscriminatorConfig, entries: Entries) -> Discriminator:
@@ -94,16 +95,16 @@ def build_expansion(
     generator: Generator, basis: Entry, dims: list[int], distance: float, domains: list[str]
 ) -> Expansion:
     """The expansion of `generator`. Raises CheckpointError where the basis is not orthonormal or names do not fit."""
-    w_dim = generator.w_dim
-    if basis.shape != (w_dim, w_dim):
-        raise CheckpointError(f"the basis must be {w_dim} x {w_dim} like the generator's W, got {list(basis.shape)}")
+    dim = generator.codes.dim
+    if basis.shape != (dim, dim):
+        raise CheckpointError(f"the basis must be {dim} x {dim} like the generator's codes, got {list(basis.shape)}")
     columns = read_finite("the basis", basis)
-    if not torch.allclose(columns.t() @ columns, torch.eye(w_dim), atol=1e-3):
+    if not torch.allclose(columns.t() @ columns, torch.eye(dim), atol=1e-3):
         raise CheckpointError("the columns of the basis must be orthonormal, these are not: the file is damaged")
     if not 0 < distance < 1e6:
         raise CheckpointError(f"the distance of the domains must be a positive number, got {distance}")
     try:
-        return Expansion(columns, tuple(dims), float(distance), tuple(domains), generator.mapping.w_avg.clone())
+        return Expansion(columns, tuple(dims), float(distance), tuple(domains), generator.mean.clone())
     except ValueError as error:
         raise CheckpointError(f"the domains do not fit the generator: {error}") from None
 
@@ -139,7 +140,7 @@ def fill(network: type[Net], config: Any, entries: Entries) -> Net:
     return net.eval().requires_grad_(False)
 
 
-def _check_claims(config: GeneratorConfig | DiscriminatorConfig, entries: Entries) -> None:
+def _check_claims(config: StyleGAN2Config | DiscriminatorConfig, entries: Entries) -> None:
     """A configuration is a claim: what costs time before shapes are compared, or divides by zero later, is bounded."""
     if config.mapping_layers > len(entries) or config.img_resolution > MAX_RESOLUTION:
         raise CheckpointError(

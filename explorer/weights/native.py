@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from explorer.networks import DiscriminatorConfig, GeneratorConfig
+from explorer.networks import FAMILIES, DiscriminatorConfig, Generator, StyleGAN2
 from explorer.weights import nvidia
 from explorer.weights.checkpoint import (
     Checkpoint,
@@ -34,6 +34,7 @@ def save(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Path:
     """Write `checkpoint`; see `Checkpoint.save`. The metadata is text: format, version, and JSON of the rest."""
     networks = {"generator": checkpoint.generator, "discriminator": checkpoint.discriminator}
     metadata = {"format": FORMAT, "version": str(VERSION), "meta": to_json(checkpoint.meta)}
+    metadata["family"] = checkpoint.generator.family
     tensors: dict[str, torch.Tensor] = {}
     for role, network in networks.items():
         if network is not None:
@@ -52,6 +53,13 @@ def read(path: Path) -> Checkpoint:
     """The checkpoint in a safetensors file. Raises CheckpointError where anything is missing, unknown or misshapen."""
     with opened(path) as (entries, metadata):
         return _read(entries, metadata)
+
+
+def _family(name: str) -> type[Generator]:
+    if name not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise CheckpointError(f"its generator is of the family {name[:40]!r}, this program knows {known}: update it")
+    return FAMILIES[name]
 
 
 def kind_of(metadata: Mapping[str, str]) -> str | None:
@@ -77,7 +85,8 @@ def _read(entries: Entries, metadata: dict[str, str]) -> Checkpoint:
         if role not in parts:
             raise CheckpointError(f"it holds an unknown tensor {name[:100]}: it is damaged, or made by a newer program")
         parts[role][rest] = entry
-    generator = build_generator(read_config(GeneratorConfig, metadata, "generator"), parts["generator"])
+    family = _family(metadata.get("family", StyleGAN2.family))  # older files do not say
+    generator = build_generator(read_config(family.Config, metadata, "generator"), parts["generator"], family)
     discriminator = None
     if "discriminator" in metadata or parts["discriminator"]:
         config = read_config(DiscriminatorConfig, metadata, "discriminator")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from explorer.latents import Expansion
-from explorer.networks import DiscriminatorConfig, Generator, GeneratorConfig
-from explorer.networks.generator import Architecture
+from explorer.networks import DiscriminatorConfig, StyleGAN2, StyleGAN2Config
+from explorer.networks.stylegan2 import Architecture
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -67,7 +67,7 @@ def read(data: dict[str, Any]) -> Checkpoint:
     return Checkpoint(generator, discriminator, read_expansion(data, generator), meta)
 
 
-def read_generator(module: Module) -> Generator:
+def read_generator(module: Module) -> StyleGAN2:
     """The generator in a flattened network; also for bare state dicts with NVIDIA's names, which have no attributes."""
     return build_generator(generator_config(module), without_filters(module.entries))
 
@@ -96,7 +96,7 @@ def flatten(network: Record) -> Module:
     return module
 
 
-def generator_config(module: Module) -> GeneratorConfig:
+def generator_config(module: Module) -> StyleGAN2Config:
     """Sizes from shapes; clamping, noise and learning rate of the mapping network from attributes."""
     entries = module.entries
     resolutions = _resolutions(entries, "synthesis.b{}.conv1.weight")
@@ -104,7 +104,7 @@ def generator_config(module: Module) -> GeneratorConfig:
     w_dim = _size(entries, "synthesis.b4.conv1.affine.weight", 1)
     top = resolutions[-1]
     return _config(
-        GeneratorConfig,
+        StyleGAN2Config,
         img_resolution=top,
         channels=tuple(_size(entries, f"synthesis.b{r}.conv1.weight", 0) for r in resolutions),
         z_dim=_size(entries, "mapping.fc0.weight", 1) - (w_dim if conditional else 0),
@@ -164,7 +164,7 @@ def resample_filter(entries: Entries, names: list[str]) -> tuple[float, ...]:
     return tuple(float(tap) for tap in np.where(np.abs(taps - taps.round()) < 1e-4, taps.round(), taps))
 
 
-def read_expansion(data: dict[str, Any], generator: Generator) -> Expansion | None:
+def read_expansion(data: dict[str, Any], generator: StyleGAN2) -> Expansion | None:
     """Basis, repurposed directions, distance and domain names of a domain-expanded pickle; None for a plain one."""
     basis = data.get("latent_basis")
     if basis is None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from explorer.latents.sampling import sample_z
-from explorer.networks import Generator, GeneratorConfig
+from explorer.networks import StyleGAN2, StyleGAN2Config
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entry, build_generator
 from explorer.weights.nvidia import resample_filter
 from explorer.weights.storage import StoredTensor
@@ -53,13 +53,13 @@ def _is_state(value: Any) -> bool:
     return isinstance(value, dict) and "style.1.weight" in value and "conv1.conv.weight" in value
 
 
-def _config(entries: dict[str, Entry], renamed: dict[str, Entry]) -> GeneratorConfig:
+def _config(entries: dict[str, Entry], renamed: dict[str, Entry]) -> StyleGAN2Config:
     """Everything from shapes."""
     resolutions = [4]
     while f"synthesis.b{2 * resolutions[-1]}.conv1.weight" in renamed:
         resolutions.append(2 * resolutions[-1])
     try:
-        return GeneratorConfig(
+        return StyleGAN2Config(
             img_resolution=resolutions[-1],
             channels=tuple(renamed[f"synthesis.b{r}.conv1.weight"].shape[0] for r in resolutions),
             z_dim=renamed["mapping.fc0.weight"].shape[1],
@@ -136,6 +136,6 @@ def _layer(index: int) -> str:
 
 
 @torch.no_grad()
-def _mean_w(generator: Generator) -> torch.Tensor:  # [w_dim]
+def _mean_w(generator: StyleGAN2) -> torch.Tensor:  # [w_dim]
     z = sample_z(MEAN_SAMPLES, generator.z_dim, seed=0)
     return generator.mapping(z)[:, 0].mean(dim=0)

@@ -33,7 +33,7 @@ def taught(source: Generator, expansion: Expansion) -> Generator:
     for layer in affine(generator):
         added = torch.randn(len(layer.weight), len(DIMS)) @ directions.t()
         layer.weight.add_(added)
-        layer.bias.sub_(layer.weight_gain / layer.bias_gain * (added @ expansion.w_avg))
+        layer.bias.sub_(layer.weight_gain / layer.bias_gain * (added @ expansion.mean))
     return generator
 
 
@@ -81,7 +81,7 @@ def test_the_base_is_the_newer_source_and_domains_do_there_what_they_did(
     found = carry(expanded, source, newer)
     assert expanded.expansion is not None
     assert found.expansion is not None
-    assert torch.equal(found.expansion.w_avg, newer.mapping.w_avg)
+    assert torch.equal(found.expansion.mean, newer.mapping.w_avg)
     ws = newer.mapping(torch.randn(4, 12))
     base = project(ws, found.expansion)
     torch.testing.assert_close(found.generator.synthesis(base, "none"), newer.synthesis(ws, "none"), atol=1e-4, rtol=0)

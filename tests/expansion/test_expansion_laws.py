@@ -77,7 +77,7 @@ def test_codes_of_w_plus_keep_their_differences(files: dict[str, Path], tmp_path
     kept = ws.clone()
     base, moved = trainer.codes(ws, torch.tensor([0, 1, 0]))
     assert torch.equal(ws, kept), "arguments stay as they are"
-    basis, w_avg = trainer.expansion.basis, trainer.expansion.w_avg
+    basis, w_avg = trainer.expansion.basis, trainer.expansion.mean
     a, b = trainer.expansion.dim("a"), trainer.expansion.dim("b")
     coordinates = (ws - w_avg) @ basis
     coordinates[..., [a, b]] = 0
@@ -187,7 +187,7 @@ def test_replay_holds_kept_domains_where_they_were(files: dict[str, Path], tmp_p
             if isinstance(layer, FullyConnected):
                 moved = 0.3 * torch.randn(len(layer.weight))
                 layer.weight.add_(moved[:, None] * kept)
-                layer.bias.sub_(layer.weight_gain / layer.bias_gain * moved * (kept @ expansion.w_avg))
+                layer.bias.sub_(layer.weight_gain / layer.bias_gain * moved * (kept @ expansion.mean))
 
     @torch.no_grad()
     def drift() -> float:
@@ -224,7 +224,7 @@ def test_the_teacher_does_not_see_what_a_removed_domain_left_behind(files: dict[
     draws = Draws(0, 0, 3, torch.arange(3))
     student, teacher = trainer.kept_codes(base, draws, torch.arange(3))
     given_up = trainer.expansion.basis[:, 23]
-    torch.testing.assert_close((teacher - trainer.expansion.w_avg) @ given_up, torch.zeros(3, 6), atol=1e-5, rtol=0)
+    torch.testing.assert_close((teacher - trainer.expansion.mean) @ given_up, torch.zeros(3, 6), atol=1e-5, rtol=0)
     torch.testing.assert_close(student @ given_up, ws @ given_up, atol=1e-4, rtol=1e-4)
 
 

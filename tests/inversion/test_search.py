@@ -64,7 +64,7 @@ def test_a_photo_is_found_alike_alone_and_in_a_batch(method: str, networks: Netw
     for i in range(len(photos)):
         alone = invert(networks, photos[i : i + 1], settings)
         # Adam divides small gradients by their size, and their last digits with them.
-        moved = (alone.ws - networks.w_avg).abs().mean()
+        moved = (alone.ws - networks.mean).abs().mean()
         assert (together.ws[i] - alone.ws[0]).abs().mean() < 0.01 * moved
         assert torch.allclose(together.trace["total"][:, i], alone.trace["total"][:, 0], rtol=1e-2)
 
@@ -150,7 +150,7 @@ def test_text_pulls_the_picture_towards_the_words(networks: Networks, photos: to
 def test_without_an_encoder_the_search_starts_at_the_mean(photos: torch.Tensor) -> None:
     networks = make_networks(None)
     state = next(search(networks, photos, defaults("in_domain")))
-    assert torch.equal(state.ws, networks.w_avg.expand(3, 6, -1))
+    assert torch.equal(state.ws, networks.mean.expand(3, 6, -1))
     assert "domain" not in state.losses
     with pytest.raises(InversionError, match="encoder"):
         invert(networks, photos, defaults("encoder"))

@@ -16,7 +16,7 @@ from explorer.weights import CheckpointError
 
 def test_tuning_brings_the_pivot_to_the_photo_and_leaves_the_source(tmp_path: Path) -> None:
     networks = make_networks(None)
-    photo, pivot = samples(networks, 1, seed=3), networks.w_avg.expand(1, 6, -1)
+    photo, pivot = samples(networks, 1, seed=3), networks.mean.expand(1, 6, -1)
     source = networks.generator
     before = {name: value.clone() for name, value in source.state_dict().items()}
     states = list(tune(networks, photo, pivot, Settings(tune_steps=15)))

@@ -151,7 +151,7 @@ def test_likeness_falls_with_the_domain_weight(monkeypatch: pytest.MonkeyPatch) 
 
 def test_edits_of_sampled_codes_survive_in_full_and_of_unmoved_ones_not(networks: Networks) -> None:
     names = ("pencil sketch", "bronze", "mosaic", "neon", "blueprint", "oil painting")
-    expansion = Expansion(factorize(networks.generator), tuple(range(6)), 5.0, names, networks.w_avg)
+    expansion = Expansion(factorize(networks.generator), tuple(range(6)), 5.0, names, networks.mean)
     sampled = networks.generator.mapping(sample_z(8, 12, seed=0), truncation_psi=0.7)
     assert edit_quality(networks, sampled, expansion) == pytest.approx(1, rel=1e-4)
     other = edit_quality(networks, sampled + 3, expansion)

@@ -29,7 +29,7 @@ def w(request: pytest.FixtureRequest) -> Tensor:
 
 
 def coordinates(w: Tensor, e: Expansion) -> Tensor:
-    return (w - e.w_avg) @ e.basis
+    return (w - e.mean) @ e.basis
 
 
 def base_columns(e: Expansion) -> list[int]:
@@ -50,13 +50,13 @@ def test_projection_removes_repurposed_coordinates_and_keeps_base_ones(w: Tensor
 
 def test_projection_is_orthogonal(w: Tensor, expansion: Expansion) -> None:
     p = latents.project(w, expansion)
-    removed, kept = w - p, p - expansion.w_avg
+    removed, kept = w - p, p - expansion.mean
     torch.testing.assert_close((removed * kept).sum(-1), torch.zeros_like(removed[..., 0]), atol=1e-10, rtol=0)
 
 
 def test_projection_matches_equation_3_literally(w: Tensor, expansion: Expansion) -> None:
     base = expansion.basis[:, base_columns(expansion)]
-    literal = (w - expansion.w_avg) @ base @ base.t() + expansion.w_avg
+    literal = (w - expansion.mean) @ base @ base.t() + expansion.mean
     torch.testing.assert_close(latents.project(w, expansion), literal)
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 import kernels
 from explorer.networks import Discriminator, DiscriminatorConfig
-from explorer.networks.generator import SynthesisLayer
+from explorer.networks.fuse import epilogue, fuse, unfused
 from explorer.networks.layers import Conv2d, demodulation, upsample_image
+from explorer.networks.stylegan2 import SynthesisLayer
 from explorer.training import dormancy, losses, run
 from explorer.training.augment import augment, cutout, translation
 from explorer.training.descent import descend
 from explorer.training.draws import Draws
-from explorer.training.fuse import epilogue, fuse, unfused
 from tests.conftest import make_generator
 
 

@@ -24,7 +24,7 @@ def tensors(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     if checkpoint.discriminator is not None:
         found |= {f"discriminator.{name}": value for name, value in checkpoint.discriminator.state_dict().items()}
     if checkpoint.expansion is not None:
-        found |= {"basis": checkpoint.expansion.basis, "origin": checkpoint.expansion.w_avg}
+        found |= {"basis": checkpoint.expansion.basis, "origin": checkpoint.expansion.mean}
     return found
 
 
@@ -138,7 +138,7 @@ def test_loaded_weights_own_their_memory(tmp_path: Path) -> None:
     loaded.generator.mapping.w_avg.fill_(7)
     assert load(path).generator.mapping.w_avg[0] != 7
     assert loaded.expansion is not None
-    assert loaded.expansion.w_avg[0] != 7
+    assert loaded.expansion.mean[0] != 7
 
 
 def metadata_of(part: str, **changes: Any) -> Any:

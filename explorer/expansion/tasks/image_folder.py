@@ -17,6 +17,9 @@ from explorer.networks import Discriminator, DiscriminatorConfig
 from explorer.training import losses
 from explorer.training.augment import KINDS, augment
 from explorer.training.data import Pictures
+from explorer.training.options import doubling
+
+WIDEST = 256  # channels of a discriminator made from nothing
 
 
 @dataclass(frozen=True)
@@ -85,5 +88,5 @@ def _discriminator(studio: Studio) -> Discriminator:
         critic = copy.deepcopy(source).requires_grad_(True)
         critic.b4.config = replace(source.config, mbstd_group_size=None)
         return critic
-    generator = studio.networks.generator.config
-    return Discriminator(DiscriminatorConfig(generator.img_resolution, generator.channels, mbstd_group_size=None))
+    side = studio.resolution
+    return Discriminator(DiscriminatorConfig(side, doubling(side, WIDEST), mbstd_group_size=None))

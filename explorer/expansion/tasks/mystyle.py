@@ -53,7 +53,7 @@ class MyStyle(Task):
         super().__init__(arguments, studio)
         self.photos = studio.photos(arguments.folder)
         generator = studio.networks.generator
-        empty = torch.zeros(len(self.photos), generator.num_ws, generator.w_dim, device=studio.device)
+        empty = torch.zeros(len(self.photos), generator.codes.rows, generator.codes.dim, device=studio.device)
         self.register_buffer("anchors", empty)
 
     def prepare(self) -> None:

@@ -6,7 +6,6 @@ Source: Gal et al. (arXiv 2108.00946), sections 4.1 (directional loss) and 4.2 (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,15 +106,15 @@ class Nada(Task):
         generator = self.studio.networks.generator
         with torch.enable_grad():
             codes = ws.detach().clone().requires_grad_()
-            images = generator.synthesis(codes, "const", dtype=self.studio.dtype)
+            images = generator.decode(codes, dtype=self.studio.dtype)
             each = [eye.weight * (1 - eye(images) @ target).mean() for eye, target in self.targets()]
             loss = torch.stack(each).sum()
             (gradient,) = torch.autograd.grad(loss, codes)
-        moved = gradient[:, :-1].norm(dim=2).mean(dim=0)  # the last row feeds ToRGB alone
-        rows = set(moved.topk(min(self.arguments.layers, len(moved))).indices.tolist())
-        names = [f"{layer}." for row, layer in enumerate(layer_of_row(generator.config.resolutions)) if row in rows]
-        trained = tuple(names)
-        return frozenset(n for n, _ in generator.synthesis.named_parameters() if not n.startswith(trained))
+        moved = gradient.norm(dim=2).mean(dim=0)
+        layers = {layer.row: layer for layer in generator.style_layers() if not layer.colors}
+        rows = sorted(layers, key=lambda row: -float(moved[row]))[: self.arguments.layers]
+        trained = tuple(f"{layers[row].feeds}." for row in rows)
+        return frozenset(name for name in generator.learnable() if not name.startswith(trained))
 
 
 def prompts(text: str, ours: bool) -> list[str]:
@@ -147,12 +146,6 @@ def unlikeness(images: Tensor, before: Tensor) -> Tensor:  # [n, 3, H, W], twice
         coarse = F.adaptive_avg_pool2d(strength, EDGE_CELLS).flatten(1)
         maps.append(coarse - coarse.mean(dim=1, keepdim=True))
     return 1 - F.cosine_similarity(*maps, dim=1, eps=1e-3)
-
-
-def layer_of_row(resolutions: Sequence[int]) -> list[str]:
-    """The convolution that each row of W+ feeds, without the last row, which feeds the last ToRGB alone."""
-    first, *others = resolutions
-    return [f"b{first}.conv1", *(f"b{r}.{conv}" for r in others for conv in ("conv0", "conv1"))]
 
 
 def _width(eye: Eye) -> int:

@@ -64,10 +64,10 @@ class OneShotClip(Task):
         super().__init__(arguments, studio)
         self.picture = studio.photo(arguments.image)[None]
         generator = studio.networks.generator
-        self.register_buffer("w_ref", torch.zeros(1, generator.num_ws, generator.w_dim, device=studio.device))
+        self.register_buffer("w_ref", torch.zeros(1, generator.codes.rows, generator.codes.dim, device=studio.device))
         for index, eye in enumerate(studio.eyes):
             self.register_buffer(f"direction{index}", torch.zeros(eye(self.picture).shape[1], device=studio.device))
-        self.critic = patch_discriminator(generator.img_channels)
+        self.critic = patch_discriminator(generator.channels)
         self.side = max(4, round(arguments.patch * studio.resolution))
 
     def prepare(self) -> None:

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from explorer.inversion import InversionError, Networks, Settings, invert
 from explorer.inversion.faces import crop
 from explorer.inversion.objective import perceptual_to
-from explorer.latents import sample_z
-from explorer.networks import Discriminator, Generator
+from explorer.latents import sample_codes
+from explorer.networks import Discriminator
 from explorer.networks.clip import Clip
 from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
@@ -75,14 +75,14 @@ class Studio:
 
     @property
     def resolution(self) -> int:
-        return self.networks.generator.img_resolution
+        return self.networks.generator.resolution
 
     @torch.no_grad()
     def samples(self, count: int) -> Tensor:  # [count, 3, R, R]
         """Pictures of the source, always the same ones."""
         generator = self.networks.generator
-        ws = sample_codes(generator, count)
-        return torch.cat([generator.synthesis(part, "const", dtype=self.dtype) for part in ws.split(8)]).clamp(-1, 1)
+        parts = sample_codes(generator, count).split(8)
+        return torch.cat([generator.decode(codes, dtype=self.dtype) for codes in parts]).clamp(-1, 1)
 
     def photo(self, path: str | Path) -> Tensor:  # [3, R, R] in [-1, 1]
         """The middle square of a picture file. Raises ExpansionError where it cannot be read."""
@@ -112,16 +112,6 @@ class Studio:
             return torch.cat([invert(self.networks, part, settings).ws for part in photos.split(16)]).detach()
         except InversionError as error:
             raise ExpansionError(str(error)) from None
-
-
-def sample_codes(generator: Generator, count: int, psi: float = 1.0) -> Tensor:  # [count, num_ws, w_dim]
-    """Codes of a generator, always the same ones, its classes in turn."""
-    device = generator.mapping.w_avg.device
-    z = sample_z(count, generator.z_dim, seed=0).to(device)
-    c = None
-    if generator.c_dim:
-        c = nn.functional.one_hot(torch.arange(count, device=device) % generator.c_dim, generator.c_dim).float()
-    return generator.mapping(z, c, psi)
 
 
 @dataclass(frozen=True)
@@ -173,5 +163,5 @@ class Task(nn.Module, ABC):
         return None
 
     def frozen(self, ws: Tensor) -> frozenset[str]:  # [n, num_ws, w_dim]
-        """Names of the synthesis network's parameters that this domain's loss leaves alone this step."""
+        """Names of the parameters (`Generator.learnable`) that this domain's loss leaves alone this step."""
         return frozenset()

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import kernels
-from explorer.networks import Generator
-from explorer.networks.generator import SynthesisLayer
+from explorer.networks.family import Generator
 from explorer.networks.layers import modulate
+from explorer.networks.stylegan2 import SynthesisLayer
 
 
 def epilogue(

@@ -12,9 +12,11 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import kernels
+from explorer.networks.family import Codes, Generator, NoiseMode, NoiseSeed, StyleLayer
 from explorer.networks.layers import (
     Conv2d,
     FullyConnected,
@@ -26,8 +28,7 @@ from explorer.networks.layers import (
 )
 
 Architecture = Literal["skip", "orig", "resnet"]
-NoiseMode = Literal["const", "none", "random"]
-# Where random noise comes from: a generator of PyTorch's, or a function (batch, resolution) -> [batch, 1, H, W].
+# Where a layer draws random noise from: a generator of PyTorch's, or a function (batch, side) -> [batch, 1, H, W].
 NoiseSource = torch.Generator | Callable[[int, int], Tensor] | None
 
 
@@ -37,7 +38,7 @@ def channels_from_base(img_resolution: int, channel_base: int, channel_max: int)
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
+class StyleGAN2Config:
     """Everything that fixes a generator's shape; plain data, stored in native checkpoints as JSON.
 
     `channels[i]` is the width of the block at resolution `4 * 2**i`. Raises ValueError where the parts do not fit.
@@ -141,7 +142,7 @@ class SynthesisLayer(nn.Module):
     resample_filter: Tensor
     noise_const: Tensor
 
-    def __init__(self, config: GeneratorConfig, in_channels: int, out_channels: int, resolution: int, up: int) -> None:
+    def __init__(self, config: StyleGAN2Config, in_channels: int, out_channels: int, resolution: int, up: int) -> None:
         super().__init__()
         self.resolution, self.up = resolution, up
         self.conv_clamp, self.use_noise = config.conv_clamp, config.use_noise
@@ -183,7 +184,7 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """1x1 modulated convolution without demodulation: features -> image channels."""
 
-    def __init__(self, config: GeneratorConfig, in_channels: int) -> None:
+    def __init__(self, config: StyleGAN2Config, in_channels: int) -> None:
         super().__init__()
         self.conv_clamp = config.conv_clamp
         self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
@@ -203,10 +204,11 @@ class SynthesisBlock(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(self, config: GeneratorConfig, index: int) -> None:
+    def __init__(self, config: StyleGAN2Config, index: int) -> None:
         super().__init__()
         self.architecture = config.architecture
-        channels, resolution = config.channels[index], config.resolutions[index]
+        channels = config.channels[index]
+        self.resolution = resolution = config.resolutions[index]
         self.num_conv = 1 if index == 0 else 2
         if index == 0:
             self.const = nn.Parameter(torch.randn(channels, resolution, resolution))
@@ -255,7 +257,7 @@ class SynthesisBlock(nn.Module):
 class SynthesisNetwork(nn.Module):
     """ws -> image. Block k starts at row `2k - 1` (4 px: row 0); ToRGB takes the row after its block's convolutions."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
         self.config = config
         for index, resolution in enumerate(config.resolutions):
@@ -270,7 +272,7 @@ class SynthesisNetwork(nn.Module):
         self,
         ws: Tensor,  # [N, num_ws, w_dim]
         noise_mode: NoiseMode = "const",
-        noise_seed: int | Callable[[int, int], Tensor] | None = None,
+        noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:  # [N, img_channels, H, W], float32, about [-1, 1]
         """Synthesise images. Mode "random" draws fresh noise, the same each time where `noise_seed` is given;
@@ -291,15 +293,21 @@ class SynthesisNetwork(nn.Module):
         return img
 
 
-class Generator(nn.Module):
+class StyleGAN2(Generator):
     """StyleGAN2's generator: `mapping` then `synthesis`. Fresh weights until a state dict is loaded."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    family = "stylegan2"
+    Config = StyleGAN2Config
+    config: StyleGAN2Config
+
+    def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
         self.config = config
         self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
         self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
         self.num_ws = config.num_ws
+        self.codes = Codes(config.num_ws, config.w_dim, config.z_dim, ("const", "none", "random"))
+        self.resolution, self.channels, self.classes = config.img_resolution, config.img_channels, config.c_dim
         self.mapping = MappingNetwork(
             config.z_dim,
             config.c_dim,
@@ -320,3 +328,64 @@ class Generator(nn.Module):
     ) -> Tensor:  # [N, img_channels, H, W]
         ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
         return self.synthesis(ws, noise_mode=noise_mode)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mapping.w_avg
+
+    def draw(self, z: Tensor, labels: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        return self.mapping(z, self._one_hot(labels, z), psi, cutoff)
+
+    def _one_hot(self, labels: Tensor | None, z: Tensor) -> Tensor | None:  # [N] or [N, c_dim] -> [N, c_dim]
+        if not self.c_dim or (labels is not None and labels.ndim == 2):
+            return labels if self.c_dim else None
+        indices = torch.zeros(len(z), dtype=torch.int64) if labels is None else labels
+        return F.one_hot(indices, self.c_dim).to(z)
+
+    def decode(
+        self,
+        codes: Tensor,
+        noise_mode: NoiseMode = "const",
+        noise_seed: NoiseSeed = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        return self.synthesis(codes, noise_mode, noise_seed, dtype)
+
+    def style_layers(self) -> tuple[StyleLayer, ...]:
+        return tuple(layer for row, block in self.synthesis.blocks() for layer in _style_layers(row, block))
+
+    def learnable(self) -> dict[str, nn.Parameter]:
+        return {f"synthesis.{name}": parameter for name, parameter in self.synthesis.named_parameters()}
+
+    def describe(self) -> list[str]:
+        config = self.config
+        labels = f"{config.c_dim} classes" if config.c_dim else "no classes"
+        noise = "with noise" if config.use_noise else "without noise"
+        clamp = "" if config.conv_clamp is None else f", clamped at {config.conv_clamp:g}"
+        return [
+            f"generator: StyleGAN2, {config.img_resolution} x {config.img_resolution} px,"
+            f" {config.img_channels} channels, {labels}, {self.parameter_count() / 1e6:.2f} million parameters",
+            f"  z: {config.z_dim} numbers; w: {config.w_dim} numbers in {config.num_ws} rows"
+            f" after {config.mapping_layers} mapping layers",
+            f"  synthesis: {config.architecture} architecture, widths {' '.join(map(str, config.channels))},"
+            f" {noise}{clamp}",
+        ]
+
+
+def _style_layers(row: int, block: SynthesisBlock) -> Iterator[StyleLayer]:
+    """A block's convolutions, then its ToRGB; published bases take the convolutions and the ToRGB of 4 px."""
+    names = ["conv0", "conv1"][-block.num_conv :] + ["torgb"] * block.has_torgb
+    for offset, name in enumerate(names):
+        affine, feeds = getattr(block, name).affine, f"synthesis.b{block.resolution}.{name}"
+        colors = name == "torgb"
+        yield StyleLayer(
+            name=f"{feeds}.affine",
+            feeds=feeds,
+            row=row + offset,
+            weight=affine.weight,
+            bias=affine.bias,
+            weight_gain=affine.weight_gain,
+            bias_gain=affine.bias_gain,
+            colors=colors,
+            in_basis=not colors or block.num_conv == 1,
+        )

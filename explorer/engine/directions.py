@@ -1,0 +1,78 @@
+"""Every slider of a generator: its domains, the factors of its basis, and what lies dormant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from explorer import latents
+from explorer.edit import Direction, DirectionId, EditError
+from explorer.weights import Checkpoint
+
+FACTORS = 64  # basis columns called factors; the rest, least effective last, are candidates for dormancy
+FACTOR_LIMIT = 4.0  # range of a factor's slider in standard deviations of the codes; pictures fall apart beyond
+SAMPLES = 4096  # codes for their statistics
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The directions of one checkpoint.
+
+    Attributes:
+        basis: `[dim, dim]`, the columns that they move along, on the generator's device.
+        distance: length of strength 1 of a domain; without an expansion, the mean distance of codes from their mean.
+        entries: domains first, then factors from most to least effect, then dormant ones.
+    """
+
+    basis: Tensor
+    distance: float
+    entries: tuple[Direction, ...]
+
+    @cached_property
+    def by_id(self) -> dict[DirectionId, Direction]:
+        return {direction.id: direction for direction in self.entries}
+
+    def __iter__(self) -> Iterator[Direction]:
+        return iter(self.entries)
+
+    def __getitem__(self, name: DirectionId) -> Direction:
+        """The direction of this name or number. Raises `EditError` where the generator has none such."""
+        if (direction := self.by_id.get(name)) is not None:
+            return direction
+        domains = ", ".join(repr(d.id) for d in self if d.group == "domains") or "none"
+        raise EditError(
+            f"this generator has no direction {name!r}; it has directions by number up to {len(self.entries) - 1}, and"
+            f" the domains {domains}"
+        )
+
+    def effects(self) -> dict[int, float]:
+        """What was measured, by column of the basis."""
+        return {direction.dim: direction.effect for direction in self if direction.effect is not None}
+
+    def with_effects(self, effects: Sequence[float]) -> Directions:
+        """The same directions with the measured effect of every column of the basis."""
+        entries = tuple(replace(direction, effect=effects[direction.dim]) for direction in self)
+        return replace(self, entries=entries)
+
+
+@torch.inference_mode()
+def directions_of(checkpoint: Checkpoint) -> Directions:
+    """The directions of a checkpoint, their effects not measured yet."""
+    generator, expansion = checkpoint.generator, checkpoint.expansion
+    basis = (latents.factorize(generator) if expansion is None else expansion.basis).to(generator.device)
+    w = latents.sample_codes(generator, SAMPLES)[:, 0]
+    scales = latents.direction_scales(w, basis).tolist()
+    distance = (w - generator.mean).norm(dim=1).mean().item() if expansion is None else expansion.distance
+    names = {} if expansion is None else dict(zip(expansion.dims, expansion.domains, strict=True))
+    domains = [Direction(name, name, "domains", dim, distance, -0.5, 1.5) for dim, name in names.items()]
+    free = [dim for dim in range(generator.codes.dim) if dim not in names]
+    factors = [
+        Direction(dim, f"Factor {dim}", "factors", dim, scales[dim], -FACTOR_LIMIT, FACTOR_LIMIT)
+        for dim in free[:FACTORS]
+    ]
+    dormant = [Direction(dim, f"Dormant {dim}", "dormant", dim, distance, -1.5, 1.5) for dim in free[FACTORS:]]
+    return Directions(basis, distance, (*domains, *factors, *dormant))

@@ -1,0 +1,44 @@
+"""The fast path of each family; the engine asks for pictures through nothing else.
+
+A family without an entry in `RENDERERS` is rendered by its own `decode`. Inference only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from explorer.engine.synthesis import Synthesis
+from explorer.networks import Generator, StyleGAN2
+from explorer.networks.family import NoiseMode
+
+
+class Renderer(Protocol):
+    """`codes -> pictures`, prepared for one device and number format. Not thread-safe; the engine holds the lock."""
+
+    def __call__(
+        self,
+        codes: Tensor,  # [N, rows, dim], float32
+        /,
+        noise_mode: NoiseMode = "const",
+        noise_seed: int | None = None,
+    ) -> Tensor:  # [N, channels, resolution, resolution], float32
+        ...
+
+
+RENDERERS: dict[str, Callable[..., Renderer]] = {StyleGAN2.family: Synthesis}
+
+
+def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
+    """The family's fast path, or plain `decode` in `dtype`."""
+    fast = RENDERERS.get(generator.family)
+    if fast is not None:
+        return fast(generator, dtype)
+
+    def plain(codes: Tensor, /, noise_mode: NoiseMode = "const", noise_seed: int | None = None) -> Tensor:
+        return generator.decode(codes, noise_mode, noise_seed, dtype)
+
+    return plain

@@ -1,0 +1,152 @@
+"""What a generator is to the rest of the program, whatever its kind: codes in, pictures out.
+
+Nothing above `explorer.networks` touches a module or a parameter's name of one kind but through `Generator`; a new kind
+is a subclass of it, an entry in `FAMILIES` (`explorer.networks`), an importer (`explorer.weights`) and, where it has a
+fast path, a renderer (`explorer.engine.renderers`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+NoiseMode = Literal["const", "none", "random"]
+# Where random noise comes from: a seed, or a function (batch, resolution) -> [batch, 1, resolution, resolution].
+NoiseSeed = int | Callable[[int, int], Tensor] | None
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The space that is edited: W of a StyleGAN, in which every row of a code feeds other layers (W+).
+
+    Attributes:
+        rows: how many vectors a code has, from coarse to fine; 1 where one vector feeds everything.
+        dim: width of a vector.
+        z_dim: how many normal numbers one random code is drawn from.
+        noise_modes: what `decode` may be asked to do with noise; empty for a kind without any.
+    """
+
+    rows: int
+    dim: int
+    z_dim: int
+    noise_modes: tuple[NoiseMode, ...] = ()
+
+    def repeat(self, w: Tensor) -> Tensor:  # [..., dim] -> [..., rows, dim]
+        """One vector for all rows."""
+        return w.unsqueeze(-2).expand(*w.shape[:-1], self.rows, self.dim)
+
+
+@dataclass(frozen=True)
+class StyleLayer:
+    """One place that looks at a code: its styles are `weight_gain * weight @ code[row] + bias_gain * bias`.
+
+    Attributes:
+        name: of the affine map; `learnable()` calls its parameters `NAME.weight` and `NAME.bias`.
+        feeds: prefix of the names of all parameters of the layer that takes the styles, the affine map's too.
+        row: of the code.
+        weight: `[styles, dim]`.
+        bias: `[styles]`.
+        colors: whether it only turns features into colours.
+        in_basis: whether the published bases (SeFa, Domain Expansion) look at it.
+    """
+
+    name: str
+    feeds: str
+    row: int
+    weight: nn.Parameter
+    bias: nn.Parameter
+    weight_gain: float
+    bias_gain: float
+    colors: bool
+    in_basis: bool
+
+
+class Generator(nn.Module, ABC):
+    """A generator of any kind. Plain and differentiable; fast paths are held against it.
+
+    Attributes:
+        family: the kind's name in `FAMILIES` and in native files.
+        Config: its frozen dataclass of plain data, all that fixes a generator's shape.
+        codes: the space that is edited.
+        resolution: side of its pictures in pixels.
+        channels: of its pictures.
+        classes: how many labels it knows; 0 for a generator without labels.
+    """
+
+    family: ClassVar[str]
+    Config: ClassVar[type]
+    config: Any
+    codes: Codes
+    resolution: int
+    channels: int
+    classes: int
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:  # [dim]
+        """The mean code: where truncation leads to, and the origin of projections."""
+
+    @abstractmethod
+    def draw(
+        self,
+        z: Tensor,  # [N, z_dim], standard normal
+        labels: Tensor | None = None,  # [N], int64, or soft [N, classes]; class 0 where absent
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Tensor:  # [N, rows, dim]
+        """Random codes, truncated: psi 1 is the generator's own spread, 0 the mean; only the first `cutoff` rows."""
+
+    @abstractmethod
+    def decode(
+        self,
+        codes: Tensor,  # [N, rows, dim]
+        noise_mode: NoiseMode = "const",
+        noise_seed: NoiseSeed = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:  # [N, channels, resolution, resolution], float32, about [-1, 1]
+        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in."""
+
+    @abstractmethod
+    def style_layers(self) -> tuple[StyleLayer, ...]:
+        """Every place that looks at a code, in the order in which the published bases stack them."""
+
+    @abstractmethod
+    def learnable(self) -> dict[str, nn.Parameter]:
+        """The parameters that make pictures of codes, by name in `state_dict()`: what expansion and tuning change."""
+
+    @abstractmethod
+    def describe(self) -> list[str]:
+        """What this generator is in plain words, one fact a line."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def fingerprint(generator: Generator) -> str:
+    """SHA-256 of all weights in float32: the same for the same generator in any file format."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(generator.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Decoder(nn.Module):
+    """A generator's `decode` as a module of its own, for `torch.func.functional_call` with other parameters."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, *arguments: Any) -> Tensor:
+        return self.generator.decode(*arguments)
