@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,7 +37,8 @@ from explorer.latents import compose, factorize, project, sample_codes
 from explorer.networks import Discriminator, Generator
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
-from explorer.training.run import Diverged, Folder, Interruption, RunError, anywhere, training_dtype
+from explorer.training.loop import loop
+from explorer.training.run import Folder, Interruption, RunError, anywhere, training_dtype
 from explorer.weights import Checkpoint, load
 from explorer.weights.clip import load_clip
 from explorer.weights.parts import load_discriminator, part_of, save_part
@@ -247,7 +247,7 @@ def train(folder: Folder, trainer: Trainer, report: Report, interruption: Interr
 
     Raises Diverged on NaN or infinity, with the last good checkpoint kept.
     """
-    config, accelerator, stop = trainer.config, trainer.accelerator, False
+    config, accelerator = trainer.config, trainer.accelerator
 
     def save(whole: bool = True) -> None:
         if accelerator.is_main_process:
@@ -257,23 +257,18 @@ def train(folder: Folder, trainer: Trainer, report: Report, interruption: Interr
             show(report, trainer)
 
     save(whole=False)
-    saved = time.monotonic()
     report.begin(trainer.step)
-    while trainer.step < config.steps and not stop:
-        figures = trainer.train_step()
-        finite = bool(torch.stack(list(figures.values())).isfinite().all())
-        stop, diverged = anywhere(accelerator, interruption.asked, not finite)
-        if diverged:
-            raise Diverged(
-                f"the losses are no longer finite after {trainer.step} steps; the last checkpoint in {folder.path} is"
-                " good: resume it with a lower lr in its config.toml"
-            )
-        report.add(trainer.step, figures)
-        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
-            save()
-            saved = time.monotonic()
-    save()
-    stop = stop and trainer.step < config.steps
+    stop = loop(
+        trainer,
+        config.steps,
+        accelerator,
+        interruption,
+        advance=trainer.train_step,
+        report=lambda figures: report.add(trainer.step, figures),
+        save=save,
+        minutes=config.checkpoint_minutes,
+        advice=f"the last checkpoint in {folder.path} is good: resume it with a lower lr in its config.toml",
+    )
     if not stop and accelerator.is_main_process:
         stop = not mine(folder.path, trainer, report, interruption)
     (stop,) = anywhere(accelerator, stop)

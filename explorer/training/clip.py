@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,29 +19,19 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.training import command
 from explorer.training.data import DataError, Pictures
+from explorer.training.loop import Journal, loop, steps_of
 from explorer.training.options import check_numbers, option
 from explorer.training.pairs import Batch, build_bank, draw
-from explorer.training.run import (
-    Diverged,
-    Folder,
-    Interruption,
-    Progress,
-    RunError,
-    anywhere,
-    sheet,
-    training_dtype,
-)
+from explorer.training.run import Folder, Interruption, RunError, anywhere, training_dtype
 from explorer.training.styles import STYLES
 from explorer.training.zeroshot import load_pixels, measure, retrieved
 from explorer.weights.clip import save_clip
 
 MAX_SCALE = math.log(100)  # section 2.5 of the CLIP paper
-REPORT_SECONDS = 20.0
 GLANCE = 16  # held-out photos, in all styles, that are measured at a checkpoint
 BANK = "styles.npy"
 
@@ -245,12 +234,11 @@ def contrast(logits: Tensor, match: Tensor) -> Tensor:  # [N, M], [N, M] of 0 an
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """The loop: from the newest checkpoint, if there is one, until `config.kimg` or an interruption.
+    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
 
-    Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    Returns the images seen.
     """
-    main, total = accelerator.is_main_process, 1000 * config.kimg
-    trainer = Trainer(config, accelerator)
+    main, trainer = accelerator.is_main_process, Trainer(config, accelerator)
     folder.restore(trainer.load_state)
     pictures = Pictures(config.data, config.resolution, config.held_out)
     if main:
@@ -261,42 +249,31 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
         bank = build_bank(photos, coats, config.styles_per_photo, config.seed, folder.path / BANK)
     if main:
         folder.write_config(asdict(config))  # now that the run can go on with it
-    writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if main else None
-    progress = Progress(int(total), trainer.seen)
-    saved = reported = time.monotonic()
 
-    def save() -> None:
-        if writer:
-            folder.save(trainer.state())
-            export(trainer, folder)
-            if unseen:
-                glance(trainer, *unseen, folder, writer)
+    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
 
-    with Interruption() as interruption:
-        while trainer.seen < total:
+        def advance() -> dict[str, Tensor]:
             rng = np.random.default_rng((config.seed, trainer.step))
-            figures = trainer.train_step(draw(bank, config.batch, config.captions, rng))
-            stop, diverged = anywhere(accelerator, interruption.asked, not bool(figures["loss"].isfinite()))
-            if diverged:
-                raise Diverged(
-                    f"the loss is no longer finite after {trainer.seen} images; the last checkpoint in {folder.path}"
-                    " is good: resume it with a lower --lr"
-                )
-            now = time.monotonic()
-            if writer and now - reported > REPORT_SECONDS:
-                reported = now
-                values = {name: float(value) for name, value in figures.items()}
-                values["images per second"] = progress.report(trainer.seen, values)
-                for name, value in values.items():
-                    writer.add_scalar(name, value, trainer.seen)
-            if stop:
-                break
-            if now - saved > 60 * config.checkpoint_minutes:
-                save()
-                saved = time.monotonic()
-    save()
-    if writer:
-        writer.close()
+            return trainer.train_step(draw(bank, config.batch, config.captions, rng))
+
+        def save() -> None:
+            if main:
+                folder.save(trainer.state())
+                export(trainer, folder)
+                if unseen:
+                    glance(trainer, *unseen, folder, journal)
+
+        loop(
+            trainer,
+            steps_of(config.kimg, config.batch),
+            accelerator,
+            asked,
+            advance=advance,
+            report=lambda figures: journal.report(trainer.step, figures),
+            save=save,
+            minutes=config.checkpoint_minutes,
+            advice=f"the last checkpoint in {folder.path} is good: resume it with a lower --lr",
+        )
     return trainer.seen
 
 
@@ -315,17 +292,15 @@ def load_held_out(config: Config) -> tuple[np.ndarray, list[str | None]] | None:
     return load_pixels(pictures)
 
 
-def glance(
-    trainer: Trainer, pixels: np.ndarray, coats: list[str | None], folder: Folder, writer: SummaryWriter
-) -> None:
+def glance(trainer: Trainer, pixels: np.ndarray, coats: list[str | None], folder: Folder, journal: Journal) -> None:
     """Figures on a few held-out pictures, and a sheet of what the styles' prompts find among them."""
     clip = trainer.clip.eval()
-    for name, value in measure(clip, pixels[: 20 * GLANCE], coats[: 20 * GLANCE], GLANCE).items():
-        if isinstance(value, float):
-            writer.add_scalar(f"held out/{name}", value, trainer.seen)
+    figures = measure(clip, pixels[: 20 * GLANCE], coats[: 20 * GLANCE], GLANCE)
+    scalars = {f"held out/{name}": value for name, value in figures.items() if isinstance(value, float)}
+    journal.scalars(trainer.step, scalars)
     images = retrieved(clip, pixels[:GLANCE])
     folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
-    writer.add_image("found by the styles' prompts", sheet(images), trainer.seen)
+    journal.images(trainer.step, "found by the styles' prompts", images)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +20,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
 from explorer.latents import sample_codes
 from explorer.metrics import load_perceptual
@@ -31,23 +29,14 @@ from explorer.training import command, losses
 from explorer.training.data import DataError, Order, Pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
+from explorer.training.loop import Journal, loop, steps_of
 from explorer.training.options import check_numbers, check_widths, doubling, option
-from explorer.training.run import (
-    Diverged,
-    Folder,
-    Interruption,
-    Progress,
-    RunError,
-    anywhere,
-    sheet,
-    training_dtype,
-)
+from explorer.training.run import Folder, Interruption, RunError, training_dtype
 from explorer.weights import DEFAULT, Checkpoint, load
 from explorer.weights.parts import load_discriminator, load_encoder, part_of, save_part
 
 SHEET = 24  # pictures on a sheet, each above its reconstructions
 SCALE_SAMPLES = 4096  # codes for the statistics of W
-REPORT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -259,9 +248,9 @@ def critic_of(checkpoint: Checkpoint) -> Discriminator | None:
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """The loop: from the newest checkpoint, if there is one, until `config.kimg` or an interruption.
+    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
 
-    Returns the pictures seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    Returns the pictures seen.
     """
     trainer = Trainer(config, accelerator)
     pictures = Pictures(config.data, trainer.G.resolution, config.held_out)
@@ -273,44 +262,29 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
         folder.write_config(asdict(config))  # now that the run can go on with it
     order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
     batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
-    writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if accelerator.is_main_process else None
-    total = 1000 * config.kimg
-    progress = Progress(int(total), trainer.seen)
-    saved = reported = time.monotonic()
 
-    def save() -> None:
-        if writer:
-            folder.save(trainer.state())
-            meta = {"pictures_seen": trainer.seen, "data": Path(config.data).name, "generator": trainer.source}
-            save_part(trainer.ema, folder.path / "encoder.safetensors", meta, half=False)
-            images = trainer.samples(shown)
-            folder.save_sheet(f"{trainer.seen:08}", images)
-            writer.add_image("held-out pictures, W, W+", sheet(images), trainer.seen)
+    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
 
-    with Interruption() as interruption:
-        while trainer.seen < total:
-            figures = trainer.train_step(next(batches)[0])
-            stop, diverged = anywhere(accelerator, interruption.asked, not bool(figures["loss"].isfinite()))
-            if diverged:
-                raise Diverged(
-                    f"the loss is no longer finite after {trainer.seen} pictures; the last checkpoint in {folder.path}"
-                    " is good: resume it with a lower --lr"
-                )
-            now = time.monotonic()
-            if writer and now - reported > REPORT_SECONDS:
-                reported = now
-                values = {name: float(value) for name, value in figures.items()}
-                values["images per second"] = progress.report(trainer.seen, values)
-                for name, value in values.items():
-                    writer.add_scalar(name, value, trainer.seen)
-            if stop:
-                break
-            if now - saved > 60 * config.checkpoint_minutes:
-                save()
-                saved = time.monotonic()
-    save()
-    if writer:
-        writer.close()
+        def save() -> None:
+            if accelerator.is_main_process:
+                folder.save(trainer.state())
+                meta = {"pictures_seen": trainer.seen, "data": Path(config.data).name, "generator": trainer.source}
+                save_part(trainer.ema, folder.path / "encoder.safetensors", meta, half=False)
+                images = trainer.samples(shown)
+                folder.save_sheet(f"{trainer.seen:08}", images)
+                journal.images(trainer.step, "held-out pictures, W, W+", images)
+
+        loop(
+            trainer,
+            steps_of(config.kimg, config.batch),
+            accelerator,
+            asked,
+            advance=lambda: trainer.train_step(next(batches)[0]),
+            report=lambda figures: journal.report(trainer.step, figures),
+            save=save,
+            minutes=config.checkpoint_minutes,
+            advice=f"the last checkpoint in {folder.path} is good: resume it with a lower --lr",
+        )
     return trainer.seen
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
 from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
@@ -29,24 +27,15 @@ from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Order, Pictures
 from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
+from explorer.training.loop import Journal, loop, steps_of
 from explorer.training.matching import Matching
 from explorer.training.options import check_numbers, check_widths, doubling, option
-from explorer.training.run import (
-    Diverged,
-    Folder,
-    Interruption,
-    Progress,
-    RunError,
-    anywhere,
-    sheet,
-    training_dtype,
-)
+from explorer.training.run import Folder, Interruption, RunError, training_dtype
 from explorer.training.vision import VisionCritic
 from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
 KNOWN = 20_000  # real pictures whose features are matched
-REPORT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +132,6 @@ class Trainer:
         self.step = 0
         self.path_mean = torch.zeros((), device=self.device)
         self.augmented = torch.zeros((), device=self.device) if config.augment_target else None
-        self.singular_values = torch.zeros(0, dtype=torch.float64)
         self.share = share(config.batch, accelerator.process_index, accelerator.num_processes, min(4, config.batch))
         self.dtype = training_dtype(config.precision, self.device)
         torch.manual_seed(config.seed)
@@ -254,7 +242,7 @@ class Trainer:
                 extra, figures["path"] = self.path_gradient(draws, c, g_weights)
                 g_gradient = [g if e is None else g + e for g, e in zip(g_gradient, extra, strict=True)]
             descend(self.g_optimiser, g_weights, g_gradient, g_rate, self.accelerator)
-            self.tend_styles()
+            figures |= self.tend_styles()
         descend(self.d_optimiser, d_weights, d_gradient, d_rate, self.accelerator)
         self.G.mapping.w_avg.lerp_(average(self.accelerator, w_mean), 0.002)
         self.step += 1
@@ -286,8 +274,8 @@ class Trainer:
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
         return torch.autograd.grad(penalty, weights, allow_unused=True), self.path_mean
 
-    def tend_styles(self) -> None:
-        """Empty the style directions that nothing holds (see `dormancy`)."""
+    def tend_styles(self) -> dict[str, Tensor]:
+        """Empty the style directions that nothing holds (see `dormancy`); returns how empty they have become."""
         config = self.config
         if config.style_decay < 1:
             dormancy.decay(self.G, config.style_decay)
@@ -295,7 +283,9 @@ class Trainer:
             dormancy.keep(self.G, self.kept)
         if config.style_threshold and self.step % config.style_every == 0:
             amount = config.style_threshold * config.style_every
-            self.singular_values = dormancy.threshold(self.G, amount, config.style_dormant)
+            values = dormancy.threshold(self.G, amount, config.style_dormant)
+            return {"largest singular value": values[-1], "directions below 1": (values < 1).sum()}
+        return {}
 
     @torch.no_grad()
     def update_ema(self) -> None:
@@ -382,9 +372,9 @@ def start_from(checkpoint: Checkpoint, generator: StyleGAN2, discriminator: Disc
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """The loop: from the newest checkpoint, if there is one, until `config.kimg` or an interruption.
+    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
 
-    Returns the images seen. Raises Diverged on NaN or infinity, with the last good checkpoint kept.
+    Returns the images seen.
     """
     pictures = Pictures(config.data, config.resolution, config.held_out, labelled=config.labels)
     if accelerator.is_main_process:
@@ -395,53 +385,30 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
         folder.write_config(asdict(config))  # now that the run can go on with it
     order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
     batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
-    main, total = accelerator.is_main_process, 1000 * config.kimg
-    writer = SummaryWriter(str(folder.path), purge_step=trainer.seen) if main else None
-    progress = Progress(int(total), trainer.seen)
-    saved = reported = time.monotonic()
 
-    def save() -> None:
-        if writer:
-            folder.save(trainer.state())
-            trainer.checkpoint().save(folder.path / "network.safetensors")
-            images = trainer.samples()
-            folder.save_sheet(f"{trainer.seen:08}", images)
-            writer.add_image("samples", sheet(images), trainer.seen)
+    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
 
-    with Interruption() as interruption:
-        while trainer.seen < total:
-            figures = trainer.train_step(*next(batches))
-            finite = bool((figures["D"] + figures["G"]).isfinite())
-            stop, diverged = anywhere(accelerator, interruption.asked, not finite)
-            if diverged:
-                raise Diverged(
-                    f"the losses are no longer finite after {trainer.seen} images; the last checkpoint in {folder.path}"
-                    " is good: resume it with lower --g-lr and --d-lr or a higher --r1-gamma"
-                )
-            now = time.monotonic()
-            if writer and now - reported > REPORT_SECONDS:
-                reported = now
-                values = {name: float(value) for name, value in figures.items()}
-                rate = progress.report(trainer.seen, values)
-                log(writer, trainer, values | {"images per second": rate})
-            if stop:
-                break
-            if now - saved > 60 * config.checkpoint_minutes:
-                save()
-                saved = time.monotonic()
-    save()
-    if writer:
-        writer.close()
+        def save() -> None:
+            if accelerator.is_main_process:
+                folder.save(trainer.state())
+                trainer.checkpoint().save(folder.path / "network.safetensors")
+                images = trainer.samples()
+                folder.save_sheet(f"{trainer.seen:08}", images)
+                journal.images(trainer.step, "samples", images)
+
+        loop(
+            trainer,
+            steps_of(config.kimg, config.batch),
+            accelerator,
+            asked,
+            advance=lambda: trainer.train_step(*next(batches)),
+            report=lambda figures: journal.report(trainer.step, figures),
+            save=save,
+            minutes=config.checkpoint_minutes,
+            advice=f"the last checkpoint in {folder.path} is good: resume it with lower --g-lr and --d-lr or a higher"
+            " --r1-gamma",
+        )
     return trainer.seen
-
-
-def log(writer: SummaryWriter, trainer: Trainer, figures: dict[str, float]) -> None:
-    """TensorBoard: losses, logits, speed, and how empty W has become."""
-    for name, value in figures.items():
-        writer.add_scalar(name, value, trainer.seen)
-    if len(values := trainer.singular_values):
-        writer.add_scalar("styles/largest singular value", float(values[-1]), trainer.seen)
-        writer.add_scalar("styles/directions below 1", int((values < 1).sum()), trainer.seen)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

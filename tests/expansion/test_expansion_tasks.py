@@ -123,19 +123,6 @@ def test_a_random_code_is_drawn_to_the_photo_of_the_nearest_anchor(files: dict[s
     assert not task.elsewhere.any()
 
 
-def test_a_row_of_w_plus_feeds_the_layer_that_is_named(files: dict[str, Path]) -> None:
-    """The published code is off by one here, because it counts a ToRGB."""
-    generator = load(files["source"]).generator
-    ws = torch.arange(6.0)[None, :, None].expand(1, 6, 24)
-    fed = {}
-    for name in nada.layer_of_row(generator.config.resolutions):
-        layer = generator.synthesis.get_submodule(f"{name}.affine")
-        layer.register_forward_pre_hook(lambda _, args, name=name: fed.__setitem__(name, int(args[0][0, 0])))
-    generator.synthesis(ws)
-    assert list(fed) == nada.layer_of_row(generator.config.resolutions)
-    assert list(fed.values()) == [0, 1, 2, 3, 4]
-
-
 @pytest.mark.parametrize("row", range(5))
 def test_the_layer_whose_row_moves_most_is_the_one_that_learns(
     files: dict[str, Path], tmp_path: Path, row: int
@@ -143,15 +130,16 @@ def test_the_layer_whose_row_moves_most_is_the_one_that_learns(
     """Only one layer listens to its row of W+, so no other row can move."""
     settings = config(files["clip"], {"name": "x", **NADA, "layers": 1}, lambda_src=0.0)
     trainer = trainer_of(files["plain"], settings, tmp_path)
-    synthesis = trainer.source.synthesis
-    listening = nada.layer_of_row(trainer.source.config.resolutions)[row]
+    source = trainer.source
+    (listening,) = (layer for layer in source.style_layers() if layer.row == row and not layer.colors)
     with torch.no_grad():
-        for name, weight in synthesis.named_parameters():
-            if name.endswith("affine.weight") and not name.startswith(f"{listening}."):
-                weight.zero_()
-    frozen = trainer.task(0).frozen(trainer.source.mapping(torch.randn(3, 12)))
-    left = {name for name, _ in synthesis.named_parameters()} - frozen
-    assert left == {name for name, _ in synthesis.named_parameters() if name.startswith(f"{listening}.")}
+        for layer in source.style_layers():
+            if layer.name != listening.name:
+                layer.weight.zero_()
+    frozen = trainer.task(0).frozen(source.draw(torch.randn(3, 12)))
+    assert source.learnable().keys() - frozen == {
+        name for name in source.learnable() if name.startswith(f"{listening.feeds}.")
+    }
 
 
 def test_clip_models_count_by_their_weights(files: dict[str, Path], tmp_path: Path) -> None:
@@ -192,11 +180,11 @@ def test_frozen_layers_get_no_gradient_of_the_task(files: dict[str, Path], tmp_p
     frozen = {"name": "x", **NADA, "layers": 1, "lambda_smooth": 0.0}
     changes = {"lambda_src": 0.0, "lambda_lpips": 0.0, "lambda_l2": 0.0, "path_weight": 0.0}
     trainer = trainer_of(files["plain"], config(files["clip"], frozen, **changes), tmp_path)
-    names = [name for name, _ in trainer.G.synthesis.named_parameters()]
     gradient = trainer.gradients(trainer.shares[0])[0]
-    moved = {n.rsplit(".", 1)[0].removesuffix(".affine") for n, g in zip(names, gradient, strict=True) if g.any()}
-    assert len(moved) == 1
-    assert moved <= set(nada.layer_of_row(trainer.G.config.resolutions))
+    moved = {name for name, g in zip(trainer.G.learnable(), gradient, strict=True) if g.any()}
+    layers = {layer.feeds for layer in trainer.G.style_layers() if any(n.startswith(f"{layer.feeds}.") for n in moved)}
+    assert len(layers) == 1
+    assert all(name.startswith(f"{next(iter(layers))}.") for name in moved)
 
 
 def test_the_directional_loss_is_zero_along_the_direction_alone() -> None:

@@ -91,8 +91,7 @@ class Nada(Task):
         if self.arguments.lambda_content:
             total = total + self.arguments.lambda_content * unlikeness(shown.images, shown.before).mean()
         if self.arguments.lambda_smooth:
-            rougher = F.relu(variation(shown.images) - variation(shown.before))
-            total = total + self.arguments.lambda_smooth * rougher.mean()
+            total = total + self.arguments.lambda_smooth * roughness(shown.images, shown.before)
         return total
 
     def targets(self) -> list[tuple[Eye, Tensor]]:
@@ -134,6 +133,11 @@ def variation(images: Tensor) -> Tensor:  # [n, 3, H, W] -> [n]
     across = (images[..., 1:] - images[..., :-1]).abs().mean(dim=(1, 2, 3))
     down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean(dim=(1, 2, 3))
     return across + down
+
+
+def roughness(images: Tensor, before: Tensor) -> Tensor:  # [n, 3, H, W], twice -> scalar
+    """The total variation that pictures have and the pictures before have not."""
+    return F.relu(variation(images) - variation(before)).mean()
 
 
 def unlikeness(images: Tensor, before: Tensor) -> Tensor:  # [n, 3, H, W], twice -> [n], 0 to 2
