@@ -48,7 +48,7 @@ def _read(path: Path) -> Checkpoint:
         if is_native(head):
             return native.read(path)
         if head.startswith(b"PK\x03\x04"):
-            with torchfile.Archive(path) as archive:
+            with torchfile.Archive(file, size) as archive:
                 return _import(torchfile.read_zip(archive))
         if head.startswith(b"\x80"):
             return _import(torchfile.read_stream(file, size))

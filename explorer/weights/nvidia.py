@@ -15,6 +15,7 @@ import numpy as np
 from explorer.latents import Expansion
 from explorer.networks import DiscriminatorConfig, Generator, GeneratorConfig
 from explorer.networks.generator import Architecture
+from explorer.weights.builders import Record
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -26,7 +27,6 @@ from explorer.weights.checkpoint import (
 )
 from explorer.weights.plain import plain
 from explorer.weights.storage import StoredTensor
-from explorer.weights.unpickler import Record
 
 MAX_MODULES = 10_000
 FILTERS = "resample_filter"
@@ -204,7 +204,7 @@ def _state(record: Any) -> dict[str, Any]:
 
 
 def _dict(state: dict[str, Any], key: str) -> dict[str, Any]:
-    value = state.get(key) or {}
+    value = {} if state.get(key) is None else state[key]
     if not isinstance(value, dict) or not all(isinstance(name, str) and len(name) < 100 for name in value):
         raise CheckpointError(f"{key} of a module inside it is no dictionary of names: it is damaged")
     return value
