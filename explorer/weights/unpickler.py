@@ -23,6 +23,10 @@ from explorer.weights.builders import BUILDERS, Global, Record, Rules, array_of,
 from explorer.weights.checkpoint import CheckpointError
 
 MAX_LINE = 65536
+INSIDE = (
+    "its tensors lie in other files, so this is the inside of a .pt file: give the .pt itself; where it was unpacked,"
+    " pack its folder again, as a zip without compression"
+)
 
 
 @dataclass
@@ -211,7 +215,7 @@ class _Machine:
     def on_binpersid(self, argument: None) -> None:
         (identity,) = self.pop(1)
         if self.rules.storage is None:
-            raise CheckpointError("its pickle refers to data outside of itself: it is no checkpoint")
+            raise CheckpointError(INSIDE)
         self.stack.append(self.rules.storage(expect(tuple, identity)))
 
     def build(self, callee: Any, args: Any) -> Any:
