@@ -42,7 +42,7 @@ def main() -> None:
         parser.error(f"--max-px is 1 or more, got {args.max_px}")
     import explorer  # after the flags: a typing error is answered at once
     from explorer.engine.blending import blended
-    from explorer.ui import Serving, Shelf, build_ui, launch, users
+    from explorer.ui import VISITORS_MEMORY, Serving, Shelf, build_ui, launch, users
 
     try:
         auth = users(args.auth)
@@ -51,7 +51,8 @@ def main() -> None:
         engine = explorer.Engine(checkpoint, args.device, args.precision)
         other = blended(engine, args.vs) if args.vs else None
         build = partial(build_ui, max_px=args.max_px, public=serving.public)
-        shelf = Shelf(build, args.device, args.precision, explorer.DEFAULT.parent)
+        limit = VISITORS_MEMORY if serving.public else None
+        shelf = Shelf(build, args.device, args.precision, explorer.DEFAULT.parent, limit)
         launch(build(engine, checkpoint.meta["name"], shelf=shelf, blended=other), serving, shelf)
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 
 
 def low_pass(x: Tensor, up: bool) -> Tensor:
@@ -45,7 +45,7 @@ def modulated_conv(x: Tensor, weight: Tensor, s: Tensor, up: bool = False, demod
     return x.reshape(n, o, h, w)
 
 
-def synthesize(generator: Generator, ws: Tensor) -> Tensor:  # [N, num_ws, w_dim] -> [N, 3, H, W]
+def synthesize(generator: StyleGAN2, ws: Tensor) -> Tensor:  # [N, num_ws, w_dim] -> [N, 3, H, W]
     """The picture with constant noise; skip architecture."""
 
     def affine(layer, w: Tensor) -> Tensor:

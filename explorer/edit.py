@@ -6,15 +6,15 @@ Knows no torch, no generator and no interface: whether a direction exists is for
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 
+from explorer.foreign import brief, parse_json
 from explorer.refused import Refused
 
 VERSION = 1
@@ -22,6 +22,9 @@ DirectionId = str | int  # a domain's name, or the number of a basis column
 Layers = tuple[int, int]  # rows [start, stop) of ws
 MAX_SEED = 2**32 - 1
 LARGEST = 1e6  # of a strength or a truncation: far beyond what any picture survives
+MAX_STRENGTHS = 4096  # directions that one edit moves: as many as the widest W has that is read
+MAX_NAME = 1000  # characters of a direction's name
+MAX_NUMBERS = 2**20  # of one code
 
 
 class EditError(Refused):
@@ -36,19 +39,23 @@ class Latent:
     data: bytes
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
-        if len(self.shape) not in (1, 2) or any(n < 1 for n in self.shape):
-            raise EditError(f"a latent is (w_dim,) or (num_ws, w_dim), got shape {self.shape}")
-        if len(self.data) != 4 * math.prod(self.shape):
-            needed = 4 * math.prod(self.shape)
-            raise EditError(f"a latent of shape {self.shape} needs {needed} bytes, got {len(self.data)}")
+        sizes = self.shape if isinstance(self.shape, (list, tuple)) else ()
+        if len(sizes) not in (1, 2) or not all(_is_whole(n) and 1 <= n <= MAX_NUMBERS for n in sizes):
+            raise EditError(f"a latent is (w_dim,) or (num_ws, w_dim), got shape {brief(self.shape)}")
+        if (numbers := math.prod(sizes)) > MAX_NUMBERS:
+            raise EditError(f"a latent has at most {MAX_NUMBERS:,} numbers, got shape {brief(sizes)}")
+        object.__setattr__(self, "shape", tuple(int(n) for n in sizes))
+        if not isinstance(self.data, bytes) or len(self.data) != 4 * numbers:
+            size = len(self.data) if isinstance(self.data, bytes) else brief(self.data)
+            raise EditError(f"a latent of shape {self.shape} needs {4 * numbers} bytes, got {size}")
         if not np.isfinite(self.numpy()).all():
             raise EditError("a latent must be finite, this one has NaN or infinite values")
 
     @classmethod
     def of(cls, array: Any) -> Latent:
         """From anything numpy reads, `(w_dim,)` or `(num_ws, w_dim)`."""
-        values = np.ascontiguousarray(array, dtype="<f4")
+        with np.errstate(over="ignore"):  # too large becomes infinite, which is refused
+            values = np.ascontiguousarray(array, dtype="<f4")
         return cls(values.shape, values.tobytes())
 
     def numpy(self) -> np.ndarray:
@@ -112,13 +119,14 @@ class Edit:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _integer(name, getattr(self, name), 0, 2**31))
         object.__setattr__(self, "truncation_psi", _number("truncation_psi", self.truncation_psi))
-        if self.noise_mode not in ("const", "none", "random"):
-            raise EditError(f"noise_mode must be const, none or random, got {self.noise_mode!r}")
+        if not isinstance(self.noise_mode, str) or self.noise_mode not in ("const", "none", "random"):
+            raise EditError(f"noise_mode must be const, none or random, got {brief(self.noise_mode)}")
         if not isinstance(self.project, bool):
-            raise EditError(f"project must be true or false, got {self.project!r}")
+            raise EditError(f"project must be true or false, got {brief(self.project)}")
         if not (self.latent is None or isinstance(self.latent, Latent)):
             raise EditError(f"latent must be a Latent, got {type(self.latent).__name__}")
-        strengths = {k: _number(f"the strength of {k!r}", v) for k, v in _pairs("strengths", self.strengths).items()}
+        pairs = _pairs("strengths", self.strengths)
+        strengths = {k: _number(f"the strength of {brief(k)}", v) for k, v in pairs.items()}
         strengths = {k: v for k, v in strengths.items() if v != 0}
         layers = {k: _layers(k, v) for k, v in _pairs("layers", self.layers).items() if k in strengths}
         object.__setattr__(self, "strengths", _canonical(strengths))
@@ -152,41 +160,56 @@ class Edit:
         """The edit that `to_json` (or `json.dumps` of it) describes. Raises `EditError` on anything else."""
         if isinstance(data, (str, bytes)):
             try:
-                data = json.loads(data)
-            except (ValueError, RecursionError) as error:
-                raise EditError(f"an edit is a JSON object; this is no JSON: {error}") from None
+                data = parse_json(data)
+            except ValueError as error:
+                raise EditError(f"an edit is a JSON object; this is no JSON: {brief(error)}") from None
         if not isinstance(data, Mapping):
             raise EditError(f"an edit is a JSON object, got {type(data).__name__}")
         values = dict(data)
         version = values.pop("version", VERSION)
         if not isinstance(version, int) or version > VERSION:
-            raise EditError(f"this edit has format version {version!r}, this program reads up to {VERSION}: update it")
-        if unknown := values.keys() - {field.name for field in fields(cls)}:
-            raise EditError(f"an edit has no {', '.join(sorted(map(repr, unknown)))}")
+            raise EditError(
+                f"this edit has format version {brief(version)}, this program reads up to {VERSION}: update it"
+            )
+        names = {field.name for field in fields(cls)}
+        if unknown := [name for name in values if name not in names]:
+            raise EditError(f"an edit has no {', '.join(map(brief, unknown[:3]))}")
         if values.get("latent") is not None:
             values["latent"] = _latent(values["latent"])
         return cls(**values)
 
 
 def _latent(data: Any) -> Latent:
+    shape, text = (data.get("shape"), data.get("data")) if isinstance(data, Mapping) else (None, None)
+    if not isinstance(shape, (list, tuple)) or not isinstance(text, str):
+        raise EditError(f"a latent is {{shape, data}} with base64 float32 data, got {brief(data)}")
     try:
-        return Latent(tuple(data["shape"]), base64.b64decode(data["data"], validate=True))
-    except (TypeError, KeyError, binascii.Error, ValueError) as error:
-        raise EditError(f"a latent is {{shape, data}} with base64 float32 data: {error}") from None
+        return Latent(tuple(shape), base64.b64decode(text, validate=True))
+    except ValueError as error:
+        raise EditError(f"a latent is {{shape, data}} with base64 float32 data: {brief(error, 200)}") from None
 
 
 def _pairs(name: str, value: Any) -> dict[DirectionId, Any]:
+    """`{direction: value}` of a mapping or of pairs; nothing is hashed before it is known to be a name or a number."""
     try:
-        given = list(value.items() if isinstance(value, Mapping) else value)
-        pairs = dict(given)
+        entries = value.items() if isinstance(value, Mapping) else value
+        pairs = [(int(key) if _is_whole(key) else key, entry) for key, entry in islice(entries, MAX_STRENGTHS + 1)]
     except (TypeError, ValueError):
-        raise EditError(f"{name} must map directions to values, got {value!r}") from None
-    for key in pairs:
-        if isinstance(key, bool) or not isinstance(key, (str, int)):
-            raise EditError(f"a direction is a domain's name or a number, got {key!r}")
-        if sum(key == other for other, _ in given) > 1:
-            raise EditError(f"{key!r} is given twice in {name}: give one value for it")
-    return pairs
+        raise EditError(f"{name} must map directions to values, got {brief(value)}") from None
+    if len(pairs) > MAX_STRENGTHS:
+        raise EditError(f"{name} has more than {MAX_STRENGTHS:,} entries: no generator has so many directions")
+    unique: dict[DirectionId, Any] = {}
+    for key, entry in pairs:
+        if not ((_is_whole(key) and abs(key) < 2**31) or (isinstance(key, str) and len(key) <= MAX_NAME)):
+            raise EditError(f"a direction is a domain's name or a number, got {brief(key)}")
+        if key in unique:
+            raise EditError(f"{brief(key)} is given twice in {name}: give one value for it")
+        unique[key] = entry
+    return unique
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _canonical(pairs: dict[DirectionId, Any]) -> tuple[tuple[DirectionId, Any], ...]:
@@ -194,24 +217,22 @@ def _canonical(pairs: dict[DirectionId, Any]) -> tuple[tuple[DirectionId, Any], 
 
 
 def _integer(name: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise EditError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    if not _is_whole(value) or not low <= value <= high:
+        raise EditError(f"{name} must be a whole number from {low} to {high}, got {brief(value)}")
     return int(value)
 
 
 def _number(name: str, value: Any) -> float:
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    number = _is_whole(value) or isinstance(value, (float, np.floating))
     if not number or not abs(value) <= LARGEST:  # NaN is not
-        raise EditError(f"{name} must be a number from {-LARGEST:g} to {LARGEST:g}, got {value!r}")
+        raise EditError(f"{name} must be a number from {-LARGEST:g} to {LARGEST:g}, got {brief(value)}")
     return float(value)
 
 
 def _layers(direction: DirectionId, value: Any) -> Layers:
-    try:
-        start, stop = value
-    except (TypeError, ValueError):
-        raise EditError(f"the layers of {direction!r} must be (start, stop), got {value!r}") from None
-    start, stop = _integer("start", start, 0, 1000), _integer("stop", stop, 0, 1000)
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise EditError(f"the layers of {brief(direction)} must be (start, stop), got {brief(value)}")
+    start, stop = _integer("start", value[0], 0, 1000), _integer("stop", value[1], 0, 1000)
     if start >= stop:
-        raise EditError(f"the layers of {direction!r} must have start < stop, got {value!r}")
+        raise EditError(f"the layers of {brief(direction)} must have start < stop, got {brief(value)}")
     return start, stop

@@ -12,7 +12,7 @@ import pytest
 import torch
 from generators import make_generator
 
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -24,6 +24,6 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 
 @pytest.fixture(scope="session")
-def tiny_generator() -> Generator:
+def tiny_generator() -> StyleGAN2:
     """16 px, w_dim 24, six rows of ws."""
     return make_generator()

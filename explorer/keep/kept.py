@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.edit import Edit, EditError
+from explorer.edit import MAX_NAME, Edit, EditError
+from explorer.foreign import MAX_VALUES, brief, parse_json
 
 VERSION = 1
 
@@ -32,18 +33,25 @@ class Kept:
     def from_text(cls, text: str | bytes) -> Kept:
         """What `to_text` wrote. Raises `KeepError` or `EditError` on anything else."""
         data = json_object(text, "the settings")
-        if not isinstance(data.get("version"), int) or data["version"] > VERSION:
-            raise KeepError(f"these settings have version {data.get('version')!r}, this program reads up to {VERSION}")
-        if not isinstance(data.get("generator"), str):
-            raise KeepError("these settings do not name their generator")
-        return cls(Edit.from_json(data.get("edit")), data["generator"])
+        version = data.get("version")
+        if not isinstance(version, int) or version > VERSION:
+            raise KeepError(f"these settings have version {brief(version)}, this program reads up to {VERSION}")
+        return cls(Edit.from_json(data.get("edit")), generator_name(data, "these settings"))
 
 
-def json_object(text: str | bytes, what: str) -> Mapping[str, Any]:
-    """The JSON object in `text`. Raises `KeepError` that calls it `what`."""
+def generator_name(data: Mapping[str, Any], what: str) -> str:
+    """The name under "generator". Raises `KeepError` that calls the data `what`."""
+    name = data.get("generator")
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise KeepError(f"{what} do not name their generator")
+    return name
+
+
+def json_object(text: str | bytes, what: str, most: int = MAX_VALUES) -> Mapping[str, Any]:
+    """The JSON object in `text`, of at most `most` values. Raises `KeepError` that calls it `what`."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
+        data = parse_json(text, most)
+    except ValueError:
         raise KeepError(f"{what} cannot be read: this is not JSON, or it is damaged") from None
     if not isinstance(data, dict):
         raise KeepError(f"{what} cannot be read: a JSON object was expected")

@@ -6,11 +6,11 @@ A deflated text begins with `z.`; a dot is no base64url, so the two cannot be co
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import zlib
 
 from explorer.edit import Edit
+from explorer.foreign import parse_json
 from explorer.keep.kept import KeepError
 
 DEFLATED = "z."
@@ -34,11 +34,13 @@ def write_link(edit: Edit) -> str:
 def read_link(text: str) -> Edit:
     """The edit of a link's text. Raises `KeepError` on a damaged one, `EditError` where it holds no edit."""
     deflated = text.startswith(DEFLATED)
-    body = text.removeprefix(DEFLATED).rstrip("=")
     try:
+        if len(text) > 2 * MAX_JSON:
+            raise ValueError("longer than any edit")
+        body = text.removeprefix(DEFLATED).rstrip("=")
         data = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-        edit = json.loads(_inflate(data) if deflated else data)
-    except (binascii.Error, zlib.error, ValueError, RecursionError):
+        edit = parse_json(_inflate(data) if deflated else data)
+    except (zlib.error, ValueError):
         raise KeepError("This link is damaged or cut off: ask for it again, or for the picture.") from None
     return Edit.from_json(edit)
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from explorer.edit import Edit
-from explorer.keep.kept import KeepError, json_object
+from explorer.foreign import brief
+from explorer.keep.kept import KeepError, generator_name, json_object
 
 VERSION = 2
 MAX_BYTES = 32 * 2**20
 MAX_SNAPSHOTS = 1000
+MAX_TABS = 20
+MAX_VALUES = 1_000_000  # of the JSON: a thousand snapshots that move 300 directions each
 THUMB_START = ("data:image/jpeg;base64,", "data:image/png;base64,")
 
 
@@ -50,12 +53,12 @@ class Session:
         """What this or an older version of the program wrote. Raises `KeepError` or `EditError` on anything else."""
         if len(text) > MAX_BYTES:
             raise KeepError(f"This session file is larger than {MAX_BYTES // 2**20} MB.")
-        data = json_object(text, "this session file")
+        data = json_object(text, "this session file", MAX_VALUES)
         version = data.get("version")
-        if version not in (1, VERSION) or "snapshots" not in data:
+        if not isinstance(version, int) or version not in (1, VERSION) or "snapshots" not in data:
             newer = isinstance(version, int) and version > VERSION
             raise KeepError(
-                f"This session has version {version}, this program reads up to {VERSION}: update it."
+                f"This session has version {brief(version)}, this program reads up to {VERSION}: update it."
                 if newer
                 else "This is no session file: choose one that was saved here."
             )
@@ -63,13 +66,13 @@ class Session:
 
     @classmethod
     def _read(cls, data: Mapping[str, Any]) -> Session:
-        generator, edits, shots = (data.get(name) for name in ("generator", "edits", "snapshots"))
-        if not isinstance(generator, str) or not isinstance(edits, dict) or not isinstance(shots, list):
+        edits, shots = data.get("edits"), data.get("snapshots")
+        if not isinstance(edits, dict) or not isinstance(shots, list) or len(edits) > MAX_TABS:
             raise KeepError("This session file is damaged: it needs a generator, edits and snapshots.")
         if len(shots) > MAX_SNAPSHOTS:
             raise KeepError(f"This session has {len(shots)} snapshots; at most {MAX_SNAPSHOTS} are read.")
         return cls(
-            generator,
+            generator_name(data, "The edits of this session"),
             {tab: Edit.from_json(edit) for tab, edit in edits.items()},
             tuple(_snapshot(shot) for shot in shots),
         )

@@ -7,13 +7,16 @@ asks for the same fraction leaves out the same ones, whatever else lies beside t
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import os
 import sys
 import zipfile
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
+from types import NoneType
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +24,17 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from explorer.photos import PhotoError, open_photo
+from explorer.foreign import brief, parse_json
+from explorer.photos import MAX_BYTES, PhotoError, open_photo
 from explorer.refused import Refused
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 CACHE_BYTES = 2**30  # decoded pictures kept in memory, if all of them fit
+MAX_LABELS = 2**28  # bytes of dataset.json
+MAX_VALUES = 2**24  # in it; a label takes three
+MAX_CLASSES = 100_000
+MAX_NAME = 1000  # letters of a class's name
+EXPECTED = "{'classes': [...], 'labels': [[file, index], ...]}"
 
 
 class DataError(Refused):
@@ -66,7 +75,9 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         self.labels, self.classes = {}, ()
         if listed := [name for name in found if PurePosixPath(name).name == "dataset.json"]:
             nearest = min(listed, key=lambda name: name.count("/"))
-            self.labels, self.classes = _labels(self._read(nearest), str(PurePosixPath(nearest).parent), set(pictures))
+            self.labels, self.classes = _labels(
+                self._read(nearest, MAX_LABELS), str(PurePosixPath(nearest).parent), set(pictures)
+            )
         elif labelled:
             self.labels, self.classes = _folders(pictures)
         usable = [name for name in pictures if name in self.labels] if labelled else pictures
@@ -117,9 +128,9 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     def _decode(self, name: str) -> Tensor:
         try:
-            picture = open_photo(self._read(name))
-        except (PhotoError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # Runtime: a password
-            raise DataError(f"{name} in {self.source}: {error}") from None
+            picture = open_photo(self._read(name, MAX_BYTES))
+        except PhotoError as error:
+            raise DataError(f"{name[-200:]} in {self.source}: {error}") from None
         if picture.size != (self.resolution, self.resolution):
             picture = ImageOps.fit(picture, (self.resolution, self.resolution), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
@@ -127,20 +138,37 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def _list(self) -> Iterator[str]:
         if self.source.is_dir():
             yield from (p.relative_to(self.source).as_posix() for p in self.source.rglob("*") if p.is_file())
-        elif zipfile.is_zipfile(self.source):
+        elif self.source.is_file() and zipfile.is_zipfile(self.source):
             yield from (info.filename for info in self._zip().infolist() if not info.is_dir())
         else:
             raise DataError(f"{self.source} is neither a folder nor a zip file")
 
-    def _read(self, name: str) -> bytes:
-        if self.source.is_dir():
-            return (self.source / name).read_bytes()
-        return self._zip().read(name)
+    def _read(self, name: str, most: int) -> bytes:
+        """The bytes of a file of at most `most`, whose size is looked at first: members of a zip can be of any size."""
+        with self._damage(name):
+            if self.source.is_dir():
+                path = self.source / name
+                size, read = path.stat().st_size, path.read_bytes
+            else:
+                size, read = self._zip().getinfo(name).file_size, partial(self._zip().read, name)
+            if size > most:
+                raise DataError(f"{name[-200:]} in {self.source} has {size:,} bytes, at most {most:,} are read")
+            return read()
+
+    @contextmanager
+    def _damage(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except DataError:
+            raise
+        except Exception as error:  # zipfile has no common error for damage, passwords and unknown compression
+            raise DataError(f"{name[-200:]} in {self.source} cannot be read ({brief(error)})") from None
 
     def _zip(self) -> zipfile.ZipFile:
         """The open archive; every process opens its own, since a file position cannot be shared after a fork."""
         if self._archive is None or self._archive[0] != os.getpid():
-            self._archive = (os.getpid(), zipfile.ZipFile(self.source))
+            with self._damage("the directory"):
+                self._archive = (os.getpid(), zipfile.ZipFile(self.source))
         return self._archive[1]
 
 
@@ -151,19 +179,39 @@ def _is_hidden(name: str) -> bool:
 
 def _labels(text: bytes, folder: str, pictures: set[str]) -> tuple[dict[str, int], tuple[str, ...]]:
     try:
-        data = json.loads(text)
-        labels = {
-            str(PurePosixPath(folder, str(name).replace("\\", "/"))): int(label)
-            for name, label in data.get("labels") or []
-        }
-        count = max(labels.values(), default=-1) + 1
-        classes = tuple(str(name) for name in data.get("classes") or map(str, range(count)))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"dataset.json is not {{'classes': [...], 'labels': [[file, index], ...]}}: {error}") from None
+        data = parse_json(text, MAX_VALUES)
+    except ValueError as error:
+        raise DataError(f"dataset.json is not {EXPECTED}: {brief(error)}") from None
+    rows = data.get("labels") if isinstance(data, dict) else 0
+    names = data.get("classes") if isinstance(data, dict) else None
+    if not isinstance(rows, (list, NoneType)) or not isinstance(names, (list, NoneType)):
+        raise DataError(f"dataset.json is not {EXPECTED}")
+    labels = dict(_label(row, folder) for row in rows or [])
+    count = max(labels.values(), default=-1) + 1
+    classes = tuple(_class_name(name) for name in names or range(count))
     labels = {name: label for name, label in labels.items() if name in pictures}
-    if any(not 0 <= label < len(classes) for label in labels.values()):
+    if len(classes) > MAX_CLASSES or any(label >= len(classes) for label in labels.values()):
         raise DataError(f"dataset.json has a label outside its {len(classes)} classes")
     return labels, classes
+
+
+def _label(row: Any, folder: str) -> tuple[str, int]:
+    """(path of the picture, class index) of `[file, index]`; other programs write whole numbers as 3.0 too."""
+    name, label = row if isinstance(row, list) and len(row) == 2 else (None, None)
+    if isinstance(label, float) and math.isfinite(label) and label == int(label):
+        label = int(label)
+    whole = isinstance(label, int) and not isinstance(label, bool)
+    if not isinstance(name, str) or not whole or not 0 <= label < MAX_CLASSES:
+        raise DataError(
+            f"dataset.json is not {EXPECTED} with an index from 0 to {MAX_CLASSES - 1:,}: it has {brief(row)}"
+        )
+    return str(PurePosixPath(folder, name.replace("\\", "/"))), label
+
+
+def _class_name(name: Any) -> str:
+    if not isinstance(name, (str, int)) or len(text := str(name)[: MAX_NAME + 1]) > MAX_NAME:
+        raise DataError(f"a class in dataset.json is a name of at most {MAX_NAME} letters, got {brief(name)}")
+    return text
 
 
 def _folders(pictures: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:

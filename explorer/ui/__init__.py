@@ -6,6 +6,6 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 from explorer.ui.page import build_ui
 from explorer.ui.serve import Serving, launch, users
-from explorer.ui.shelf import Shelf
+from explorer.ui.shelf import VISITORS_MEMORY, Shelf
 
-__all__ = ["Serving", "Shelf", "build_ui", "launch", "users"]
+__all__ = ["VISITORS_MEMORY", "Serving", "Shelf", "build_ui", "launch", "users"]

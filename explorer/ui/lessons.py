@@ -6,7 +6,6 @@ A lesson is words ("photo" -> "pencil sketch"), one picture, or several. Knows n
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import json
 import re
@@ -180,7 +179,7 @@ def _png(uri: Any, index: int) -> bytes:
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, "PNG", compress_level=1)
             return buffer.getvalue()
-    except (ValueError, AttributeError, OSError, SyntaxError, binascii.Error):
+    except Exception:  # Pillow's decoders have no common error
         raise LessonError(f"Picture {index + 1} cannot be read; use JPEG, PNG or WebP files.") from None
 
 

@@ -31,6 +31,7 @@ from explorer.weights.folder import generators
 
 KEPT = 3  # generators in memory beside the first
 KEPT_FILES = 6  # files that visitors brought
+VISITORS_MEMORY = 3 * 10**9  # bytes that a generator may take which a visitor brings to a public page
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
 SAFE = re.compile(r"[^\w.-]+")
 
@@ -38,8 +39,11 @@ SAFE = re.compile(r"[^\w.-]+")
 class Shelf:
     """The generators that can be opened: those of a folder by name, and files that visitors brought."""
 
-    def __init__(self, build: Callable[..., gr.Blocks], device: str, precision: str, folder: Path) -> None:
+    def __init__(
+        self, build: Callable[..., gr.Blocks], device: str, precision: str, folder: Path, limit: int | None = None
+    ) -> None:
         self.build, self.device, self.precision, self.folder = build, device, precision, folder
+        self.limit = limit  # bytes of memory that a visitor's generator may take; None: what the machine has
         self._brought: OrderedDict[str, Path] = OrderedDict()
 
     def names(self) -> list[str]:
@@ -48,8 +52,10 @@ class Shelf:
 
     def add(self, path: Path, title: str) -> str:
         """Take a visitor's file, moved away from `path`; the name under which it opens. Raises CheckpointError."""
-        name = f"{SAFE.sub('-', Path(title).stem)[:40] or 'model'}~{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-        load(path)  # refused here, where the visitor is told
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        name = f"{SAFE.sub('-', Path(title).stem)[:40] or 'model'}~{digest}"
+        load(path, self.limit)  # refused here, where the visitor is told
         kept = Path(tempfile.mkdtemp(prefix="model-", dir=path.parent.parent)) / f"{name}{Path(title).suffix}"
         shutil.move(path, kept)
         self._brought[name] = kept

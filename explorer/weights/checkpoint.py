@@ -6,6 +6,7 @@ hands out float32 modules for inference. Knows no file format and no pickle.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from explorer.edit import MAX_STRENGTHS
+from explorer.foreign import brief
 from explorer.latents import Expansion
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
 from explorer.refused import Refused
+from explorer.weights.cost import engine_bytes, machine_bytes
 
 MAX_RESOLUTION = 2**13
+MAX_W = MAX_STRENGTHS  # an edit may move every direction
+GIGABYTE = 10**9
+CHANNELS = (1, 3)  # of pictures
 Net = TypeVar("Net", bound=nn.Module)
 AnyGenerator = TypeVar("AnyGenerator", bound=Generator)
 
@@ -40,7 +47,9 @@ class Entry:
     read: Callable[[], Tensor]
 
     def reshaped(self, shape: tuple[int, ...], scale: float = 1.0) -> Entry:
-        """The same values times `scale`, in another shape of as many elements."""
+        """The same values times `scale`, in another shape. Raises CheckpointError for one of more or fewer elements."""
+        if math.prod(shape) != math.prod(self.shape):
+            raise CheckpointError(f"a tensor of shape {brief(self.shape)} cannot be {brief(shape)}: it is damaged")
         return Entry(shape, lambda: self.read().to(torch.float32).mul(scale).reshape(shape))
 
 
@@ -76,16 +85,31 @@ class Checkpoint:
         return native.save(self, Path(path), dtype or torch.float32)
 
 
-def build_generator(config: Any, entries: Entries, family: type[AnyGenerator] = StyleGAN2) -> AnyGenerator:
-    """A generator of a family with exactly the tensors of `entries`. Raises CheckpointError where they do not fit."""
+def build_generator(
+    config: Any, entries: Entries, limit: int | None = None, family: type[AnyGenerator] = StyleGAN2
+) -> AnyGenerator:
+    """A generator of a family with exactly the tensors of `entries`.
+
+    Raises CheckpointError where they do not fit, and where showing it would take more than `limit` bytes of memory, or
+    more than this machine has.
+    """
+    const = entries.get("synthesis.b4.const")
+    if const is not None and len(const.shape) == 3 and const.shape[1] != const.shape[2]:
+        raise CheckpointError(
+            f"its pictures are not square, they begin with {const.shape[2]} x {const.shape[1]} pixels:"
+            " only generators of square pictures are read"
+        )
     _check_claims(config, entries)
-    return fill(family, config, entries)
+    generator = _outline(family, config, entries)
+    _check_memory(config, limit)
+    return _filled(generator, entries)
 
 
 def build_discriminator(config: DiscriminatorConfig, entries: Entries) -> Discriminator:
     """A discriminator, likewise."""
     group, statistics = config.mbstd_group_size, config.mbstd_num_channels
-    if group == 0 or (statistics and config.channels[0] % statistics):
+    some = group is None or group > 0
+    if not some or statistics < 0 or (statistics and config.channels[0] % statistics):
         raise CheckpointError(f"its minibatch statistics cannot be: groups of {group}, {statistics} channels")
     _check_claims(config, entries)
     return fill(Discriminator, config, entries)
@@ -97,16 +121,16 @@ def build_expansion(
     """The expansion of `generator`. Raises CheckpointError where the basis is not orthonormal or names do not fit."""
     dim = generator.codes.dim
     if basis.shape != (dim, dim):
-        raise CheckpointError(f"the basis must be {dim} x {dim} like the generator's codes, got {list(basis.shape)}")
+        raise CheckpointError(f"the basis must be {dim} x {dim} like the generator's codes, got {brief(basis.shape)}")
     columns = read_finite("the basis", basis)
     if not torch.allclose(columns.t() @ columns, torch.eye(dim), atol=1e-3):
         raise CheckpointError("the columns of the basis must be orthonormal, these are not: the file is damaged")
     if not 0 < distance < 1e6:
-        raise CheckpointError(f"the distance of the domains must be a positive number, got {distance}")
+        raise CheckpointError(f"the distance of the domains must be a positive number, got {brief(distance)}")
     try:
         return Expansion(columns, tuple(dims), float(distance), tuple(domains), generator.mean.clone())
     except ValueError as error:
-        raise CheckpointError(f"the domains do not fit the generator: {error}") from None
+        raise CheckpointError(f"the domains do not fit the generator: {brief(error, 200)}") from None
 
 
 def read_finite(name: str, entry: Entry) -> Tensor:
@@ -123,11 +147,16 @@ def fill(network: type[Net], config: Any, entries: Entries) -> Net:
     Builds the shapes alone, holds every name and shape against the entries, and only then reads values. Raises
     CheckpointError where they do not fit.
     """
+    return _filled(_outline(network, config, entries), entries)
+
+
+def _outline(network: type[Net], config: Any, entries: Entries) -> Net:
+    """The network without values, where names and shapes of `entries` are its own."""
     try:
         with torch.device("meta"), _ShapesOnly():
             net = network(config)
-    except RuntimeError as error:  # torch's words for sizes beyond any memory
-        raise CheckpointError(f"it claims a network of impossible size ({str(error)[:100]}): it is damaged") from None
+    except (RuntimeError, ArithmeticError, ValueError) as error:  # torch's words for sizes beyond any memory, or zero
+        raise CheckpointError(f"it claims a network of impossible size ({brief(error)}): it is damaged") from None
     expected = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     if missing := expected.keys() - entries.keys():
         raise CheckpointError(f"{_named(missing)} missing: the file is incomplete or of another architecture")
@@ -135,20 +164,49 @@ def fill(network: type[Net], config: Any, entries: Entries) -> Net:
         raise CheckpointError(f"{_named(unknown)} unknown: the file is of another architecture than StyleGAN2")
     for name, shape in expected.items():
         if entries[name].shape != shape:
-            raise CheckpointError(f"{name} must have shape {list(shape)}, got {list(entries[name].shape)}")
-    net.load_state_dict({name: read_finite(name, entries[name]) for name in expected}, assign=True)
+            raise CheckpointError(f"{name} must have shape {brief(shape)}, got {brief(entries[name].shape)}")
+    return net
+
+
+def _filled(net: Net, entries: Entries) -> Net:
+    net.load_state_dict({name: read_finite(name, entries[name]) for name in net.state_dict()}, assign=True)
     return net.eval().requires_grad_(False)
 
 
 def _check_claims(config: StyleGAN2Config | DiscriminatorConfig, entries: Entries) -> None:
-    """A configuration is a claim: what costs time before shapes are compared, or divides by zero later, is bounded."""
+    """A configuration is a claim: what costs time before shapes are compared, or cannot be shown later, is refused."""
     if config.mapping_layers > len(entries) or config.img_resolution > MAX_RESOLUTION:
         raise CheckpointError(
             f"it claims {config.mapping_layers} mapping layers and {config.img_resolution} px"
             f" but holds {len(entries)} tensors: it is damaged"
         )
+    if config.img_channels not in CHANNELS:
+        kind = " (RGB with transparency)" if config.img_channels == 4 else ""
+        raise CheckpointError(
+            f"its pictures have {config.img_channels} channels{kind}: only grey ones (1) and RGB (3) can be shown"
+        )
+    if min(config.channels) < 1:
+        raise CheckpointError(f"a layer of it has no channels ({brief(config.channels)}): it is damaged")
+    if config.conv_clamp is not None and config.conv_clamp <= 0:
+        raise CheckpointError(f"its values are clamped to {config.conv_clamp}, no positive number: it is damaged")
     if config.mapping_lr_multiplier <= 0 or len(config.resample_filter) > 64 or abs(sum(config.resample_filter)) < 1e-6:
         raise CheckpointError("its learning-rate multiplier or resampling filter is no positive number: it is damaged")
+
+
+def _check_memory(config: StyleGAN2Config, limit: int | None) -> None:
+    if config.w_dim > MAX_W:
+        raise CheckpointError(f"its W has {config.w_dim:,} dimensions, at most {MAX_W:,} are read")
+    needed, free = engine_bytes(config), machine_bytes()
+    if limit is not None and limit < min(needed, free):
+        raise CheckpointError(
+            f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, {limit / GIGABYTE:.1f} GB are allowed here:"
+            " bring a smaller generator, or start the program on your own machine"
+        )
+    if free < needed:
+        raise CheckpointError(
+            f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, this machine has {free / GIGABYTE:.1f} GB"
+            " free: close other programs, or take a machine with more"
+        )
 
 
 class _ShapesOnly(TorchFunctionMode):

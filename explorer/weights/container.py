@@ -19,9 +19,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from explorer.foreign import brief, parse_json
 from explorer.weights.checkpoint import CheckpointError, Entry
 
 MAX_HEADER = 2**24
+MAX_TENSORS = 20_000
+NUMBERS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")  # kinds of numbers that networks have
 
 
 def is_native(head: bytes) -> bool:
@@ -41,9 +44,12 @@ def opened(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, str]]]:
         raise CheckpointError(f"its header announces {header:,} bytes, more than there are: get it again")
     try:
         with safe_open(path, framework="pt") as file:
-            yield {name: _entry(file, name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no mapping)
+            names = list(file.keys())
+            if len(names) > MAX_TENSORS:
+                raise CheckpointError(f"it holds {len(names):,} tensors, at most {MAX_TENSORS:,} are read")
+            yield {name: _entry(file, name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
-        raise CheckpointError(f"its safetensors structure is damaged ({str(error)[:200]}): get it again") from None
+        raise CheckpointError(f"its safetensors structure is damaged ({brief(error)}): get it again") from None
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:
@@ -65,7 +71,10 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
 
 
 def _entry(file: Any, name: str) -> Entry:
-    return Entry(tuple(file.get_slice(name).get_shape()), lambda: file.get_tensor(name))
+    part = file.get_slice(name)
+    if part.get_dtype() not in NUMBERS:
+        raise CheckpointError(f"{name[:100]} holds numbers of the kind {brief(part.get_dtype())}, which are not read")
+    return Entry(tuple(part.get_shape()), lambda: file.get_tensor(name))
 
 
 def stored(name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -87,8 +96,8 @@ def to_json(value: Any) -> str:
 def json_object(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     """The JSON object stored under `key`. Raises CheckpointError where there is none."""
     try:
-        value = json.loads(metadata.get(key, ""))
-    except (ValueError, RecursionError):
+        value = parse_json(metadata.get(key, ""))
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise CheckpointError(f"its metadata lacks a JSON object {key!r}: it is damaged or of another program")
@@ -100,7 +109,7 @@ KINDS: dict[str, Any] = {
     "int": lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**31,
     "float": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e9,
     "bool": lambda v: isinstance(v, bool),
-    "Architecture": lambda v: v in ("skip", "orig", "resnet"),
+    "Architecture": lambda v: isinstance(v, str) and v in ("skip", "orig", "resnet"),
     "str": lambda v: isinstance(v, str) and 0 < len(v) < 1000,
     "int | None": lambda v: v is None or KINDS["int"](v),
     "float | None": lambda v: v is None or KINDS["float"](v),
@@ -113,7 +122,7 @@ KINDS: dict[str, Any] = {
 def checked(kind: str, name: str, value: Any) -> Any:
     """`value`, if it is of this one of KINDS. Raises CheckpointError otherwise."""
     if not KINDS[kind](value):
-        raise CheckpointError(f"{name} must be {kind}, got {str(value)[:100]}: the file's metadata is damaged")
+        raise CheckpointError(f"{name} must be {kind}, got {brief(value)}: the file's metadata is damaged")
     return value
 
 
@@ -122,8 +131,12 @@ def read_config(kind: Any, metadata: Mapping[str, str], key: str) -> Any:
     values = json_object(metadata, key)
     annotations = {f.name: str(f.type) for f in fields(kind)}
     if unknown := values.keys() - annotations.keys():
-        raise CheckpointError(f"its {key} has unknown settings {sorted(unknown)[:3]}: it was made by a newer program")
+        raise CheckpointError(
+            f"its {key} has unknown settings {brief(sorted(unknown)[:3])}: it was made by a newer program"
+        )
     try:
         return kind(**{name: checked(annotations[name], name, value) for name, value in values.items()})
+    except CheckpointError:
+        raise
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"the {key}'s settings do not fit together: {error}") from None
+        raise CheckpointError(f"the {key}'s settings do not fit together: {brief(error, 200)}") from None

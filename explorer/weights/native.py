@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from explorer.weights.checkpoint import (
     build_generator,
 )
 from explorer.weights.container import checked, json_object, opened, read_config, stored, to_json, write
+from explorer.weights.plain import plain
 
 FORMAT = "domain-explorer"
 VERSION = 1
@@ -49,10 +51,10 @@ def save(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Path:
     return write(path, tensors, metadata)
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path, limit: int | None = None) -> Checkpoint:
     """The checkpoint in a safetensors file. Raises CheckpointError where anything is missing, unknown or misshapen."""
     with opened(path) as (entries, metadata):
-        return _read(entries, metadata)
+        return _read(entries, metadata, limit)
 
 
 def _family(name: str) -> type[Generator]:
@@ -70,15 +72,15 @@ def kind_of(metadata: Mapping[str, str]) -> str | None:
     return found.removeprefix(f"{FORMAT}-")[:40] if found.startswith(f"{FORMAT}-") else None
 
 
-def _read(entries: Entries, metadata: dict[str, str]) -> Checkpoint:
+def _read(entries: Entries, metadata: dict[str, str], limit: int | None) -> Checkpoint:
     if (kind := kind_of(metadata)) is None:
-        generator = nvidia.read_generator(nvidia.Module(dict(entries)))
-        return Checkpoint(generator, meta={"source": {"format": "safetensors", **metadata}})
+        generator = nvidia.read_generator(nvidia.Module(dict(entries)), limit)
+        return Checkpoint(generator, meta={"source": {"format": "safetensors", **plain(metadata)}})
     if kind != "generator":
         raise CheckpointError(f"it holds this program's {kind}, no generator: give the generator's own file")
     if metadata.get("version") != str(VERSION):
-        version = metadata.get("version", "none")[:20]
-        raise CheckpointError(f"it has format version {version}, this program reads {VERSION}: update the program")
+        version = metadata.get("version", "none")
+        raise CheckpointError(f"it has format version {version[:20]}, this program reads {VERSION}: update the program")
     parts: dict[str, dict[str, Entry]] = {"generator": {}, "discriminator": {}, "expansion": {}}
     for name, entry in entries.items():
         role, _, rest = name.partition(".")
@@ -86,7 +88,8 @@ def _read(entries: Entries, metadata: dict[str, str]) -> Checkpoint:
             raise CheckpointError(f"it holds an unknown tensor {name[:100]}: it is damaged, or made by a newer program")
         parts[role][rest] = entry
     family = _family(metadata.get("family", StyleGAN2.family))  # older files do not say
-    generator = build_generator(read_config(family.Config, metadata, "generator"), parts["generator"], family)
+    config = read_config(family.Config, metadata, "generator")
+    generator = build_generator(config, parts["generator"], limit, family)
     discriminator = None
     if "discriminator" in metadata or parts["discriminator"]:
         config = read_config(DiscriminatorConfig, metadata, "discriminator")
@@ -98,4 +101,13 @@ def _read(entries: Entries, metadata: dict[str, str]) -> Checkpoint:
             raise CheckpointError("its expansion needs a basis, dims, distance and domains: the file is damaged")
         values = {key: checked(kind, key, described[key]) for key, kind in EXPANSION_KINDS.items()}
         expansion = build_expansion(generator, parts["expansion"]["basis"], **values)
-    return Checkpoint(generator, discriminator, expansion, json_object(metadata, "meta"))
+    return Checkpoint(generator, discriminator, expansion, read_meta(metadata))
+
+
+def read_meta(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """`meta`; what the program shows and asks of it is of the type that it expects. Raises CheckpointError."""
+    meta = json_object(metadata, "meta")
+    for key in ("name", "licence", "expanded_from"):
+        if key in meta:
+            checked("str", f"meta's {key}", meta[key])
+    return meta

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from explorer.foreign import brief
 from explorer.latents import Expansion
-from explorer.networks import DiscriminatorConfig, StyleGAN2, StyleGAN2Config
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
 from explorer.networks.stylegan2 import Architecture
+from explorer.weights.builders import Record
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -26,9 +28,10 @@ from explorer.weights.checkpoint import (
 )
 from explorer.weights.plain import plain
 from explorer.weights.storage import StoredTensor
-from explorer.weights.unpickler import Record
 
 MAX_MODULES = 10_000
+MAX_DIMS = 10_000  # numbers of a list that is read as such
+MAX_NAME = 200  # characters of a domain's name
 FILTERS = "resample_filter"
 
 
@@ -48,8 +51,12 @@ def is_nvidia(data: Any) -> bool:
     return isinstance(data, dict) and any(_is_network(data.get(key)) for key in ("G_ema", "G"))
 
 
-def read(data: dict[str, Any]) -> Checkpoint:
-    """The checkpoint in an unpickled file. Raises CheckpointError where it is not a StyleGAN2."""
+def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
+    """The checkpoint in an unpickled file. Raises CheckpointError where it is not a StyleGAN2.
+
+    A discriminator that is of another make, or had diverged, does not keep the generator from its users: it is left
+    out, and `meta` says why.
+    """
     source = "G_ema" if _is_network(data.get("G_ema")) else "G"
     module = flatten(data[source])
     if any(name.startswith("synthesis.input.") for name in module.entries):
@@ -57,19 +64,29 @@ def read(data: dict[str, Any]) -> Checkpoint:
             "this is a StyleGAN3 (alias-free) network, whose layers differ; load a StyleGAN2 instead"
             " (NVIDIA's StyleGAN3 collection has them as stylegan2-*.pkl)"
         )
-    generator = read_generator(module)
+    generator = read_generator(module, limit)
+    meta: dict[str, Any] = {"source": {"format": "nvidia-pickle", "network": source}}
     discriminator = None
     if _is_network(data.get("D")):
-        network = flatten(data["D"])
-        discriminator = build_discriminator(discriminator_config(network), without_filters(network.entries))
-    meta = {"source": {"format": "nvidia-pickle", "network": source}}
+        try:
+            discriminator = read_discriminator(flatten(data["D"]), generator)
+        except CheckpointError as error:
+            meta["source"]["discriminator"] = f"not read: {error}"
     meta |= {key: plain(data[key]) for key in ("training_set_kwargs", "expansion_cfg") if data.get(key) is not None}
     return Checkpoint(generator, discriminator, read_expansion(data, generator), meta)
 
 
-def read_generator(module: Module) -> StyleGAN2:
+def read_generator(module: Module, limit: int | None = None) -> StyleGAN2:
     """The generator in a flattened network; also for bare state dicts with NVIDIA's names, which have no attributes."""
-    return build_generator(generator_config(module), without_filters(module.entries))
+    return build_generator(generator_config(module), without_filters(module.entries), limit)
+
+
+def read_discriminator(module: Module, generator: Generator) -> Discriminator:
+    """The discriminator in a flattened network. Raises CheckpointError where it does not look at such pictures."""
+    config = discriminator_config(module)
+    if (config.img_resolution, config.img_channels) != (generator.resolution, generator.channels):
+        raise CheckpointError(f"it looks at pictures of {config.img_resolution} px and {config.img_channels} channels")
+    return build_discriminator(config, without_filters(module.entries))
 
 
 def without_filters(entries: Entries) -> dict[str, Entry]:
@@ -181,15 +198,23 @@ def read_expansion(data: dict[str, Any], generator: StyleGAN2) -> Expansion | No
 
 def domain_names(tasks: list[Any], dims: list[int]) -> list[str]:
     """A distinct name for every repurposed direction: the target text, the person, or the task's type and number."""
-    described = {str(task.get("dimension")): task for task in tasks if isinstance(task, dict)}
+    described = {
+        task["dimension"]: task for task in tasks if isinstance(task, dict) and _is_whole(task.get("dimension"))
+    }
     names: list[str] = []
     for dim in dims:
-        task = described.get(str(dim), {})
+        task = described.get(dim, {})
         args = task.get("args")
         args = args if isinstance(args, dict) else {}
-        name = args.get("target_text") or args.get("person_name") or f"{task.get('type', 'domain')} {dim}"
-        names.append(f"{name} ({dim})" if name in names else str(name))
+        texts = (args.get("target_text"), args.get("person_name"), task.get("type"))
+        target, person, kind = (text[:MAX_NAME] if isinstance(text, str) else "" for text in texts)
+        name = target or person or f"{kind or 'domain'} {dim}"
+        names.append(f"{name} ({dim})" if name in names else name)
     return names
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_network(value: Any) -> bool:
@@ -204,7 +229,7 @@ def _state(record: Any) -> dict[str, Any]:
 
 
 def _dict(state: dict[str, Any], key: str) -> dict[str, Any]:
-    value = state.get(key) or {}
+    value = {} if state.get(key) is None else state[key]
     if not isinstance(value, dict) or not all(isinstance(name, str) and len(name) < 100 for name in value):
         raise CheckpointError(f"{key} of a module inside it is no dictionary of names: it is damaged")
     return value
@@ -248,6 +273,9 @@ def _clamp(value: Any) -> float | None:
 
 def _values(value: Any) -> list[Any]:
     """Numbers of a tensor, an array, a list or a single number."""
+    count = value.numel if isinstance(value, StoredTensor) else value.size if isinstance(value, np.ndarray) else 0
+    if count > MAX_DIMS or (isinstance(value, (list, tuple)) and len(value) > MAX_DIMS):
+        raise CheckpointError("a list of numbers among its settings is far too long: the file is damaged")
     if isinstance(value, StoredTensor):
         return value.read().flatten().tolist()
     if isinstance(value, np.ndarray):
@@ -259,4 +287,4 @@ def _config(kind: Any, **sizes: Any) -> Any:
     try:
         return kind(**sizes)
     except ValueError as error:
-        raise CheckpointError(f"its sizes do not fit together: {error}") from None
+        raise CheckpointError(f"its sizes do not fit together: {brief(error, 200)}") from None

@@ -10,8 +10,10 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import torch
 
+from explorer.foreign import brief
 from explorer.latents.sampling import sample_z
 from explorer.networks import StyleGAN2, StyleGAN2Config
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entry, build_generator
@@ -20,6 +22,8 @@ from explorer.weights.storage import StoredTensor
 
 LR_MULTIPLIER = 0.01  # of its mapping network; fixed in that implementation
 MEAN_SAMPLES = 10_000
+NOISE_SEED = 0
+MAX_ROWS = 100  # of a mean that is repeated for every row of W+
 
 
 def is_rosinality(data: Any) -> bool:
@@ -27,26 +31,55 @@ def is_rosinality(data: Any) -> bool:
     return isinstance(data, dict) and _is_state(data.get("g_ema", data.get("g", data)))
 
 
-def read(data: dict[str, Any]) -> Checkpoint:
+def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
     """The checkpoint in an unpickled file. Raises CheckpointError where names or shapes are not that implementation's.
 
-    Files without `latent_avg` (from training) get the mean of w over 10,000 samples, the same ones every time.
+    What such files may lack is made, the same every time, and `meta` says so: noise maps (files of 2020 have none), and
+    `latent_avg`, the mean of w (files from training).
     """
     state = data.get("g_ema", data.get("g", data))
-    entries = {name: value.entry() for name, value in state.items() if isinstance(value, StoredTensor)}
+    entries = {
+        name: value.entry()
+        for name, value in state.items()
+        if isinstance(name, str) and isinstance(value, StoredTensor)
+    }
     renamed = _renamed(entries)
-    mean = data.get("latent_avg")
-    w_dim = renamed["mapping.fc0.bias"].shape[0] if "mapping.fc0.bias" in renamed else 0
-    if isinstance(mean, StoredTensor) and mean.numel == w_dim:
-        renamed["mapping.w_avg"] = mean.entry().reshaped((w_dim,))
-    else:
-        renamed["mapping.w_avg"] = Entry((w_dim,), lambda: torch.zeros(w_dim))
-    generator = build_generator(_config(entries, renamed), renamed)
-    meta: dict[str, Any] = {"source": {"format": "rosinality", "network": "g_ema" if "g_ema" in data else "g"}}
-    if not isinstance(mean, StoredTensor):
+    config = _config(entries, renamed)
+    source = {"format": "rosinality", "network": "g_ema" if "g_ema" in data else "g"}
+    if not any(name.endswith("noise_const") for name in renamed):
+        renamed |= _drawn_noise(config)
+        source["noise"] = f"drawn with seed {NOISE_SEED}: the file has no noise maps"
+    mean = _mean_of(data.get("latent_avg"), config.w_dim)
+    renamed["mapping.w_avg"] = mean or Entry((config.w_dim,), lambda: torch.zeros(config.w_dim))
+    generator = build_generator(config, renamed, limit)
+    if mean is None:
         generator.mapping.w_avg.copy_(_mean_w(generator))
-        meta["source"]["w_avg"] = f"estimated from {MEAN_SAMPLES:,} samples"
-    return Checkpoint(generator, meta=meta)
+        why = "" if data.get("latent_avg") is None else ": its latent_avg is no mean of w"
+        source["w_avg"] = f"estimated from {MEAN_SAMPLES:,} samples{why}"
+    return Checkpoint(generator, meta={"source": source})
+
+
+def _mean_of(value: Any, w_dim: int) -> Entry | None:
+    """The mean of w as `[w_dim]`, also where a file repeats it for every row of W+; None for anything else."""
+    entry = value.entry() if isinstance(value, StoredTensor) else None
+    if isinstance(value, np.ndarray):
+        entry = Entry(value.shape, lambda: torch.from_numpy(value.astype(np.float32)))
+    if entry is None or not entry.shape or entry.shape[-1] != w_dim or math.prod(entry.shape) > MAX_ROWS * w_dim:
+        return None
+    if math.prod(entry.shape) == w_dim:
+        return entry.reshaped((w_dim,))
+    rows = entry.read().to(torch.float32).reshape(-1, w_dim)
+    return Entry((w_dim,), lambda: rows[0]) if torch.allclose(rows, rows[:1], atol=1e-6) else None
+
+
+def _drawn_noise(config: StyleGAN2Config) -> dict[str, Entry]:
+    """A map of noise for every convolution, as training draws them."""
+    rng = torch.Generator().manual_seed(NOISE_SEED)
+    layers = [("b4.conv1", 4), *((f"b{r}.conv{i}", r) for r in config.resolutions[1:] for i in range(2))]
+    return {
+        f"synthesis.{name}.noise_const": Entry((side, side), lambda side=side: torch.randn(side, side, generator=rng))
+        for name, side in layers
+    }
 
 
 def _is_state(value: Any) -> bool:
@@ -58,19 +91,27 @@ def _config(entries: dict[str, Entry], renamed: dict[str, Entry]) -> StyleGAN2Co
     resolutions = [4]
     while f"synthesis.b{2 * resolutions[-1]}.conv1.weight" in renamed:
         resolutions.append(2 * resolutions[-1])
+
+    def size(name: str, axis: int) -> int:
+        if name not in renamed or len(renamed[name].shape) <= axis:
+            raise CheckpointError(f"its {name} is missing or misshapen: the file is incomplete or no StyleGAN2")
+        return renamed[name].shape[axis]
+
     try:
         return StyleGAN2Config(
             img_resolution=resolutions[-1],
-            channels=tuple(renamed[f"synthesis.b{r}.conv1.weight"].shape[0] for r in resolutions),
-            z_dim=renamed["mapping.fc0.weight"].shape[1],
-            w_dim=renamed["mapping.fc0.weight"].shape[0],
-            img_channels=renamed["synthesis.b4.torgb.weight"].shape[0],
+            channels=tuple(size(f"synthesis.b{r}.conv1.weight", 0) for r in resolutions),
+            z_dim=size("mapping.fc0.weight", 1),
+            w_dim=size("mapping.fc0.weight", 0),
+            img_channels=size("synthesis.b4.torgb.weight", 0),
             mapping_layers=sum(name.startswith("mapping.fc") and name.endswith(".weight") for name in renamed),
             mapping_lr_multiplier=LR_MULTIPLIER,
             resample_filter=_taps(entries),
         )
-    except (KeyError, IndexError, ValueError) as error:
-        raise CheckpointError(f"its tensors do not make a StyleGAN2 ({error}): the file is incomplete") from None
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"its sizes do not fit together: {brief(error, 200)}") from None
 
 
 def _taps(entries: dict[str, Entry]) -> tuple[float, ...]:
@@ -138,4 +179,4 @@ def _layer(index: int) -> str:
 @torch.no_grad()
 def _mean_w(generator: StyleGAN2) -> torch.Tensor:  # [w_dim]
     z = sample_z(MEAN_SAMPLES, generator.z_dim, seed=0)
-    return generator.mapping(z)[:, 0].mean(dim=0)
+    return torch.stack([generator.mapping(part)[:, 0].mean(dim=0) for part in z.split(MEAN_SAMPLES // 10)]).mean(dim=0)

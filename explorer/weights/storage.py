@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from explorer.foreign import brief
 from explorer.weights.checkpoint import CheckpointError, Entry
 
+MAX_RANK = 8
 # The names pickles give to types: storages' classes, and torch's dtypes for untyped storages.
 DTYPES: dict[str, torch.dtype] = {
     "FloatStorage": torch.float32,
@@ -29,34 +33,59 @@ DTYPES: dict[str, torch.dtype] = {
 }
 
 
+STEPS = 500_000  # of all pickles in a file; a real checkpoint takes some ten thousand
+COPIES = 5  # of a file's bytes that reading may make: file in the pickle, storage in it, values, tensor; one spare
+
+
 class Allowance:
-    """Elements that may be read from one file: no more than it has bytes, however many tensors share a storage."""
+    """What reading one file of `size` bytes may cost: steps of its pickles, and bytes that are copied for it.
 
-    def __init__(self, elements: int) -> None:
-        self.left = elements
+    Whatever is nested in a file, used twice in it or shared by its tensors is paid from its one allowance.
+    """
 
-    def spend(self, elements: int) -> None:
-        self.left -= elements
-        if self.left < 0:
+    def __init__(self, size: int, steps: int = STEPS) -> None:
+        self.steps, self.bytes = steps, COPIES * size + 2**16
+
+    def step(self, count: int = 1) -> None:
+        """Pay for steps."""
+        self.steps -= count
+        if self.steps < 0:
+            raise CheckpointError("its pickle takes far more steps than a checkpoint needs: it is damaged or hostile")
+
+    def copy(self, count: int) -> None:
+        """Pay for bytes, before they are copied."""
+        self.bytes -= count
+        if self.bytes < 0:
             raise CheckpointError("its tensors claim more values than the file has bytes: it is damaged or hostile")
 
 
 @dataclass
 class Storage:
-    """`numel` values of `dtype`; `read(start, stop)` fetches bytes of it."""
+    """`numel` values of `dtype`; `read` fetches its bytes, once, however many tensors share them."""
 
     dtype: torch.dtype
     numel: int
     allowance: Allowance
-    read: Callable[[int, int], bytes] | None = None
+    read: Callable[[], bytes | memoryview] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.numel, bool) or not isinstance(self.numel, int) or self.numel < 0:
-            raise CheckpointError(f"a storage of {self.numel!r} elements: the file is damaged")
+        if not _is_count(self.numel):
+            raise CheckpointError(f"a storage of {brief(self.numel)} elements: the file is damaged")
 
     @property
     def nbytes(self) -> int:
         return self.numel * self.dtype.itemsize
+
+    @cached_property
+    def values(self) -> Tensor:  # [numel]
+        """All values; not to be changed."""
+        if self.read is None:
+            raise CheckpointError("the file ends before the values of its tensors: download it again")
+        self.allowance.copy(self.nbytes)
+        data = bytearray(self.read())
+        if len(data) != self.nbytes:
+            raise CheckpointError(f"a storage announces {self.nbytes:,} bytes, the file holds {len(data):,} of it")
+        return torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
 
 
 @dataclass(frozen=True)
@@ -69,13 +98,13 @@ class StoredTensor:
     stride: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        numbers = (self.offset, *self.shape, *self.stride)
-        plain = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in numbers)
-        if not plain or len(self.shape) != len(self.stride) or len(self.shape) > 8:
+        tuples = isinstance(self.shape, tuple) and isinstance(self.stride, tuple)
+        fit = tuples and len(self.shape) == len(self.stride) <= MAX_RANK
+        if not fit or not all(map(_is_count, (self.offset, *self.shape, *self.stride))):
             raise CheckpointError("a tensor's size, stride and offset are no plain numbers: the file is damaged")
         if self.numel > self.span or self.offset + self.span > self.storage.numel:
             raise CheckpointError(
-                f"a tensor of shape {list(self.shape)} reaches outside of its {self.storage.numel:,} stored values:"
+                f"a tensor of shape {brief(self.shape)} reaches outside of its {self.storage.numel:,} stored values:"
                 " the file is damaged or hostile"
             )
 
@@ -90,14 +119,14 @@ class StoredTensor:
 
     def read(self) -> Tensor:
         """The values, in memory of their own."""
-        if self.storage.read is None:
-            raise CheckpointError("the file ends before the values of its tensors: download it again")
-        self.storage.allowance.spend(self.span)
-        if not self.numel:
-            return torch.empty(0, dtype=self.storage.dtype)
-        size = self.storage.dtype.itemsize
-        data = bytearray(self.storage.read(self.offset * size, (self.offset + self.span) * size))
-        return torch.frombuffer(data, dtype=self.storage.dtype).as_strided(self.shape, self.stride)
+        values = self.storage.values
+        self.storage.allowance.copy(self.numel * values.dtype.itemsize)
+        view = values.as_strided(self.shape, self.stride, self.offset) if self.numel else values.new_empty(self.shape)
+        return view.clone(memory_format=torch.contiguous_format)
 
     def entry(self) -> Entry:
         return Entry(self.shape, self.read)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

@@ -12,12 +12,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO
 
+from explorer.foreign import brief
+from explorer.weights.builders import Global, Rules
 from explorer.weights.checkpoint import CheckpointError
 from explorer.weights.storage import DTYPES, Allowance, Storage
-from explorer.weights.unpickler import Budget, Global, Rules, Stream, read_pickle, stream_of
+from explorer.weights.unpickler import Stream, read_pickle, stream_of
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -26,20 +27,19 @@ MAX_STRUCTURE = 2**26  # bytes of the pickle that only describes; real ones have
 
 def read_stream(file: BinaryIO, size: int) -> Any:
     """The object in a pickle file, be it plain (NVIDIA's) or `torch.save`'s older layout; types as `read_pickle`'s."""
-    budget, allowance = Budget(), Allowance(size)
+    allowance = Allowance(size)
     stream = Stream(file, size)
-    rules = Rules(budget, nested=lambda payload: _read_nested(payload, budget, allowance))
-    value = read_pickle(stream, rules)
-    return _read_legacy(stream, budget, allowance) if value == LEGACY_MAGIC else value
+    value = read_pickle(stream, Rules(allowance, nested=lambda payload: _read_nested(payload, allowance)))
+    return _read_legacy(stream, allowance) if _is(LEGACY_MAGIC, value) else value
 
 
 class Archive:
-    """An open zip file, closed by `with`; every way it can be damaged is a CheckpointError."""
+    """A zip file, closed by `with`; every way it can be damaged is a CheckpointError."""
 
-    def __init__(self, path: Path) -> None:
-        self.size = path.stat().st_size
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.size = size
         with _zip_errors():
-            self.file = zipfile.ZipFile(path)
+            self.file = zipfile.ZipFile(file)
         self.members = {info.filename: info for info in self.file.infolist()}
 
     def __enter__(self) -> Archive:
@@ -48,10 +48,10 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
-        """Bytes of a member, which is read to its end, because only then is its checksum compared."""
+    def read(self, name: str) -> bytes:
+        """A whole member: only then is its checksum compared."""
         with _zip_errors():
-            return self.file.read(name)[start:stop]
+            return self.file.read(name)
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _zip_errors() -> Iterator[None]:
         yield
     # zipfile says so little of what it raises on damaged directories that these were collected by damaging files.
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
-        raise CheckpointError(f"its zip archive is damaged ({str(error)[:100]}): download it again") from None
+        raise CheckpointError(f"its zip archive is damaged ({brief(error)}): download it again") from None
 
 
 def read_zip(archive: Archive) -> Any:
@@ -71,63 +71,86 @@ def read_zip(archive: Archive) -> Any:
     root = roots[0].removesuffix("data.pkl")
     for info in archive.members.values():  # torch never compresses, and members that expand make archives bombs
         if info.compress_type != zipfile.ZIP_STORED or not info.file_size == info.compress_size <= archive.size:
-            raise CheckpointError("this zip archive holds compressed or oversized members, unlike torch.save's")
-    if f"{root}byteorder" in archive.members and archive.read(f"{root}byteorder") != b"little":
+            raise CheckpointError(
+                "this zip archive holds compressed or oversized members, unlike torch.save's:"
+                " if you packed its folder yourself, pack it without compression"
+            )
+    order = archive.members.get(f"{root}byteorder")
+    if order is not None and (order.file_size > 16 or archive.read(order.filename) != b"little"):
         raise CheckpointError("this file was written on a big-endian machine; only little-endian ones are read")
     if archive.members[roots[0]].file_size > MAX_STRUCTURE:
         raise CheckpointError("its data.pkl is far larger than a description of tensors: it is damaged or hostile")
-    allowance = Allowance(archive.size)
+    storages = Storages(Allowance(archive.size))
 
     def storage(identity: tuple[Any, ...]) -> Storage:
-        dtype, key, numel = _identity(identity)
+        entry, key = storages.of(identity)
         name = f"{root}data/{key}"
-        held = archive.members[name].file_size if name in archive.members else 0
-        found = Storage(dtype, numel, allowance, partial(archive.read, name))
-        if held != found.nbytes:
-            raise CheckpointError(f"storage {key[:20]} announces {found.nbytes:,} bytes, the archive holds {held:,}")
-        return found
+        size = archive.members[name].file_size if name in archive.members else 0
+        if size != entry.nbytes:
+            raise CheckpointError(
+                f"storage {brief(key)} announces {entry.nbytes:,} bytes, the archive holds {size:,} of it"
+            )
+        entry.read = partial(archive.read, name)
+        return entry
 
-    return read_pickle(stream_of(archive.read(roots[0])), Rules(storage=storage))
-
-
-def _read_nested(payload: bytes, budget: Budget, allowance: Allowance) -> Any:
-    stream = stream_of(payload)
-    if read_pickle(stream, Rules(budget)) != LEGACY_MAGIC:
-        raise CheckpointError("a tensor inside it is no torch file: it is damaged or hostile")
-    return _read_legacy(stream, budget, allowance)
+    return read_pickle(stream_of(archive.read(roots[0])), Rules(storages.allowance, storage))
 
 
-def _read_legacy(stream: Stream, budget: Budget, allowance: Allowance) -> Any:
-    """The older layout after its magic number: protocol, system, object, storage keys, then count and bytes of each."""
-    storages: dict[str, Storage] = {}
+class Storages:
+    """The storages of one file by their keys, each of them once."""
 
-    def storage(identity: tuple[Any, ...]) -> Storage:
+    def __init__(self, allowance: Allowance) -> None:
+        self.allowance = allowance
+        self.by_key: dict[str, Storage] = {}
+
+    def of(self, identity: tuple[Any, ...]) -> tuple[Storage, str]:
+        """The storage and its key, of ("storage", type, key, device, elements[, view])."""
         dtype, key, numel = _identity(identity)
-        return storages.setdefault(key, Storage(dtype, numel, allowance))
+        storage = self.by_key.setdefault(key, Storage(dtype, numel, self.allowance))
+        if (storage.dtype, storage.numel) != (dtype, numel):
+            raise CheckpointError(f"storage {brief(key)} is of two kinds at once: the file is damaged")
+        return storage, key
 
-    if read_pickle(stream, Rules(budget)) != LEGACY_PROTOCOL:
+
+def _read_nested(payload: bytes, allowance: Allowance) -> Any:
+    allowance.copy(len(payload))
+    stream = stream_of(payload)
+    if not _is(LEGACY_MAGIC, read_pickle(stream, Rules(allowance))):
+        raise CheckpointError("a tensor inside it is no torch file: it is damaged or hostile")
+    return _read_legacy(stream, allowance)
+
+
+def _read_legacy(stream: Stream, allowance: Allowance) -> Any:
+    """The older layout after its magic number: protocol, system, object, storage keys, then count and bytes of each."""
+    storages = Storages(allowance)
+    if not _is(LEGACY_PROTOCOL, read_pickle(stream, Rules(allowance))):
         raise CheckpointError("it was written by an unknown version of torch.save")
-    read_pickle(stream, Rules(budget))  # sizes of C types on the writer's machine
-    value = read_pickle(stream, Rules(budget, storage=storage))
-    keys = read_pickle(stream, Rules(budget))
-    if not isinstance(keys, list) or set(map(str, keys)) != storages.keys():
+    read_pickle(stream, Rules(allowance))  # sizes of C types on the writer's machine
+    value = read_pickle(stream, Rules(allowance, lambda identity: storages.of(identity)[0]))
+    keys = read_pickle(stream, Rules(allowance))
+    plain = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not plain or len(keys) != len(storages.by_key) or set(keys) != storages.by_key.keys():
         raise CheckpointError("its list of storages does not fit its tensors: it is damaged")
     for key in keys:
-        found = storages[key]
-        if int.from_bytes(stream.read(8), "little") != found.numel:
+        storage = storages.by_key[key]
+        if int.from_bytes(stream.read(8), "little") != storage.numel:
             raise CheckpointError("a storage's length does not fit its tensors: the file is damaged")
-        found.read = partial(_slice, memoryview(stream.read(found.nbytes)))
+        data = stream.read(storage.nbytes)
+        allowance.copy(len(data))
+        storage.read = partial(bytes, data)
     return value
-
-
-def _slice(data: memoryview, start: int, stop: int) -> bytes:
-    return bytes(data[start:stop])
 
 
 def _identity(identity: tuple[Any, ...]) -> tuple[Any, str, int]:
     """(dtype, key, elements) of ("storage", type, key, device, elements[, view])."""
-    kind, storage_type, key, _, numel, *view = identity
+    kind, storage_type, key, _, numel, *view = identity if 5 <= len(identity) <= 6 else (None,) * 5
     name = storage_type.name.removeprefix("torch.") if isinstance(storage_type, Global) else ""
-    if kind != "storage" or name not in DTYPES or not isinstance(key, str) or view not in ([], [None]):
+    texts = isinstance(kind, str) and isinstance(key, str)
+    if not texts or kind != "storage" or name not in DTYPES or any(part is not None for part in view):
         raise CheckpointError("a tensor's storage is of an unknown kind: save the file with torch.save once more")
     return DTYPES[name], key, numel
+
+
+def _is(number: int, value: Any) -> bool:
+    """Types first: what a file holds in a number's place may be anything."""
+    return isinstance(value, int) and value == number

@@ -18,20 +18,20 @@ from explorer import Edit, EditError, Engine, Latent, latents
 from explorer.engine import effects
 from explorer.engine.engine import to_uint8
 from explorer.latents import Expansion
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 from explorer.weights import Checkpoint
 
 DOMAINS = {"sketch": 23, "bronze": 20}
 
 
-def expanded(generator: Generator) -> Checkpoint:
+def expanded(generator: StyleGAN2) -> Checkpoint:
     basis = latents.factorize(generator)
     expansion = Expansion(basis, tuple(DOMAINS.values()), 4.0, tuple(DOMAINS), generator.mapping.w_avg)
     return Checkpoint(generator, expansion=expansion)
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_generator: Generator) -> Engine:
+def engine(tiny_generator: StyleGAN2) -> Engine:
     return Engine(expanded(tiny_generator), device="cpu", precision="fp32")
 
 
@@ -102,7 +102,7 @@ def test_the_code_of_domains_is_their_composition(engine: Engine) -> None:
     torch.testing.assert_close(engine.ws(Edit(seed=2, strengths={"bronze": 1.0, "sketch": 0.5})), composed)
 
 
-def test_projection_without_an_expansion_changes_nothing(tiny_generator: Generator) -> None:
+def test_projection_without_an_expansion_changes_nothing(tiny_generator: StyleGAN2) -> None:
     engine = Engine(Checkpoint(tiny_generator), device="cpu", precision="fp32")
     assert torch.equal(engine.ws(Edit(project=True)), engine.ws(Edit(project=False)))
 
@@ -146,13 +146,13 @@ def test_max_px_averages_areas(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("device", "abacus"), ("precision", "fp8")])
-def test_an_unknown_device_or_precision_is_refused(tiny_generator: Generator, name: str, value: str) -> None:
+def test_an_unknown_device_or_precision_is_refused(tiny_generator: StyleGAN2, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=value):
         Engine(Checkpoint(tiny_generator), **{name: value})
 
 
 def test_effects_are_measured_once_and_kept_beside_the_checkpoint(
-    tiny_generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_generator: StyleGAN2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = replace(expanded(tiny_generator), path=tmp_path / "x.safetensors")
     engine = Engine(checkpoint, device="cpu", precision="fp32")
@@ -177,7 +177,7 @@ def test_effects_are_measured_once_and_kept_beside_the_checkpoint(
 
 
 def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_measured(
-    tiny_generator: Generator, tmp_path: Path
+    tiny_generator: StyleGAN2, tmp_path: Path
 ) -> None:
     """A lesson as the warm-up teaches: only what one direction adds to the styles is new."""
     before = replace(expanded(tiny_generator), path=tmp_path / "before.safetensors")

@@ -8,7 +8,7 @@ from generators import make_generator
 from torch import Tensor
 
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 from kernels import synthesis as fused
 
 ARCHITECTURES = {
@@ -27,7 +27,7 @@ ARCHITECTURES = {
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def generator(request: pytest.FixtureRequest) -> Generator:
+def generator(request: pytest.FixtureRequest) -> StyleGAN2:
     return make_generator(**ARCHITECTURES[request.param])
 
 
@@ -41,7 +41,7 @@ def epilogue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return request.param
 
 
-def codes(generator: Generator, n: int, device: torch.device) -> Tensor:
+def codes(generator: StyleGAN2, n: int, device: torch.device) -> Tensor:
     """W+ codes: every row its own."""
     rng = torch.Generator().manual_seed(3)
     return torch.randn(n, generator.num_ws, generator.w_dim, generator=rng).to(device)
@@ -54,7 +54,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize(("mode", "seed"), [("const", None), ("none", None), ("random", 4)])
 @pytest.mark.parametrize("n", [1, 3])
 def test_fp32_is_exact(
-    generator: Generator, device: torch.device, epilogue: str, mode: str, seed: int | None, n: int
+    generator: StyleGAN2, device: torch.device, epilogue: str, mode: str, seed: int | None, n: int
 ) -> None:
     generator = generator.to(device)
     ws = codes(generator, n, device)
@@ -65,14 +65,14 @@ def test_fp32_is_exact(
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 1.5e-2), (torch.float16, 3e-3)])
 def test_16_bit_stays_close(
-    generator: Generator, device: torch.device, epilogue: str, dtype: torch.dtype, bound: float
+    generator: StyleGAN2, device: torch.device, epilogue: str, dtype: torch.dtype, bound: float
 ) -> None:
     generator = generator.to(device)
     ws = codes(generator, 2, device)
     assert relative(Synthesis(generator, dtype)(ws), generator.synthesis(ws)) < bound
 
 
-def test_resuming_at_any_row_gives_the_whole_picture(generator: Generator, epilogue: str) -> None:
+def test_resuming_at_any_row_gives_the_whole_picture(generator: StyleGAN2, epilogue: str) -> None:
     fast = Synthesis(generator, torch.float32)
     ws = codes(generator, 1, torch.device("cpu"))
     fast(ws)
@@ -83,7 +83,7 @@ def test_resuming_at_any_row_gives_the_whole_picture(generator: Generator, epilo
         assert relative(fast(ws), generator.synthesis(ws)) < 1e-5  # the same code once more
 
 
-def test_noise_is_part_of_what_is_resumed(tiny_generator: Generator) -> None:
+def test_noise_is_part_of_what_is_resumed(tiny_generator: StyleGAN2) -> None:
     fast = Synthesis(tiny_generator, torch.float32)
     ws = codes(tiny_generator, 1, torch.device("cpu"))
     for mode, seed in [("const", None), ("none", None), ("random", 1), ("random", 2), ("const", None)]:
@@ -93,7 +93,7 @@ def test_noise_is_part_of_what_is_resumed(tiny_generator: Generator) -> None:
 
 @pytest.mark.parametrize(("late_rows", "epilogues"), [(1, 1), (2, 3), (3, 3), (6, 5)])
 def test_nothing_is_computed_twice_when_only_late_rows_change(
-    tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch, late_rows: int, epilogues: int
+    tiny_generator: StyleGAN2, monkeypatch: pytest.MonkeyPatch, late_rows: int, epilogues: int
 ) -> None:
     """The last row is ToRGB's alone; the two before it are the last block's, which starts from what was kept."""
     fast = Synthesis(tiny_generator, torch.float32)
@@ -109,7 +109,7 @@ def test_nothing_is_computed_twice_when_only_late_rows_change(
 
 
 def test_what_is_kept_for_the_next_picture_is_bounded(
-    tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+    tiny_generator: StyleGAN2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("explorer.engine.synthesis.KEPT_BYTES", 3000)
     fast = Synthesis(tiny_generator, torch.float32)

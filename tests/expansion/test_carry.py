@@ -14,20 +14,20 @@ from explorer.expansion.carry import carry
 from explorer.expansion.tasks.task import ExpansionError
 from explorer.latents import Expansion, compose, factorize, project
 from explorer.latents.basis import style_weights
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 from explorer.networks.layers import FullyConnected
 from explorer.weights import Checkpoint, load
 
 DIMS = (23, 22)
 
 
-def affine(generator: Generator) -> list[FullyConnected]:
+def affine(generator: StyleGAN2) -> list[FullyConnected]:
     """The layers that make styles."""
     named = generator.synthesis.named_modules()
     return [layer for name, layer in named if name.endswith("affine") and isinstance(layer, FullyConnected)]
 
 
-def taught(source: Generator, expansion: Expansion) -> Generator:
+def taught(source: StyleGAN2, expansion: Expansion) -> StyleGAN2:
     """As a warm-up leaves it: styles gain something along the domains' directions, and biases keep the base."""
     generator, directions = copy.deepcopy(source), expansion.basis[:, list(expansion.dims)]
     for layer in affine(generator):
@@ -38,7 +38,7 @@ def taught(source: Generator, expansion: Expansion) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def source() -> Generator:
+def source() -> StyleGAN2:
     """Whose styles do not look at two directions."""
     torch.manual_seed(0)
     generator = make_generator().requires_grad_(False)
@@ -49,14 +49,14 @@ def source() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def expanded(source: Generator) -> Checkpoint:
+def expanded(source: StyleGAN2) -> Checkpoint:
     torch.manual_seed(1)
     expansion = Expansion(factorize(source), DIMS, 3.0, ("one", "two"), source.mapping.w_avg.clone())
     return Checkpoint(taught(source, expansion), None, expansion, {"name": "expanded"})
 
 
 @pytest.fixture(scope="module")
-def newer(source: Generator, expanded: Checkpoint) -> Generator:
+def newer(source: StyleGAN2, expanded: Checkpoint) -> StyleGAN2:
     """All its weights moved, its styles still blind along the two directions."""
     torch.manual_seed(2)
     generator = copy.deepcopy(source)
@@ -69,14 +69,14 @@ def newer(source: Generator, expanded: Checkpoint) -> Generator:
     return generator
 
 
-def test_onto_the_old_source_nothing_changes(source: Generator, expanded: Checkpoint) -> None:
+def test_onto_the_old_source_nothing_changes(source: StyleGAN2, expanded: Checkpoint) -> None:
     found = carry(expanded, source, source)
     for name, weight in found.generator.state_dict().items():
         torch.testing.assert_close(weight, expanded.generator.state_dict()[name])
 
 
 def test_the_base_is_the_newer_source_and_domains_do_there_what_they_did(
-    source: Generator, expanded: Checkpoint, newer: Generator
+    source: StyleGAN2, expanded: Checkpoint, newer: StyleGAN2
 ) -> None:
     found = carry(expanded, source, newer)
     assert expanded.expansion is not None
@@ -98,7 +98,7 @@ def test_the_base_is_the_newer_source_and_domains_do_there_what_they_did(
         torch.testing.assert_close(here, there, atol=1e-4, rtol=0)
 
 
-def test_scaled_domains_lie_as_far_as_greater_strengths_did(source: Generator, expanded: Checkpoint) -> None:
+def test_scaled_domains_lie_as_far_as_greater_strengths_did(source: StyleGAN2, expanded: Checkpoint) -> None:
     found = carry(expanded, source, source, scale=1.5)
     assert expanded.expansion is not None
     ws = source.mapping(torch.randn(4, 12))
@@ -108,7 +108,7 @@ def test_scaled_domains_lie_as_far_as_greater_strengths_did(source: Generator, e
     )
 
 
-def test_what_does_not_fit_is_refused(source: Generator, expanded: Checkpoint, newer: Generator) -> None:
+def test_what_does_not_fit_is_refused(source: StyleGAN2, expanded: Checkpoint, newer: StyleGAN2) -> None:
     with pytest.raises(ExpansionError, match="has none"):
         carry(Checkpoint(source), source, newer)
     with pytest.raises(ExpansionError, match="one shape"):
@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused(source: Generator, expanded: Checkpoint, n
 
 
 def test_the_command_writes_a_generator_with_the_domains(
-    source: Generator, expanded: Checkpoint, newer: Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: StyleGAN2, expanded: Checkpoint, newer: StyleGAN2, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {"old": Checkpoint(source), "expanded": expanded, "newer": Checkpoint(newer, meta={"images_seen": 7})}
     paths = {name: str(checkpoint.save(tmp_path / f"{name}.safetensors")) for name, checkpoint in files.items()}

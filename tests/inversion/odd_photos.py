@@ -74,6 +74,16 @@ def png_of_size(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def webp_of_size(width: int, height: int) -> bytes:
+    """A WebP whose header claims a size."""
+    small = encoded(plain(size=(16, 16)), "WEBP", lossless=True)
+    bits = (width - 1) | (height - 1) << 14
+    at = small.index(b"VP8L") + 9  # after the name, the length and the signature
+    return (
+        small[:at] + struct.pack("<I", bits | struct.unpack("<I", small[at : at + 4])[0] & 0xF0000000) + small[at + 4 :]
+    )
+
+
 def malformed() -> dict[str, tuple[bytes, str]]:
     """name -> (file, a word of the sentence that refuses it)"""
     png, jpeg = encoded(plain()), encoded(plain(size=(200, 200)), "JPEG")
@@ -96,6 +106,7 @@ def malformed() -> dict[str, tuple[bytes, str]]:
         "half a jpeg": (jpeg[: len(jpeg) // 2], "damaged"),
         "png header alone": (png[:8], "not a picture"),
         "damaged png": (png[:45] + b"\xff" * 20 + png[65:], "damaged"),
+        "30 megapixels of WebP": (webp_of_size(6_000, 5_000), "24 megapixels that are read of WEBP"),
         "60 megapixels": (png_of_size(10_000, 6_000), "megapixels"),
         "bomb that Pillow warns of": (png_of_size(10_000, 10_000), "megapixels"),
         "bomb that Pillow refuses": (png_of_size(60_000, 60_000), "megapixels"),

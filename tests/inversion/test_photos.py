@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from PIL import Image
 from skimage import data
 
 from explorer.inversion.faces import Box, centre_box, crop, find_faces
-from explorer.photos import PhotoError, open_photo
+from explorer.photos import MAX_BYTES, PhotoError, open_photo
 
 READABLE, MALFORMED = readable(), malformed()
 
@@ -42,6 +46,71 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         open_photo(tmp_path / "cat.jpg")
     with pytest.raises(PhotoError, match="folder"):
         open_photo(tmp_path)
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from explorer.photos import open_photo
+
+def status(line):
+    return next(int(row.split()[1]) * 1024 for row in open("/proc/self/status") if row.startswith(line))
+
+for path in sys.argv[1:]:
+    before = status("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")
+    photo = open_photo(Path(path))
+    print(status("VmHWM") - before, *photo.size, *photo.getpixel((5, 5)))
+    del photo
+"""
+
+
+def test_a_large_photo_is_decoded_within_a_budget(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.full((7000, 7000), 100 * 257, np.uint16))
+    grey.save(tmp_path / "16bit.png", compress_level=1)
+    plain("RGBA", (9, 9, 9, 9), size=(5000, 4000)).save(tmp_path / "alpha.png", compress_level=1)
+    plain(size=(5000, 4000)).save(tmp_path / "photo.jpg")
+    files = ["16bit.png", "alpha.png", "photo.jpg"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", MEASURE, *files]
+    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = dict(zip(files, ([int(n) for n in line.split()] for line in run.stdout.splitlines()), strict=True))
+    assert max(taken for taken, *_ in lines.values()) < 400_000_000
+    assert lines["16bit.png"][1:] == [3500, 3500, 100, 100, 100]
+    assert lines["alpha.png"][1:3] == [2500, 2000]
+    assert lines["photo.jpg"][1:3] == [2500, 2000]
+
+
+def test_a_strip_is_as_good_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (61, 47, 4), np.uint8)
+    for mode in ("RGBA", "RGB", "LA", "L", "P", "CMYK", "1"):
+        file = encoded(Image.fromarray(noise).convert("RGB").convert(mode), "TIFF" if mode == "CMYK" else "PNG")
+        whole = np.asarray(open_photo(file))
+        with monkeypatch.context() as small:
+            small.setattr("explorer.photos.STRIP", 100)
+            assert np.array_equal(np.asarray(open_photo(file)), whole)
+            small.setattr("explorer.photos.DETAIL", 1000)
+            reduced = np.asarray(open_photo(file))
+        assert np.array_equal(reduced, np.asarray(Image.fromarray(whole[:60, :46]).reduce(2)))
+
+
+def test_a_file_is_looked_at_for_its_size_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # a file with a hole: nothing is written
+    with pytest.raises(PhotoError, match="more than 200 MB"):
+        open_photo(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "WEBP", "JPEG2000", "TIFF", "ICO", "TGA", "PPM"])
+def test_damage_of_every_format_is_one_sentence(kind: str) -> None:
+    whole = encoded(plain(size=(64, 64)), kind)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 6):
+            data[place] = rng.integers(0, 256)
+        with contextlib.suppress(PhotoError):
+            open_photo(bytes(data))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

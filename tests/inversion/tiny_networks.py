@@ -9,7 +9,7 @@ from torch import Tensor
 from explorer.inversion import Networks
 from explorer.metrics import Perceptual
 from explorer.metrics.perceptual import clip_distance
-from explorer.networks import Encoder, EncoderConfig, Generator
+from explorer.networks import Encoder, EncoderConfig, StyleGAN2
 from explorer.networks.clip import Clip, ClipConfig, build_clip
 
 CLIP = ClipConfig(32, (1,), 32, 8, embed_dim=32, context_length=16, text_width=16, text_layers=1)
@@ -20,7 +20,7 @@ def make_clip() -> Clip:
     return build_clip(CLIP, "tiny").eval().requires_grad_(False)
 
 
-def make_encoder(generator: Generator, steps: int) -> Encoder:
+def make_encoder(generator: StyleGAN2, steps: int) -> Encoder:
     """An encoder that has seen the codes of `steps` batches of samples."""
     torch.manual_seed(1)
     config = EncoderConfig(generator.img_resolution, (32, 32, 16), generator.w_dim, generator.num_ws)

@@ -23,6 +23,19 @@ def uri(size: tuple[int, int] = (20, 12), kind: str = "PNG", colour: str = "red"
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def noise(side: int) -> str:
+    """A picture that no format makes small."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def test_pictures_within_the_limits_are_read() -> None:
+    read(kind="picture", pictures=[uri((2048, 8))])
+    read(kind="picture", pictures=[noise(900)])
+
+
 def read(**changes: object) -> Lesson:
     return Lesson.read(WORDS | changes, taken=["Neon"], free=[61, 60])
 
@@ -55,6 +68,7 @@ def read(**changes: object) -> Lesson:
         ({"kind": "picture", "pictures": ["file:///etc/passwd"]}, "Picture 1 cannot be read"),
         ({"kind": "picture", "pictures": [None]}, "Picture 1 cannot be read"),
         ({"kind": "picture", "pictures": [uri((2100, 4))]}, "Picture 1 cannot be read"),
+        ({"kind": "picture", "pictures": [noise(1200)]}, "Picture 1 cannot be read"),
         ({"kind": "picture", "pictures": [uri(kind="GIF").replace("gif", "png")]}, "Picture 1 cannot be read"),
     ],
 )

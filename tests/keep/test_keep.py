@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import math
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,9 @@ from explorer.keep import (
     write_link,
     write_picture,
 )
-from explorer.keep.links import MAX_LINK
+from explorer.keep.links import MAX_JSON, MAX_LINK
 from explorer.keep.pictures import KEYWORD
+from explorer.keep.sessions import MAX_BYTES
 
 OLD_SESSION = Path(__file__).with_name("session_v1.json")
 PICTURE = np.random.RandomState(0).randint(0, 256, (40, 40, 3), dtype=np.uint8)
@@ -150,6 +153,90 @@ def test_a_link_cannot_unpack_to_more_than_an_edit() -> None:
     bomb = base64.urlsafe_b64encode(zlib.compress(b" " * 2**24)).decode()
     with pytest.raises(KeepError, match="damaged"):
         read_link(f"z.{bomb}")
+
+
+def deflated(data: bytes) -> str:
+    return f"z.{base64.urlsafe_b64encode(data).decode()}"
+
+
+def test_the_text_of_a_link_is_whole_or_refused() -> None:
+    """A cut at the end of deflated text leaves the JSON whole and takes its checksum."""
+    data = zlib.compress(json.dumps(EDIT.to_json()).encode())
+    assert read_link(deflated(data)) == EDIT
+    with pytest.raises(KeepError, match="damaged"):
+        read_link(deflated(data[:-4]))
+
+
+def test_the_largest_edit_is_read_from_a_link_and_nothing_larger() -> None:
+    """Spaces are JSON: without the limit both would be read."""
+    text = json.dumps(EDIT.to_json()).encode()
+    assert read_link(deflated(zlib.compress(text.ljust(MAX_JSON)))) == EDIT
+    with pytest.raises(KeepError, match="damaged"):
+        read_link(deflated(zlib.compress(text.ljust(MAX_JSON + 1))))
+    with pytest.raises(KeepError, match="damaged"):
+        read_link(base64.urlsafe_b64encode(text.ljust(2 * MAX_JSON)).decode())
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Bytes of Python's memory that `work` takes at its most."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_link_takes_no_more_memory_than_the_largest_edit() -> None:
+    bomb = deflated(zlib.compress(b" " * 2**27, 9))
+
+    def read() -> None:
+        with pytest.raises(KeepError, match="damaged"):
+            read_link(bomb)
+
+    assert peak(read) < 4 * MAX_JSON
+
+
+@pytest.mark.parametrize("text", ["[0]," * 2_000_000, '{"a":' * 100_000, "[" * 10_000_000])
+def test_a_session_takes_memory_in_proportion_to_what_sessions_hold(text: str) -> None:
+    def read() -> None:
+        with pytest.raises(KeepError, match="not JSON"):
+            Session.from_text(text)
+
+    assert peak(read) < 4 * 2**20
+
+
+def test_a_session_too_large_is_not_even_looked_at() -> None:
+    text = Session("g", {}, (Snapshot(EDIT),)).to_text()
+    assert Session.from_text(text.ljust(MAX_BYTES)).snapshots
+    with pytest.raises(KeepError, match="larger than 32 MB"):
+        Session.from_text(text.ljust(MAX_BYTES + 1))
+
+
+def test_the_largest_session_comes_back() -> None:
+    edit = Edit(strengths={f"domain {k}": 0.5 for k in range(100)})
+    session = Session("g", {"explore": edit}, (Snapshot(edit, "data:image/png;base64," + "A" * 9000),) * 1000)
+    assert len(Session.from_text(session.to_text()).snapshots) == 1000
+
+
+def test_what_older_systems_put_before_a_text_does_no_harm() -> None:
+    """A byte order mark, as editors of Windows write it."""
+    text = "\ufeff" + Session("g", {"explore": EDIT}).to_text()
+    assert Session.from_text(text) == Session.from_text(text.encode()) == Session("g", {"explore": EDIT})
+
+
+FOREIGN = [10**400, "x" * 10**6, [[1] * 1000] * 1000, {"a": {"b": [1] * 10_000}}, None, True, 1.5]
+
+
+@pytest.mark.parametrize("value", FOREIGN, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("key", ["version", "generator", "edit", "edits", "snapshots"])
+def test_foreign_values_are_refused_in_few_words(key: str, value: object) -> None:
+    session = {"version": 2, "generator": "g", "edits": {"a": {"seed": -1}}, "snapshots": [3]} | {key: value}
+    settings = {"version": 1, "generator": "g", "edit": {"seed": -1}} | {key: value}
+    for read, data in ((Session.from_text, session), (Kept.from_text, settings)):
+        with pytest.raises(EditError) as error:
+            read(json.dumps(data))
+        assert len(str(error.value)) < 300
 
 
 def test_a_session_comes_back() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer import Edit, EditError, Latent
+from explorer.edit import MAX_STRENGTHS
 
 directions = st.one_of(st.text(max_size=8), st.integers(0, 511))
 strengths = st.dictionaries(directions, st.floats(-10, 10, allow_nan=False), max_size=5)
@@ -78,3 +81,71 @@ def test_what_is_no_edit_is_refused_in_one_sentence(data: str, word: str) -> Non
     with pytest.raises(EditError, match=word) as error:
         Edit.from_json(data)
     assert "\n" not in str(error.value)
+
+
+def test_an_edit_of_every_direction_costs_little_and_more_are_refused() -> None:
+    pairs = [[k, 1.0] for k in range(MAX_STRENGTHS)]
+    began = time.process_time()
+    assert len(dict(Edit.from_json({"strengths": pairs, "layers": [[k, [0, 2]] for k, _ in pairs]}).strengths)) == 4096
+    with pytest.raises(EditError, match="more than 4,096"):
+        Edit(strengths=zip(range(10**9), iter(float, 1.0), strict=False))
+    with pytest.raises(EditError, match="given twice"):
+        Edit(strengths=[*pairs[:-1], [0, 1]])
+    assert time.process_time() - began < 1
+
+
+def nested(depth: int = 60) -> tuple:
+    """Tuples that share their parts: 2**60 leaves in sixty objects, which nobody may print, compare or hash."""
+    value: tuple = (1.0,)
+    for _ in range(depth):
+        value = (value, value)
+    return value
+
+
+FOREIGN = [
+    nested(),
+    [nested()],
+    "x" * 10**7,
+    10**5000,
+    {"a": nested()},
+    b"bytes",
+    object(),
+    float("nan"),
+    ["y" * 10**6],
+]
+
+
+@pytest.mark.parametrize("value", FOREIGN, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: {"seed": v},
+        lambda v: {"class_index": v},
+        lambda v: {"truncation_psi": v},
+        lambda v: {"noise_mode": v},
+        lambda v: {"project": v},
+        lambda v: {"version": v},
+        lambda v: {"strengths": v},
+        lambda v: {"strengths": [[v, 1]]},
+        lambda v: {"strengths": [[1, v]]},
+        lambda v: {"strengths": {1: 1}, "layers": {1: v}},
+        lambda v: {"strengths": {1: 1}, "layers": {1: (v, v)}},
+        lambda v: {"latent": v},
+        lambda v: {"latent": {"shape": v, "data": "AAAA"}},
+        lambda v: {"latent": {"shape": [v], "data": "AAAA"}},
+        lambda v: {"latent": {"shape": [1], "data": v}},
+        lambda v: v,
+    ],
+)  # fmt: skip
+def test_a_foreign_value_is_refused_at_once_and_in_few_words(make: Callable, value: object) -> None:
+    began = time.process_time()
+    with pytest.raises(EditError) as error:
+        Edit.from_json(make(value))
+    assert len(str(error.value)) < 400
+    assert time.process_time() - began < 1
+
+
+def test_a_code_has_as_many_numbers_as_it_says() -> None:
+    for shape in ((True,), (2.0,), (2**21,), (2**11, 2**11), (-1, -1), (0,), (1, 1, 1), "1"):
+        with pytest.raises(EditError, match="latent"):
+            Latent(shape, bytes(4))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from torch import Tensor
 from explorer import latents
 from explorer.latents import Expansion
 from explorer.latents.basis import style_weights
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 
 W_DIM, NUM_WS = 24, 6
 
@@ -110,7 +110,7 @@ def test_an_expansion_that_cannot_be_is_refused() -> None:
 
 
 @pytest.mark.parametrize("normalize_rows", [False, True])
-def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: Generator, normalize_rows: bool) -> None:
+def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: StyleGAN2, normalize_rows: bool) -> None:
     basis = latents.factorize(tiny_generator, normalize_rows)
     torch.testing.assert_close(basis.t() @ basis, torch.eye(tiny_generator.w_dim), atol=1e-5, rtol=0)
     weights = style_weights(tiny_generator)
@@ -120,7 +120,7 @@ def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: Gen
     assert (effect[:-1] >= effect[1:] - 1e-4).all()
 
 
-def test_style_weights_are_those_of_every_convolution_and_the_smallest_torgb(tiny_generator: Generator) -> None:
+def test_style_weights_are_those_of_every_convolution_and_the_smallest_torgb(tiny_generator: StyleGAN2) -> None:
     channels = tiny_generator.config.channels
     expected = channels[0] * 2 + sum(a + b for a, b in pairwise(channels))
     assert style_weights(tiny_generator).shape == (expected, tiny_generator.w_dim)

@@ -16,7 +16,7 @@ from explorer.latents import Expansion, factorize
 from explorer.metrics import expansion as figures
 from explorer.metrics import report
 from explorer.metrics.frechet import Features
-from explorer.networks import Generator
+from explorer.networks import StyleGAN2
 from explorer.networks.clip import ClipConfig, build_clip
 
 DOMAINS = ("red", "green", "blue")
@@ -130,7 +130,7 @@ def test_a_scorer_by_texts_has_the_domains_then_the_source() -> None:
     assert found.shape == (60, 3)
 
 
-def subject(expanded: Generator, dims: tuple[int, ...] = (23, 22)) -> report.Subject:
+def subject(expanded: StyleGAN2, dims: tuple[int, ...] = (23, 22)) -> report.Subject:
     source = make_generator()
     expansion = Expansion(factorize(source), dims, 4.0, ("a", "b")[: len(dims)], source.mapping.w_avg)
     return report.Subject(expanded, source, expansion, report.codes(source, 40, 0))

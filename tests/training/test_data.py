@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import tracemalloc
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.training.data import DataError, Order, Pictures, is_held_out
+from explorer.photos import MAX_BYTES
+from explorer.training.data import MAX_LABELS, DataError, Order, Pictures, is_held_out
 from explorer.training.draws import Draws, share
 from tests.training.tiny import COUNT, write_pictures
 
@@ -104,13 +107,75 @@ def test_draws_follow_from_seed_step_and_sample() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("[", "dataset.json is not"), ('{"classes": ["a"], "labels": [["x.png", 3]]}', "outside its 1 classes")],
+    [
+        ("[", "dataset.json is not"),
+        ("[]", "dataset.json is not"),
+        ("[" * 200_000, "dataset.json is not"),
+        ('{"labels": ' * 5_000, "nests too deeply|dataset.json is not"),
+        ('{"labels": 5}', "dataset.json is not"),
+        ('{"classes": 5}', "dataset.json is not"),
+        ('{"classes": ["a"], "labels": [["x.png", 3]]}', "outside its 1 classes"),
+        ('{"labels": [["x.png", 1e308]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["other.png", 1e308]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", NaN]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", 100000]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", -1]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", true]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", "1"]]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", [[[]]]]]}', "an index from 0 to 99,999"),
+        ('{"labels": [[["x.png"], 1]]}', "an index from 0 to 99,999"),
+        ('{"labels": ["ab"]}', "an index from 0 to 99,999"),
+        ('{"labels": [["x.png", 0]], "classes": [[1]]}', "a class in dataset.json is a name"),
+        (f'{{"labels": [["x.png", 0]], "classes": ["{"x" * 2000}"]}}', "a class in dataset.json is a name"),
+    ],
+    ids=lambda text: text[:40],
 )
 def test_broken_labels_are_refused(tmp_path: Path, text: str, words: str) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=words) as error:
         Pictures(tmp_path, 8)
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("member", ["dataset.json", "large.png"])
+def test_members_of_a_zip_are_looked_at_for_their_size_before_they_grow(tmp_path: Path, member: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open(member, "w") as file:
+        for _ in range(MAX_LABELS // 2**22 + 1):
+            file.write(bytes(2**22))
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        if member == "dataset.json":
+            archive.writestr("x.png", b"")
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"at most|none of the 1"):
+        Pictures(tmp_path / "a.zip", 8)[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_a_large_file_beside_the_pictures_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(DataError, match="none of the 1 pictures"):
+        Pictures(tmp_path, 8)[0]
+
+
+def test_a_damaged_zip_is_refused_in_one_sentence(tmp_path: Path, data: Path) -> None:
+    whole = data.read_bytes()
+    for at in range(whole.rindex(b"PK\x01\x02"), len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            Pictures(tmp_path / "a.zip", 16)[COUNT - 1]
+
+
+def test_labels_of_other_programs_are_whole_numbers_in_any_spelling(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    (tmp_path / "dataset.json").write_bytes(b'\xef\xbb\xbf{"labels": [["x.png", 2.0]]}')
+    pictures = Pictures(tmp_path, 8)
+    assert (pictures[0][1], pictures.classes) == (2, ("0", "1", "2"))
 
 
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from explorer import Edit, Engine, load
 from explorer.keep import read_picture
 from explorer.ui import Serving, Shelf, build_ui
 from explorer.ui.serve import ServeError, start, users
+from explorer.weights import CheckpointError
 
 EXPANDED = ROOT / "tests" / "fixtures" / "expanded32.pkl"
 PASSWORD = (("ann", "s3cret"),)
@@ -265,6 +266,13 @@ def test_a_file_that_a_visitor_brings_opens_for_them_only(engine: Engine, folder
     assert shelf.open(name).title.endswith("my-model")
     assert name not in shelf.names()
     assert shelf.names() == ["first", "second"]
+
+
+def test_a_file_that_would_take_too_much_memory_is_refused_where_it_is_brought(folder: Path, tmp_path: Path) -> None:
+    dropped = Path(shutil.copy(EXPANDED, tmp_path / "x"))
+    with pytest.raises(CheckpointError, match=r"0\.0 GB are allowed here"):
+        Shelf(build_ui, "cpu", "fp32", folder, limit=10**7).add(dropped, "x.pkl")
+    assert dropped.exists()
 
 
 def test_below_the_path_of_a_proxy_addresses_lead_back_there(engine: Engine, folder: Path) -> None:

@@ -83,10 +83,12 @@ def dump(value: Any) -> bytes:
     return b"\x80\x04" + encode(value) + b"."
 
 
-def legacy(numel: int = 4, data: bytes = bytes(16), kind: str = "torch.FloatStorage", value: Any = None) -> bytes:
+def legacy(
+    numel: int = 4, data: bytes = bytes(16), kind: str = "torch.FloatStorage", value: Any = None, keys: Any = ("0",)
+) -> bytes:
     """A `torch.save` file of the older layout that holds one storage."""
     held = Storage(("storage", Ref(kind), "0", "cpu", numel, None)) if value is None else value
-    heads = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, held, ["0"]]
+    heads = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, held, list(keys) if keys == ("0",) else keys]
     return b"".join(map(dump, heads)) + struct.pack("<q", numel) + data
 
 
@@ -202,7 +204,8 @@ def broken(valid: Call) -> dict[str, tuple[bytes, str]]:
 
     `valid` is a good network to put them beside.
     """
-    return {**_lying_tensors(), **_endless(valid), **_wrong_opcodes(), **_archives(), **_headers(), **_no_checkpoints()}
+    lies = {**_lying_tensors(), **_foreign_values(), **_headers()}
+    return {**lies, **_endless(valid), **_shared(), **_wrong_opcodes(), **_archives(), **_no_checkpoints()}
 
 
 def _lying_tensors() -> dict[str, tuple[bytes, str]]:
@@ -235,7 +238,6 @@ def _lying_tensors() -> dict[str, tuple[bytes, str]]:
             ),
             "cannot reshape",
         ),
-        "array_of_objects": (dump(Call("numpy.dtype", ("O8", False, True))), "only plain numbers"),
     }
 
 
@@ -256,6 +258,55 @@ def _endless(valid: Call) -> dict[str, tuple[bytes, str]]:
         "lists_nested_deeply": (b"\x80\x04" + b"]" * 200_000 + b"a" * 199_999 + b".", "no known generator"),
         "steps_without_end": (b"\x80\x04" + b"N0" * 2_000_000 + b"N.", "far more steps"),
         "copies_without_end": (b"\x80\x04" + pairs + copies + b".", "far more steps"),
+    }
+
+
+def _foreign_values() -> dict[str, tuple[bytes, str]]:
+    """What would take for ever to print, compare or hash, in every place where a number or a text belongs."""
+    endless, long = laughs(60, lambda one: [one, one]), Raw(b"\x8b" + struct.pack("<i", 8_000) + b"\x7f" * 8_000)
+    array = Raw(
+        encode(Call("numpy.core.multiarray._reconstruct", (Ref("numpy.ndarray"), (0,), b"b")))
+        + encode((1, (2,), Call("numpy.dtype", ("f8", False, True)), False, bytes(16)))
+        + b"b"
+    )
+    magic, kind = dump(0x1950A86A20F9469CFC6C), Ref("torch.FloatStorage")
+
+    def stored_in(*identity: Any) -> bytes:
+        return legacy(value=Storage(identity))
+
+    files: dict[str, tuple[bytes, str]] = {}
+    for name, value in {"laughs": endless, "long": long, "array": array}.items():
+        named = {"g_ema": value, "style.1.weight": 1, "conv1.conv.weight": 1}
+        files |= {
+            f"{name}_as_file": (dump(value), "no known generator"),
+            f"{name}_as_keys": (legacy(keys=value), "list of storages"),
+            f"{name}_as_key": (legacy(keys=[value]), "list of storages"),
+            f"{name}_as_version": (magic + dump(value), "unknown version"),
+            f"{name}_as_magic": (holding(tensor(payload=dump(value))), "no torch file"),
+            f"{name}_as_storage": (stored_in("storage", value, "0", "cpu", 4, None), "unknown kind"),
+            f"{name}_as_storage_kind": (stored_in(value, kind, "0", "cpu", 4), "unknown kind"),
+            f"{name}_as_storage_key": (stored_in("storage", kind, value, "cpu", 4), "unknown kind"),
+            f"{name}_as_storage_size": (stored_in("storage", kind, "0", "cpu", value), "elements"),
+            f"{name}_as_storage_view": (stored_in("storage", kind, "0", "cpu", 4, value), "unknown kind"),
+            f"{name}_as_shape": (holding(tensor((value,), (1,))), "no plain numbers"),
+            f"{name}_as_parameters": (dump({"G_ema": network(value)}), "no dictionary of names"),
+            f"{name}_as_modules": (dump({"G_ema": network({}, {"synthesis": value})}), "no state"),
+            f"{name}_as_state": (dump(named), "no known generator"),
+        }
+    return files
+
+
+def _shared() -> dict[str, tuple[bytes, str]]:
+    """Small files that would grow by what they use many times."""
+    payload = legacy(2**18, bytes(2**20))
+    load = Call("torch.storage._load_from_bytes", (get(0),))
+    often = b"(" + encode(load) * 5_000 + b"l"
+    text = b"(" + encode(Call("_codecs.encode", (get(0), "latin1"))) * 5_000 + b"l"
+    wide = b"(" + b"N" * 200_000 + b"t\x94" + b"(" + (encode(Ref("torch.device")) + get(0).code + b"R") * 50_000 + b"l"
+    return {
+        "payload_many_times": (dump(Raw(encode(payload) + b"\x94" + often)), "more values than the file has bytes"),
+        "text_many_times": (dump(Raw(encode("x" * 2**20) + b"\x94" + text)), "more values than the file has bytes"),
+        "arguments_many_times": (dump(Raw(wide)), "far more steps"),
     }
 
 

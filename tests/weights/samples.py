@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import lzma
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from generators import make_generator
 from hostile import Call, tree
 
 from explorer.latents import Expansion, factorize
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator
+from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2
 from explorer.weights import Checkpoint
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -40,7 +41,7 @@ def rosinality_bytes() -> bytes:
 
 
 def tiny_checkpoint() -> Checkpoint:
-    """Generator, discriminator and expansion of a few thousand parameters."""
+    """StyleGAN2, discriminator and expansion of a few thousand parameters."""
     generator = make_generator(img_resolution=8, channels=(4, 6), z_dim=5, w_dim=7)
     config = DiscriminatorConfig(8, (4, 6), mbstd_group_size=2)
     discriminator = Discriminator(config).eval().requires_grad_(False)
@@ -49,7 +50,7 @@ def tiny_checkpoint() -> Checkpoint:
     return Checkpoint(generator, discriminator, expansion, {"name": "tiny", "licence": "CC0", "classes": ["a", "b"]})
 
 
-def tiny_network(generator: Generator | None = None, attributes: dict[str, dict[str, Any]] | None = None) -> Call:
+def tiny_network(generator: StyleGAN2 | None = None, attributes: dict[str, dict[str, Any]] | None = None) -> Call:
     """A tiny generator as NVIDIA pickles it, with numpy scalars and filters among its data."""
     generator = generator or tiny_checkpoint().generator
     tensors = {name: value.numpy() for name, value in generator.state_dict().items()}
@@ -76,3 +77,25 @@ def _cut(value: torch.Tensor) -> torch.Tensor:
         if size == 512:
             value = value.narrow(axis, 0, 4)
     return value.clone()
+
+
+def shared_storage(layers: int = 900, w_dim: int = 512) -> bytes:
+    """A rosinality file of 1 MB whose mapping layers all show the same values: a gigabyte as tensors of their own."""
+    values = torch.zeros(w_dim**2)
+    shapes: dict[str, tuple[int, ...]] = {
+        "input.input": (1, 4, 4, 4),
+        "conv1.conv.weight": (1, 4, 4, 3, 3),
+        "conv1.noise.weight": (1,),
+        "conv1.activate.bias": (4,),
+        "to_rgb1.conv.weight": (1, 3, 4, 1, 1),
+        "to_rgb1.bias": (1, 3, 1, 1),
+        "noises.noise_0": (1, 1, 4, 4),
+    }
+    for name in ("conv1", "to_rgb1"):
+        shapes |= {f"{name}.conv.modulation.weight": (4, w_dim), f"{name}.conv.modulation.bias": (4,)}
+    for layer in range(1, layers + 1):
+        shapes |= {f"style.{layer}.weight": (w_dim, w_dim), f"style.{layer}.bias": (w_dim,)}
+    state = {name: values[: math.prod(shape)].view(shape) for name, shape in shapes.items()}
+    file = io.BytesIO()
+    torch.save({"g_ema": state, "latent_avg": values[:w_dim]}, file)
+    return file.getvalue()

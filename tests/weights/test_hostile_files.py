@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from samples import FIXTURES, relative_error, tiny_checkpoint, tiny_network
+from samples import FIXTURES, relative_error, shared_storage, tiny_checkpoint, tiny_network
 
 from explorer.weights import CheckpointError, UnsafeCheckpointError, load
 from explorer.weights.checkpoint import Entry
@@ -24,6 +24,7 @@ from explorer.weights.storage import Allowance, Storage, StoredTensor
 CANARY = Path(__file__).parent / "canary-of-the-hostile-files"
 UNSAFE = hostile.unsafe(CANARY)
 BROKEN = hostile.broken(tiny_network())
+BROKEN["storage_in_many_tensors"] = (shared_storage(), "more values than the file has bytes")
 ALLOWED_GROWTH = 300 * 2**10  # kilobytes of resident memory over all files together
 
 
@@ -58,6 +59,7 @@ def test_a_file_that_asks_to_run_something_is_refused_by_that_name(name: str, ou
 def test_a_file_that_lies_is_refused_with_the_reason(name: str, outcomes: dict[str, Outcome]) -> None:
     assert outcomes[name].error == "CheckpointError"
     assert BROKEN[name][1] in outcomes[name].message
+    assert len(outcomes[name].message) < 500
 
 
 def test_nothing_in_any_hostile_file_ran(outcomes: dict[str, Outcome]) -> None:
@@ -111,19 +113,21 @@ def test_pickled_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path)
         load(tmp_path / "nan.pkl")
 
 
-def test_tensors_that_share_a_storage_cannot_multiply_it() -> None:
-    storage = Storage(torch.float32, 100, Allowance(400), lambda start, stop: bytes(stop - start))
-    views = [StoredTensor(storage, 0, (100,), (1,)) for _ in range(5)]
+def test_a_storage_is_read_once_and_what_shares_it_pays_for_every_copy() -> None:
+    reads = []
+    storage = Storage(torch.float32, 50_000, Allowance(200_000), lambda: reads.append(1) or bytes(200_000))
+    views = [StoredTensor(storage, 0, (50_000,), (1,)) for _ in range(5)]
     for view in views[:4]:
-        view.read()
+        view.read().fill_(1)
+    assert views[0].storage.values.count_nonzero() == 0
     with pytest.raises(CheckpointError, match="more values than the file has bytes"):
         views[4].read()
+    assert len(reads) == 1
 
 
 def test_a_view_inside_its_storage_is_read_as_torch_reads_it() -> None:
     values = torch.arange(24, dtype=torch.float32)
-    raw = values.numpy().tobytes()
-    storage = Storage(torch.float32, 24, Allowance(96), lambda start, stop: raw[start:stop])
+    storage = Storage(torch.float32, 24, Allowance(96), values.numpy().tobytes)
     view = StoredTensor(storage, 3, (2, 3), (1, 5))
     assert torch.equal(view.read(), values.as_strided((2, 3), (1, 5), 3))
     entry = view.entry().reshaped((6,), 2.0)
