@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.engine.graphs import Graphs
+from explorer.kernels import synthesis as fused
 from explorer.networks import Generator
 from explorer.networks.generator import NoiseMode, SynthesisLayer, ToRGB
-from kernels import synthesis as fused
 
 KEPT_BYTES = 256 * 2**20  # features of the last picture that are kept for the next
 

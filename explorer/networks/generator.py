@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-import kernels
+from explorer import kernels
 from explorer.networks.layers import (
     Conv2d,
     FullyConnected,

@@ -16,7 +16,7 @@ import torch._dynamo
 import torch.nn.functional as F
 from torch import Tensor
 
-import kernels
+from explorer import kernels
 from explorer.networks import Generator
 from explorer.networks.generator import SynthesisLayer
 from explorer.networks.layers import modulate
