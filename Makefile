@@ -41,8 +41,10 @@ endif
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
 	touch $@
 
+# Hugging Face's package of the name `kernels` lies there for the test that installs it beside ours.
 .venv/dev: requirements-dev.txt .venv/runtime
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+	$(BIN)/python -m pip download --disable-pip-version-check -q --no-deps -d .venv/wheels "kernels>=0.17,<1"
 	touch $@
 
 clean:

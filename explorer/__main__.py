@@ -1,8 +1,32 @@
-"""`python -m explorer`: the command line."""
+"""`domain-explorer` and `python -m explorer`: alone the app, with a command the command line."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from explorer.cli import main
+from explorer import __version__
+from explorer.extras import MissingExtra, extra_of
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command, the app where none is named; the exit code is 0, or 2 with one sentence on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(__version__)
+        return 0
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words = ["app", *words]
+    from explorer import cli
+
+    try:
+        return cli.main(words)
+    except ModuleNotFoundError as error:
+        if (extra := extra_of(error.name or "")) is None:
+            raise
+        print(f"error: {MissingExtra(extra)}", file=sys.stderr)
+        return 2
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The command line: `python -m explorer COMMAND`. Each command is one function from parsed arguments to text.
+"""The command line: `domain-explorer COMMAND`. Each command is one function from parsed arguments to text.
 
 Errors are one sentence and exit code 2. Knows no interface.
 """
@@ -10,21 +10,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
-
-import torch
+from typing import TYPE_CHECKING, NoReturn
 
 from explorer import cli_export
-from explorer.edit import Edit, EditError
-from explorer.engine import Engine, doctor
-from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
-from explorer.weights.download import resolve
-from explorer.weights.inventory import read_part
+from explorer.edit import Edit
+from explorer.shipped import DEFAULT
+
+if TYPE_CHECKING:
+    import torch
+
+    from explorer.weights import Checkpoint
 
 DORMANT = 0.03  # an effect up to this fraction of the distance between two samples
 
 
 def convert(arguments: argparse.Namespace) -> str:
     """Read any known checkpoint, write the native format."""
+    import torch
+
+    from explorer.weights import load
+
     checkpoint = load(arguments.input)
     path = checkpoint.save(arguments.output, dtype=torch.float16 if arguments.half else None)
     return f"{path}: {path.stat().st_size / 2**20:.1f} MB\n{describe(checkpoint)}"
@@ -32,6 +37,10 @@ def convert(arguments: argparse.Namespace) -> str:
 
 def inspect(arguments: argparse.Namespace) -> str:
     """Say what a file is."""
+    from explorer.weights import load
+    from explorer.weights.download import resolve
+    from explorer.weights.inventory import read_part
+
     path = resolve(arguments.file)
     if (part := read_part(path)) is None:
         return describe(load(path))
@@ -42,6 +51,9 @@ def inspect(arguments: argparse.Namespace) -> str:
 
 def render(arguments: argparse.Namespace) -> str:
     """Render one edit to a picture file."""
+    from explorer.engine import Engine
+    from explorer.weights import load
+
     engine = Engine(load(arguments.checkpoint), arguments.device, arguments.precision)
     if arguments.edit is not None:
         edit = cli_export.read_edit(arguments.edit)
@@ -58,6 +70,9 @@ def render(arguments: argparse.Namespace) -> str:
 
 def measure_effects(arguments: argparse.Namespace) -> str:
     """Measure how much every direction changes the picture; the app shows it, and sorts by it."""
+    from explorer.engine import Engine
+    from explorer.weights import load
+
     engine = Engine(load(arguments.checkpoint), arguments.device)
 
     def progress(fraction: float) -> None:
@@ -79,9 +94,13 @@ def measure_effects(arguments: argparse.Namespace) -> str:
 
 def measure_inversion(arguments: argparse.Namespace) -> str:
     """Print a table: method x (perceptual distance, PSNR, CLIP similarity, distance to w_avg, seconds, editing)."""
+    import torch
+
+    from explorer.engine import Engine
     from explorer.engine.inverting import networks_of
     from explorer.inversion import InversionError, comparison
     from explorer.training.data import Pictures
+    from explorer.weights import load
 
     if arguments.count < 1 or not 0 < arguments.held_out <= 1:
         raise InversionError("--count is at least 1, and --held-out a fraction above 0, up to 1 for all pictures")
@@ -92,6 +111,13 @@ def measure_inversion(arguments: argparse.Namespace) -> str:
     networks = networks_of(engine)
     rows = comparison.compare(networks, photos, engine.checkpoint.expansion)
     return f"{count} photos\n{comparison.table(rows, networks.perceptual.name)}"
+
+
+def examine(_: argparse.Namespace) -> str:
+    """Say what this machine computes with."""
+    from explorer.engine import doctor
+
+    return doctor.examine()
 
 
 def describe(checkpoint: Checkpoint) -> str:
@@ -125,6 +151,13 @@ def _millions(network: torch.nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} million"
 
 
+class Parser(argparse.ArgumentParser):
+    """Its errors are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
 def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
     """All commands; `run` is the function of the chosen one.
 
@@ -138,11 +171,16 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
             found.add_arguments(command)
             command.set_defaults(run=found.run)
 
-    top = argparse.ArgumentParser(
-        prog="python -m explorer", description="Domain-expanded generators on the command line."
+    top = Parser(
+        prog="domain-explorer",
+        description="Domain-expanded generators, in the browser and on the command line.",
+        epilog="Without a command it opens the app; its flags are those of `domain-explorer app`.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     source = "a checkpoint: path, http(s) address or the name of a public one"
+
+    command = commands.add_parser("app", help="open the page in the browser")
+    add_flags(command, "explorer.app", "app")
 
     command = commands.add_parser("convert", help="write any known checkpoint in the native format")
     command.add_argument("input", metavar="IN", help=source)
@@ -216,7 +254,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         add_flags(command, f"explorer.training.{name}", "train", name)
 
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
-    command.set_defaults(run=lambda _: doctor.examine())
+    command.set_defaults(run=examine)
     return top
 
 
@@ -226,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(argv).parse_args(argv)
     try:
         print(arguments.run(arguments))
-    except (CheckpointError, EditError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -9,17 +9,19 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explorer import export
 from explorer.edit import DirectionId, Edit, EditError
-from explorer.engine import Engine
 from explorer.export.pictures import ENDINGS, replacing
 from explorer.keep import Kept, read_picture, write_picture
-from explorer.weights import DEFAULT, Checkpoint, CheckpointError, load
-from explorer.weights.folder import generators
+from explorer.shipped import DEFAULT
+
+if TYPE_CHECKING:
+    from explorer.engine import Engine
+    from explorer.weights import Checkpoint
 
 
 def compose(arguments: argparse.Namespace) -> str:
@@ -74,6 +76,9 @@ def bundle(arguments: argparse.Namespace) -> str:
 
 def models(arguments: argparse.Namespace) -> str:
     """List the generators of a folder, each with its resolution and domains."""
+    from explorer.weights import CheckpointError, load
+    from explorer.weights.folder import generators
+
     if not Path(arguments.folder).is_dir():
         raise CheckpointError(f"{arguments.folder} is no folder: name the one that the generators lie in")
     found = [{"name": path.stem} | about(load(path)) for path in generators(Path(arguments.folder))]
@@ -93,6 +98,9 @@ def about(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def engine_of(arguments: argparse.Namespace) -> Engine:
+    from explorer.engine import Engine
+    from explorer.weights import load
+
     return Engine(load(arguments.checkpoint), arguments.device, arguments.precision)
 
 

@@ -4,8 +4,8 @@ On the CPU they are plain PyTorch; on a GPU, CUDA kernels that are built in the 
 PyTorch code serving until they are ready. Importing this package builds nothing. It knows nothing of networks.
 """
 
-from kernels.ops import bias_act, demod_bias_act, upfirdn2d
-from kernels.resample import downsample2d, filter2d, setup_filter, upsample2d
+from .ops import bias_act, demod_bias_act, upfirdn2d
+from .resample import downsample2d, filter2d, setup_filter, upsample2d
 
 __all__ = [
     "bias_act",

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from kernels import nvrtc, ops, toolchain
-from kernels.compile import BuildError, Library, cache_folder, is_loaded, load, load_in_background, why_not
+from . import nvrtc, ops, toolchain
+from .compile import BuildError, Library, cache_folder, is_loaded, load, load_in_background, why_not
 
 __all__ = [
     "BuildError",

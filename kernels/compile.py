@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from kernels import toolchain
+from . import toolchain
 
 SOURCES = Path(__file__).parent / "csrc"
 TARGET = "0x020a000000000000"  # the stable ABI of PyTorch 2.10: what it links serves all later ones

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels import plan, toolchain
-from kernels.compile import SOURCES, BuildError, architecture, last_lines
-from kernels.geometry import memory_format
+from . import plan, toolchain
+from .compile import SOURCES, BuildError, architecture, last_lines
+from .geometry import memory_format
 
 PROGRAM = '#include "pointwise.h"\n#include "upfirdn2d.h"\n'
 

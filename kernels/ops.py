@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels import reference
-from kernels.geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
+from . import reference
+from .geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
 
 NAMESPACE = "explorer"
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -174,7 +174,7 @@ def _default(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tenso
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def kernel(x: Tensor, *args: Any) -> Tensor:
             if x.device.type == "cuda":
-                from kernels import build  # not at the top: importing kernels must not read the environment
+                from . import build  # not at the top: importing kernels must not read the environment
 
                 if build.start().ready:
                     return getattr(torch.ops.explorer, name)(x, *args)

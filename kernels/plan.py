@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels.geometry import memory_format, output_size
+from .geometry import memory_format, output_size
 
 NARROW_LIMIT = 1 << 31  # from here on indices take 64 bits
 TYPES = {

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
+from .geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # arXiv 1706.02515, equation 14
 

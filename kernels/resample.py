@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels.geometry import Factor, Padding, factors, filter_size, sides
-from kernels.ops import upfirdn2d
+from .geometry import Factor, Padding, factors, filter_size, sides
+from .ops import upfirdn2d
 
 
 def setup_filter(

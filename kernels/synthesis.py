@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels import build, compile, demod_bias_act, upfirdn2d
+from . import build, compile, demod_bias_act, upfirdn2d
 
 NAME, SOURCES = "cpu_synthesis", ("cpu_synthesis.cpp",)
 LANES, MAX_COLORS = 16, 4  # kLanes and kMaxColors in the C++ source

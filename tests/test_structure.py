@@ -5,24 +5,30 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
+import kernels
+from explorer import kernels as program_kernels
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # What each package may import of ours; the arrows go one way.
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
+    "explorer.refused": set(),
+    "explorer.shipped": set(),
+    "explorer.extras": set(),
     "explorer.edit": set(),
     "explorer.photos": set(),
     "explorer.networks": {"kernels"},
     "explorer.latents": {"kernels", "explorer.networks", "explorer.edit"},
     "explorer.weights": {"kernels", "explorer.networks", "explorer.latents", "explorer.edit"},
 }
+FLOOR = {"explorer.refused", "explorer.shipped", "explorer.extras"}  # whoever wants may import these
 ALLOWED["explorer.metrics"] = ALLOWED["explorer.weights"] | {"explorer.weights"}
 ALLOWED["explorer.training"] = ALLOWED["explorer.metrics"] | {"explorer.metrics", "explorer.photos"}
 ALLOWED["explorer.inversion"] = ALLOWED["explorer.metrics"] | {"explorer.metrics", "explorer.photos"}
@@ -59,13 +65,31 @@ def sources(*packages: str) -> list[Path]:
 def test_arrows_between_packages_go_one_way(path: Path) -> None:
     package = package_of(path)
     allowed = ALLOWED.get(package)
-    if allowed is None:  # explorer/__init__.py, __main__.py and cli.py sit on top of everything
+    if allowed is None:  # explorer/__init__.py, __main__.py, app.py and cli.py sit on top of everything
         return
-    ours = {name for name in imports(path) if name.split(".")[0] in ("kernels", "explorer")}
+    ours = {name for name in imports(path) if name.split(".")[0] == "explorer"}
     for name in ours - {"explorer"}:
-        target = ".".join(name.split(".")[:2]) if name.startswith("explorer") else "kernels"
+        target = ".".join(name.split(".")[:2])
+        target = "kernels" if target == "explorer.kernels" else target
+        if target in FLOOR:
+            continue
         if (ROOT / target.replace(".", "/")).exists() or target in ALLOWED:
             assert target == package or target in allowed, f"{package} must not import {target}"
+
+
+def test_the_kernels_have_one_name_inside_the_program() -> None:
+    """In a wheel there is no package `kernels` of ours; and a module reached by two names would exist twice."""
+    for path in sources("kernels", "explorer"):
+        names = imports(path) if path != ROOT / "explorer" / "kernels.py" else set()
+        assert "kernels" not in {name.split(".")[0] for name in names}, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("explorer.kernels.")), path
+
+
+def test_kernels_are_those_of_the_checkout() -> None:
+    """Hugging Face publishes a package `kernels` too."""
+    assert Path(kernels.__file__ or "").parent == ROOT / "kernels"
+    assert program_kernels is kernels
 
 
 def test_gradio_is_imported_by_the_interface_only() -> None:
@@ -135,9 +159,3 @@ def test_every_dependency_is_pinned_to_a_range() -> None:
                 operators = {clause.operator for clause in Requirement(line).specifier}
                 assert operators & {"<", "<="}, line
                 assert operators & {">=", ">"}, line
-
-
-def test_no_distribution_takes_the_name_of_our_kernels_package() -> None:
-    """Hugging Face publishes a package called `kernels`, which transformers imports; ours must be the one found."""
-    taken = [dist for dist in metadata.packages_distributions().get("kernels", []) if dist != "domain-explorer"]
-    assert not taken, f"uninstall {taken}: that distribution hides this project's package `kernels`"

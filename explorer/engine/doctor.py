@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from explorer.kernels import build, synthesis
 from explorer.networks.hardware import choose_device, choose_precision, cpu_multiplies_bf16
-from kernels import build, synthesis
 
 
 def examine() -> str:

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.engine.graphs import Graphs
+from explorer.kernels import synthesis as fused
 from explorer.networks import StyleGAN2
 from explorer.networks.family import NoiseMode
 from explorer.networks.stylegan2 import SynthesisLayer, ToRGB
-from kernels import synthesis as fused
 
 KEPT_BYTES = 256 * 2**20  # features of the last picture that are kept for the next
 

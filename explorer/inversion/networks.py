@@ -14,7 +14,7 @@ from explorer.metrics.perceptual import clip_distance, load_perceptual
 from explorer.networks import Encoder, Generator
 from explorer.networks.clip import Clip, folded
 from explorer.weights import Checkpoint, CheckpointError
-from explorer.weights.clip import load_clip, shipped_clip
+from explorer.weights.clip import load_clip
 from explorer.weights.parts import load_encoder, part_of
 
 ELSEWHERE = 0.1  # of W's spread: encoders told of a mean code farther away mean another generator's W
@@ -45,7 +45,7 @@ class Networks:
     def fast_clip(self) -> Clip:
         """CLIP in `dtype`, for searches. Raises InversionError where there is none."""
         if self.clip is None:
-            raise InversionError("this needs a CLIP model, and checkpoints/cats64-clip.safetensors is not there")
+            raise InversionError("this needs a CLIP model, and there is none")
         return folded(self.clip, self.dtype)
 
     @cached_property
@@ -89,8 +89,8 @@ def gather(checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: to
         raise CheckpointError(
             f"{file} was made for another generator: train one for this with `train encoder`, or take the file away"
         )
-    clip = None if shipped_clip() is None else load_clip(device=device)
+    clip = load_clip(device=device)
     perceptual = load_perceptual(device)
-    if clip is not None and perceptual.name == clip.name:
+    if perceptual.name == clip.name:
         perceptual = Perceptual(clip.name, clip_distance(clip))  # the same distance on the network already here
     return Networks(generator, perceptual, clip, encoder, dtype)

@@ -1,4 +1,4 @@
-"""The perceptual distance in use: LPIPS where its backbone is here, else the shipped CLIP's, else one without a file.
+"""The perceptual distance in use: LPIPS where its backbone is here, else the shipped CLIP's.
 
 Every figure names the distance that made it: no two of them are comparable.
 """
@@ -20,7 +20,6 @@ from explorer.networks.clip import Clip
 from explorer.weights import download
 from explorer.weights.clip import SHIPPED, load_clip, shipped_clip
 
-SMALLEST = 8  # px of the coarsest scale of `pyramid`
 LPIPS_SMALLEST = 64  # px; LPIPS' backbones lose their last layers on less
 NO_FEATURE = 1e-3  # length below which a feature vector is taken for none: its direction would be noise
 Distance = Callable[[Tensor, Tensor], Tensor]  # [N, 3, H, W] in [-1, 1], twice -> [N]
@@ -37,27 +36,17 @@ class Perceptual:
         return self.distance(a, b)
 
 
-def pyramid(a: Tensor, b: Tensor) -> Tensor:  # [N, C, H, W], twice -> [N]
-    """Mean absolute difference, averaged over the scales H, H/2, ..., 8 px: 0 for equal pictures, 2 at most."""
-    difference = a - b
-    levels = [difference.abs().mean(dim=(1, 2, 3))]
-    while difference.shape[-1] > SMALLEST:
-        difference = F.avg_pool2d(difference, 2)
-        levels.append(difference.abs().mean(dim=(1, 2, 3)))
-    return torch.stack(levels).mean(dim=0)
-
-
 def load_perceptual(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Perceptual:
-    """LPIPS on AlexNet where its weights are in the cache, else the shipped CLIP's, else `pyramid`. Never downloads.
+    """LPIPS on AlexNet where its weights are in the cache, else the shipped CLIP's. Never downloads.
+    Raises MissingFile where that one is not there.
 
     `dtype` is what the shipped CLIP computes in: 16 bits for training, float32 for every figure that is reported.
     Networks are read on the first call: they import torchvision, which takes seconds that a program's start need not.
     """
     if (backbone := download.cached("alexnet")) is not None:
         return Perceptual("lpips-alex", _on_first_call(lambda: lpips_distance(lpips_alex(backbone).to(device))))
-    if (file := shipped_clip()) is not None:
-        return Perceptual(SHIPPED, _on_first_call(lambda: clip_distance(load_clip(file, device).to(dtype))))
-    return Perceptual("pyramid", pyramid)
+    file = shipped_clip()
+    return Perceptual(SHIPPED, _on_first_call(lambda: clip_distance(load_clip(file, device).to(dtype))))
 
 
 def _on_first_call(load: Callable[[], Distance]) -> Distance:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-import kernels
+from explorer import kernels
 from explorer.networks.layers import Conv2d, FullyConnected
 from explorer.networks.stylegan2 import Architecture, MappingNetwork
 

@@ -16,7 +16,7 @@ import torch._dynamo
 import torch.nn.functional as F
 from torch import Tensor
 
-import kernels
+from explorer import kernels
 from explorer.networks.family import Generator
 from explorer.networks.layers import modulate
 from explorer.networks.stylegan2 import SynthesisLayer

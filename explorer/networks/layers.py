@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import kernels
+from explorer import kernels
 
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:  # [N, D]

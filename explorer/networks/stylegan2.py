@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import kernels
+from explorer import kernels
 from explorer.networks.family import Codes, Generator, NoiseMode, NoiseSeed, StyleLayer
 from explorer.networks.layers import (
     Conv2d,

@@ -127,8 +127,9 @@ def plot(values: Sequence[float], found: Sequence[float], path: str) -> None:
     """
     figure = Figure(figsize=(9, 3), layout="constrained")
     rows = [("singular value of the style weights", values), ("effect of a move, of the distance of samples", found)]
-    for axes, (title, curve) in zip(figure.subplots(1, 2), rows, strict=True):
+    sides = figure.subplots(1, 2)
+    for axes, (title, curve) in zip(sides, rows, strict=True):
         axes.semilogy([max(value, 1e-4 * max(curve)) for value in curve])
         axes.set(title=title, xlabel="basis column")
-    axes.axhline(DORMANT, linestyle="--", color="grey")
+    sides[-1].axhline(DORMANT, linestyle="--", color="grey")
     figure.savefig(path)

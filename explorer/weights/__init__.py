@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from explorer.shipped import DEFAULT
 from explorer.weights import native, nvidia, rosinality, torchfile, unpickler
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, UnsafeCheckpointError
 from explorer.weights.container import is_native
 from explorer.weights.download import resolve
 
 __all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"]
-
-DEFAULT = Path(__file__).parents[2] / "checkpoints" / "cats64.safetensors"  # the model that comes with the program
 
 EXPECTED = "expected a safetensors file of this program, a StyleGAN2 pickle of NVIDIA's or a rosinality .pt"
 

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from explorer.networks.clip import Clip, ClipConfig, build_clip
+from explorer.shipped import FOLDER, check
 from explorer.weights import download
 from explorer.weights.checkpoint import CheckpointError, Entries, UnsafeCheckpointError, read_finite
 from explorer.weights.container import json_object, opened, read_config, stored, to_json, write
@@ -34,16 +35,15 @@ FORMAT = "domain-explorer-clip"
 VERSION = "1"
 SHIPPED = "cats64-clip"
 TEACHERS = (SHIPPED, "cats64-clip-vit")  # two towers of different kinds, for whatever learns from them
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-SHIPPED_FILE = CHECKPOINTS / f"{SHIPPED}.safetensors"
 
 
 def load_clip(source: str | Path = SHIPPED, device: torch.device | str = "cpu") -> Clip:
     """The CLIP model of `source`, as this module's first lines list them; float32, eval mode, no gradients.
 
-    Raises CheckpointError for an unknown name, a missing or damaged file, one of another architecture.
+    Raises CheckpointError for an unknown name, a missing or damaged file, one of another architecture, and MissingFile
+    where a model that comes with the program is not there.
     """
-    text = str(CHECKPOINTS / f"{source}.safetensors") if str(source) in TEACHERS else str(source)
+    text = str(shipped_clip(str(source))) if str(source) in TEACHERS else str(source)
     name, equals, file = text.partition("=")
     if equals and not Path(text).exists():
         clip = _load_open_clip(name, Path(file))
@@ -55,9 +55,11 @@ def load_clip(source: str | Path = SHIPPED, device: torch.device | str = "cpu") 
     return clip.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
 
-def shipped_clip() -> Path | None:
-    """The file of the model that comes with the program, where it is there."""
-    return SHIPPED_FILE if SHIPPED_FILE.is_file() else None
+def shipped_clip(name: str = SHIPPED) -> Path:
+    """The file of a model that comes with the program. Raises MissingFile where it is not there."""
+    path = FOLDER / f"{name}.safetensors"
+    check(path)
+    return path
 
 
 def save_clip(clip: Clip, path: Path, meta: dict[str, Any], dtype: torch.dtype = torch.float16) -> Path:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from explorer.shipped import check
 from explorer.weights.checkpoint import CheckpointError
 
 MAX_BYTES = 4 * 2**30
@@ -110,7 +111,8 @@ def cache_folder() -> Path:
 def resolve(source: str | Path, progress: Progress | None = None) -> Path:
     """The local file of a path, an http(s) address or a name in `REGISTRY`, fetched where it is not here yet.
 
-    Raises CheckpointError where it is none of these, DownloadError where it cannot be fetched.
+    Raises CheckpointError where it is none of these, MissingFile where the program itself comes with it, DownloadError
+    where it cannot be fetched.
     """
     text = str(source)
     if Path(text).exists():
@@ -123,6 +125,7 @@ def resolve(source: str | Path, progress: Progress | None = None) -> Path:
             raise CheckpointError(f"{text}: only http and https addresses are fetched")
         name = re.sub(r"[^\w.-]", "_", address.path.rpartition("/")[2])[-80:] or "weights"
         return fetch(Weights(text, f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{name}", ""), progress)
+    check(Path(text))
     raise CheckpointError(f"{text}: no such file; expected a path, an http(s) address or one of {', '.join(REGISTRY)}")
 
 

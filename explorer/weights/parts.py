@@ -15,6 +15,7 @@ import torch
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.networks.mapper import Mapper, MapperConfig
+from explorer.shipped import check
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entries, build_discriminator, fill
 from explorer.weights.container import json_object, opened, read_config, stored, to_json, write
 
@@ -66,10 +67,12 @@ def part_of(checkpoint: Checkpoint, role: str) -> Path | None:
     """The file of a checkpoint's "encoder", "discriminator" or "judge", where it lies beside it.
 
     `NAME-source.safetensors`, of which `NAME.safetensors` is an expansion, has the same parts.
+    Raises MissingFile where the program itself comes with the file.
     """
     if checkpoint.path is None:
         return None
     path = checkpoint.path.with_name(f"{checkpoint.path.stem.removesuffix('-source')}-{role}.safetensors")
+    check(path)
     return path if path.is_file() else None
 
 

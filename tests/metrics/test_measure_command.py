@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from explorer import cli, load
-from explorer.metrics import perceptual, report
+from explorer.metrics import report
 from explorer.metrics.frechet import Features
-from explorer.metrics.perceptual import pyramid
+from explorer.metrics.perceptual import Perceptual
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.training import figures
@@ -24,6 +24,7 @@ from explorer.training.data import Pictures
 from explorer.weights.clip import save_clip
 from explorer.weights.parts import save_part
 
+DISTANCE = Perceptual("pixels", lambda a, b: (a - b).abs().mean(dim=(1, 2, 3)))
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "expanded32.pkl"
 
 
@@ -51,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Distances and features that need no files."""
-    monkeypatch.setattr(perceptual, "shipped_clip", lambda: None)
+    monkeypatch.setattr(figures, "load_perceptual", lambda: DISTANCE)
     means = Features("means", lambda images: images.mean(dim=(2, 3)))
     monkeypatch.setitem(figures.FEATURES, "imagenet", lambda: means)
 
@@ -75,7 +76,7 @@ def test_all_figures_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert list(found["arrival"]) == ["judge", "tiny"], "the judge, and beside it the CLIP of training"
     assert found["replay"] == {"psnr": 100, "worst psnr": 100}, "an untouched generator replays its source exactly"
     assert list(found["diversity"]) == list(domains)
-    assert found["distance"] == "pyramid"
+    assert found["distance"] == "pixels"
     for scorer in ("judge", "tiny"):
         assert list(found["separation"][scorer]) == list(found["arrival"][scorer]) == list(domains)
         assert len(found["composition"][scorer]) == 3
@@ -99,7 +100,7 @@ def test_tables_come_with_the_definitions(folder: Path, capsys: pytest.CaptureFi
         "## Composition",
         "Mean pairwise distance of a domain's pictures",
         "| domain | judge at 1 | judge at 0 | tiny at 1 | tiny at 0 | diversity |",
-        "6 codes, perceptual distance: pyramid",
+        "6 codes, perceptual distance: pixels",
     ):
         assert line in text
     assert "Frechet" not in text, "what was not measured is not printed"
@@ -110,10 +111,10 @@ def test_tables_come_with_the_definitions(folder: Path, capsys: pytest.CaptureFi
 def test_the_diversity_of_photos_in_a_style_stands_beside_a_domains_own(folder: Path) -> None:
     pictures = Pictures(folder / "data", 32)
     names = {"grey": "black and white", "same": "photo", "zombie": "zombie"}
-    found = figures.photos_diversity(pictures, names, 12, pyramid)
+    found = figures.photos_diversity(pictures, names, 12, DISTANCE)
     assert list(found) == ["grey"], "only domains that are called like a style"
     assert 0 < found["grey"] < 0.9, "noise without its colours differs less"
-    measured = {"count": 12, "distance": "pyramid", "replay": {"psnr": 1.0, "worst psnr": 1.0}, "separation": {}}
+    measured = {"count": 12, "distance": "pixels", "replay": {"psnr": 1.0, "worst psnr": 1.0}, "separation": {}}
     measured |= {"arrival": {"judge": {"grey": {"at 1": 1.0, "at 0": 0.0}}}, "diversity": {"grey": 0.25}}
     text = report.text(measured | {"composition": {}, "diversity of photos": {"grey": 0.5}})
     assert "| grey | 1.00 | 0.00 | 0.25 | 0.50 |" in text
@@ -137,7 +138,7 @@ def test_the_composition_of_photos_in_two_styles_stands_beside_the_domains_own(f
     photos = figures.spread(pictures, 6)
     both = [figures.signals(figures.drawn(style, photos)) for style in ("black and white", "sepia")]
     torch.testing.assert_close(mean, (both[0] + both[1]) / 2)
-    measured = {"count": 6, "distance": "pyramid", "replay": {"psnr": 1.0, "worst psnr": 1.0}, "separation": {}}
+    measured = {"count": 6, "distance": "pixels", "replay": {"psnr": 1.0, "worst psnr": 1.0}, "separation": {}}
     measured |= {"arrival": {}, "diversity": {}, "composition": {"judge": {"grey + zombie": 0.75, "grey + old": 0.25}}}
     text = report.text(measured | {"composition of photos": found})
     assert "| pair | judge | judge, photos in both styles |" in text
@@ -161,7 +162,7 @@ def test_the_same_codes_give_the_same_figures(folder: Path) -> None:
             source,
             clip=folder / "clip.safetensors",
             count=5,
-            perceptual=perceptual.Perceptual("pyramid", pyramid),
+            perceptual=DISTANCE,
         )
         for _ in range(2)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from app_server import ROOT, Server
+
+from explorer.__main__ import main
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,10 +40,8 @@ def test_a_wrong_start_ends_in_one_sentence(
     arguments: list[str], word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
     with pytest.raises(SystemExit) as exit_:
-        importlib.import_module("app").main()
+        sys.exit(main(arguments))  # without a command, as `app.py` adds
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert word in error

@@ -22,6 +22,7 @@ import gradio as gr
 from explorer.edit import Edit, EditError
 from explorer.engine import Engine, effects
 from explorer.export.pictures import replacing
+from explorer.extras import require
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, JobError, Jobs
 from explorer.ui.lessons import Lesson, LessonError
@@ -140,6 +141,7 @@ class Classroom:
     def teach(self, request: dict[str, Any]) -> dict[str, Any]:
         """Start the lesson that the form asks for; `{id}`."""
         self._refuse_strangers()
+        require("train")
         checkpoint = self.engine.checkpoint
         lesson = Lesson.read(request, domains_of(checkpoint), [direction.dim for direction in self._free()])
         source = checkpoint.path
