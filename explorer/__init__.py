@@ -6,10 +6,16 @@ engine = explorer.Engine(checkpoint)
 image = engine.render(explorer.Edit(seed=3, strengths={0: 2.5}))  # uint8 [H, W, 3]
 """
 
-from explorer import latents
-from explorer.edit import Direction, Edit, EditError, Latent
-from explorer.engine import Engine
-from explorer.weights import DEFAULT, Checkpoint, CheckpointError, UnsafeCheckpointError, load
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer import actions, latents
+    from explorer.actions import run
+    from explorer.edit import Direction, Edit, EditError, Latent
+    from explorer.engine import Engine
+    from explorer.refused import Refused
+    from explorer.weights import DEFAULT, Checkpoint, CheckpointError, UnsafeCheckpointError, load
 
 __all__ = [
     "DEFAULT",
@@ -20,7 +26,29 @@ __all__ = [
     "EditError",
     "Engine",
     "Latent",
+    "Refused",
     "UnsafeCheckpointError",
+    "actions",
     "latents",
     "load",
+    "run",
 ]
+
+HOMES = {
+    "edit": ("Direction", "Edit", "EditError", "Latent"),
+    "engine": ("Engine",),
+    "refused": ("Refused",),
+    "weights": ("DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"),
+    "actions": ("actions", "run"),
+    "latents": ("latents",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is first used, so that `--help` does not wait for torch."""
+    for home, names in HOMES.items():
+        if name in names:
+            module = import_module(f"explorer.{home}")
+            globals()[name] = module if name == home else getattr(module, name)
+            return globals()[name]
+    raise AttributeError(f"module 'explorer' has no attribute {name!r}")

@@ -15,13 +15,12 @@ import numpy as np
 from PIL import Image
 
 from explorer.edit import Edit, Latent
-from explorer.export.pictures import ExportError, Render, replacing, upscaled
+from explorer.export.pictures import ExportError, Render, rendered, replacing, upscaled
 
 FORMATS = (".mp4", ".webp", ".gif")
 MAX_EDITS = 64  # stops of a path
 MAX_FRAMES = 900
 MAX_FILM_PIXELS = 256 * 1024 * 1024  # of all frames of a WebP or GIF together: they are held until the end
-BATCH = 8  # frames rendered at once
 WEBP_QUALITY = 90
 ALMOST = 0.99  # done while the file has not its name yet
 
@@ -40,17 +39,30 @@ def along(edits: Sequence[Edit], codes: Codes, frames: int, loop: bool = True) -
     without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
     Noise is the first edit's throughout. Raises ExportError for fewer than two edits, too many, or too many frames.
     """
-    if not 2 <= len(edits) <= MAX_EDITS:
-        raise ExportError(f"an animation goes along 2 to {MAX_EDITS} pictures, got {len(edits)}")
+    film_length(len(edits), frames, loop)
     steps = len(edits) if loop else len(edits) - 1
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or frames * steps > MAX_FRAMES:
-        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {frames!r} for each of {steps} steps")
     stops = codes(list(edits))
     path = [_still(edits[0], stops[0])]
     for i in range(steps):
         here, there = stops[i], stops[(i + 1) % len(stops)]
         path += [_still(edits[0], here + (there - here) * t) for t in ease(np.arange(1, frames + 1) / frames)]
     return path[:-1] if loop else path
+
+
+def film_length(edits: int, frames: int, loop: bool = True) -> int:
+    """How many frames `along` makes of so many edits. Raises ExportError as it does."""
+    if not 2 <= edits <= MAX_EDITS:
+        raise ExportError(f"an animation goes along 2 to {MAX_EDITS} pictures, got {edits}")
+    steps = edits if loop else edits - 1
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or frames * steps > MAX_FRAMES:
+        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {frames!r} for each of {steps} steps")
+    return frames * steps + (not loop)
+
+
+def check_fps(fps: int) -> None:
+    """Raises ExportError for a frame rate outside 1 to 60."""
+    if isinstance(fps, bool) or not isinstance(fps, int) or not 1 <= fps <= 60:
+        raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
 
 
 def _still(first: Edit, code: np.ndarray) -> Edit:
@@ -86,11 +98,10 @@ def animating(
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ExportError(f"an animation is written as {', '.join(FORMATS)}; {path.name!r} ends otherwise")
-    if isinstance(fps, bool) or not isinstance(fps, int) or not 1 <= fps <= 60:
-        raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
+    check_fps(fps)
     if not 1 <= len(edits) <= MAX_FRAMES + 1:
         raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames, got {len(edits)}")
-    frames = _frames(edits, render, px)
+    frames = (upscaled(picture, px) for picture in rendered(edits, render))
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             written = _write_mp4(temporary, frames, fps)
@@ -99,12 +110,6 @@ def animating(
         for count, _ in enumerate(written, 1):
             yield min(count / len(edits), ALMOST)
     yield 1.0
-
-
-def _frames(edits: Sequence[Edit], render: Render, px: int | None) -> Iterator[np.ndarray]:
-    for start in range(0, len(edits), BATCH):
-        for picture in render(list(edits[start : start + BATCH])):
-            yield upscaled(picture, px)
 
 
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> Iterator[None]:
