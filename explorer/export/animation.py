@@ -6,7 +6,10 @@ other, whatever seeds, photos and directions they have. Knows nothing of how a p
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ MAX_EDITS = 64  # stops of a path
 MAX_FRAMES = 900
 MAX_FILM_PIXELS = 256 * 1024 * 1024  # of all frames of a WebP or GIF together: they are held until the end
 WEBP_QUALITY = 90
+CRF = 10  # of H.264: 0 is without loss, 51 the worst
+FULL = 2**20  # bytes: less room than that on a disk, and it counts as full
 ALMOST = 0.99  # done while the file has not its name yet
 
 Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [num_ws, w_dim], one an edit
@@ -113,22 +118,36 @@ def animating(
 
 
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> Iterator[None]:
-    import imageio_ffmpeg  # it looks for its program when imported
-
+    """H.264 by ffmpeg, whose end is waited for and looked at: on a full disk it takes every frame and fails then."""
     first = next(frames)
     height, width = (side - side % 2 for side in first.shape[:2])
     if min(height, width) < 2:
         raise ExportError("an MP4 needs pictures of at least 2 x 2 px")
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, codec="libx264", quality=8, macro_block_size=2, ffmpeg_log_level="error"
-    )
-    writer.send(None)
+    ffmpeg = subprocess.Popen(_ffmpeg(path, width, height, fps), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert ffmpeg.stdin is not None
     try:
-        for frame in chain([first], frames):
-            writer.send(np.ascontiguousarray(frame[:height, :width]))
-            yield
+        with suppress(BrokenPipeError):  # it has ended already: its exit code says how
+            for frame in chain([first], frames):
+                ffmpeg.stdin.write(np.ascontiguousarray(frame[:height, :width]).data)
+                yield
+            ffmpeg.stdin.close()
+        if ffmpeg.wait() != 0:
+            room = shutil.disk_usage(path.parent).free
+            why = "the disk is full" if room < FULL else f"ffmpeg failed with {ffmpeg.returncode}"
+            raise ExportError(f"the film cannot be written: {why}")
     finally:
-        writer.close()
+        ffmpeg.kill()
+        with suppress(BrokenPipeError):
+            ffmpeg.stdin.close()
+        ffmpeg.wait()
+
+
+def _ffmpeg(path: Path, width: int, height: int, fps: int) -> list[str]:
+    import imageio_ffmpeg  # it looks for its program when imported
+
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
+    film = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(CRF), str(path)]
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *raw, *film]
 
 
 def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool) -> Iterator[None]:

@@ -45,7 +45,7 @@ def quad(landmarks: np.ndarray) -> np.ndarray:  # [5 or 68, 2] -> [4, 2]
     across = between - np.array([-down[1], down[0]])
     length = np.hypot(*across)
     if not length > 0:
-        raise ValueError("these landmarks lie on one point: no face has them")
+        raise PhotoError("these landmarks lie on one point: no face has them")
     x = across / length * max(EYES * np.hypot(*between), HEIGHT * np.hypot(*down))
     y = np.array([-x[1], x[0]])
     centre = eyes + DOWN * down
