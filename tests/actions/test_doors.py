@@ -52,7 +52,7 @@ class Page:
     def ask(self, panel: str, name: str, request: dict[str, Any]) -> dict[str, Any]:
         body = {"data": request, "component_id": self.ids[panel], "fn_name": name, "session_hash": "doors"}
         answer = self.http.post("gradio_api/component_server", json=body).json()
-        assert "error" not in answer, answer["error"]
+        assert not answer.get("error"), answer
         return answer
 
     def until_done(self, panel: str, look: str, id_: str) -> dict[str, Any]:
