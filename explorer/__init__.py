@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer import latents
+    from explorer import actions, latents
+    from explorer.actions import run
     from explorer.edit import Direction, Edit, EditError, Latent
     from explorer.engine import Engine
     from explorer.refused import Refused
@@ -28,27 +29,31 @@ __all__ = [
     "Latent",
     "Refused",
     "UnsafeCheckpointError",
+    "actions",
     "latents",
     "load",
+    "run",
 ]
 __version__ = "0.2.0"
 
 # Where each name lives. They are imported when they are first asked for: `domain-explorer --help` needs no torch.
-_MODULES = {
-    "explorer.edit": ("Direction", "Edit", "EditError", "Latent"),
-    "explorer.engine": ("Engine",),
-    "explorer.refused": ("Refused",),
-    "explorer.shipped": ("DEFAULT",),
-    "explorer.weights": ("Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"),
+HOMES = {
+    "edit": ("Direction", "Edit", "EditError", "Latent"),
+    "engine": ("Engine",),
+    "refused": ("Refused",),
+    "shipped": ("DEFAULT",),
+    "weights": ("Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"),
+    "actions": ("actions", "run"),
+    "latents": ("latents",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
+    for home, names in HOMES.items():
         if name in names:
-            return getattr(import_module(module), name)
-    if name == "latents":
-        return import_module("explorer.latents")
+            module = import_module(f"explorer.{home}")
+            globals()[name] = module if name == home else getattr(module, name)
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,6 +1,7 @@
 """The command line: `domain-explorer COMMAND`. Each command is one function from parsed arguments to text.
 
-Errors are one sentence and exit code 2. Knows no interface.
+What a user can mend is one sentence and exit code 2; anything else keeps its traceback. What computes is imported by
+the commands that need it, so that help comes at once. Knows no interface.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from explorer import cli_export
-from explorer.edit import Edit
-from explorer.shipped import DEFAULT
+from explorer.refused import Refused
 
 if TYPE_CHECKING:
     import torch
@@ -49,37 +49,10 @@ def inspect(arguments: argparse.Namespace) -> str:
     return "\n".join(f"{key}: {str(value)[:300]}" for key, value in facts.items())
 
 
-def render(arguments: argparse.Namespace) -> str:
-    """Render one edit to a picture file."""
-    from explorer.engine import Engine
-    from explorer.weights import load
-
-    engine = Engine(load(arguments.checkpoint), arguments.device, arguments.precision)
-    if arguments.edit is not None:
-        edit = cli_export.read_edit(arguments.edit)
-    else:
-        edit = Edit(
-            seed=arguments.seed,
-            truncation_psi=arguments.psi,
-            noise_mode=arguments.noise,
-            project=not arguments.no_project,
-            strengths=arguments.set,
-        )
-    return cli_export.written(arguments, engine.render(edit, max_px=arguments.max_px), edit, engine)
-
-
 def measure_effects(arguments: argparse.Namespace) -> str:
     """Measure how much every direction changes the picture; the app shows it, and sorts by it."""
-    from explorer.engine import Engine
-    from explorer.weights import load
-
-    engine = Engine(load(arguments.checkpoint), arguments.device)
-
-    def progress(fraction: float) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{100 * fraction:3.0f} %", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
-
-    engine.measure_effects(progress)
+    engine = cli_export.engine_of(arguments)
+    engine.measure_effects(cli_export.show)
     found = sorted((d.effect or 0.0, d.label) for d in engine.directions)
     dormant = sum(effect <= DORMANT for effect, _ in found)
     lines = [
@@ -96,15 +69,13 @@ def measure_inversion(arguments: argparse.Namespace) -> str:
     """Print a table: method x (perceptual distance, PSNR, CLIP similarity, distance to w_avg, seconds, editing)."""
     import torch
 
-    from explorer.engine import Engine
     from explorer.engine.inverting import networks_of
     from explorer.inversion import InversionError, comparison
     from explorer.training.data import Pictures
-    from explorer.weights import load
 
     if arguments.count < 1 or not 0 < arguments.held_out <= 1:
         raise InversionError("--count is at least 1, and --held-out a fraction above 0, up to 1 for all pictures")
-    engine = Engine(load(arguments.checkpoint), arguments.device)
+    engine = cli_export.engine_of(arguments)
     pictures = Pictures(arguments.photos, engine.img_resolution, arguments.held_out, held_out=True)
     count = min(arguments.count, len(pictures))
     photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
@@ -113,8 +84,8 @@ def measure_inversion(arguments: argparse.Namespace) -> str:
     return f"{count} photos\n{comparison.table(rows, networks.perceptual.name)}"
 
 
-def examine(_: argparse.Namespace) -> str:
-    """Say what this machine computes with."""
+def doctor(_: argparse.Namespace) -> str:
+    """Say what this machine computes with, and test every operation."""
     from explorer.engine import doctor
 
     return doctor.examine()
@@ -192,32 +163,15 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
     command.add_argument("file", metavar="FILE", help=source)
     command.set_defaults(run=inspect)
 
-    command = commands.add_parser("render", help="render one edit to a picture file")
-    command.add_argument("--checkpoint", default=DEFAULT, help=source)
-    command.add_argument(
-        "--edit", metavar="FILE", help="an edit as JSON, or a saved picture; the flags for its parts are ignored then"
-    )
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--psi", type=float, default=0.7, help="truncation")
-    command.add_argument("--noise", choices=("const", "none", "random"), default="const")
-    command.add_argument("--no-project", action="store_true", help="do not go to the base subspace first")
-    command.add_argument("--set", type=cli_export.strength, action="append", default=[], metavar="DIRECTION=STRENGTH")
-    command.add_argument("--max-px", type=int, help="largest side of the picture")
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument("--device", default="auto")
-    command.add_argument("--precision", default="fp32", choices=("auto", "fp32", "bf16", "fp16"))
-    command.add_argument("--out", required=True, metavar="PICTURE", help="PNG, JPEG or WebP by its ending")
-    command.set_defaults(run=render)
-
     cli_export.add_commands(commands, source)
 
     measures = commands.add_parser("measure", help="figures of a generator").add_subparsers(
         required=True, metavar="WHAT"
     )
     command = measures.add_parser("effects", help="how much every direction changes the picture")
-    command.add_argument("checkpoint", nargs="?", default=DEFAULT, help=source)
+    command.add_argument("checkpoint", nargs="?", help=source)
     command.add_argument("--device", default="auto")
-    command.set_defaults(run=measure_effects)
+    command.set_defaults(run=measure_effects, precision="auto")
     for name, (module, what) in {
         "generator": ("quality", "Frechet distances to real pictures, and how empty W is"),
         "expansion": ("figures", "what an expanded generator has learned, and what it has kept"),
@@ -229,12 +183,12 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
     command.add_argument("photos", metavar="FOLDER_OR_ZIP", help="pictures; of a training set the held-out ones")
     command.add_argument("--count", type=int, default=128)
     command.add_argument("--held-out", type=float, default=0.05, help="fraction that was never trained on; 1 for all")
-    command.add_argument("--checkpoint", default=DEFAULT, help=source)
+    command.add_argument("--checkpoint", help=source)
     command.add_argument("--device", default="auto")
-    command.set_defaults(run=measure_inversion)
+    command.set_defaults(run=measure_inversion, precision="auto")
 
     command = commands.add_parser("invert", help="find the codes of photos")
-    add_flags(command, "explorer.inversion.command", "invert")
+    add_flags(command, "explorer.cli_invert", "invert")
 
     command = commands.add_parser("expand", help="teach a generator new domains")
     add_flags(command, "explorer.expansion.run", "expand")
@@ -254,7 +208,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         add_flags(command, f"explorer.training.{name}", "train", name)
 
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
-    command.set_defaults(run=examine)
+    command.set_defaults(run=doctor)
     return top
 
 
@@ -264,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(argv).parse_args(argv)
     try:
         print(arguments.run(arguments))
-    except (OSError, ValueError) as error:
+    except (Refused, OSError) as error:  # OSError: a path of the user's that nothing more is known of
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,14 @@ ALLOWED["explorer.inversion"] = ALLOWED["explorer.metrics"] | {"explorer.metrics
 ALLOWED["explorer.expansion"] = ALLOWED["explorer.training"] | {"explorer.training", "explorer.inversion"}
 ALLOWED["explorer.engine"] = ALLOWED["explorer.inversion"] | {"explorer.inversion"}
 ALLOWED["explorer.keep"] = ALLOWED["explorer.export"] = {"explorer.edit"}
-ALLOWED["explorer.ui"] = {"explorer.engine", "explorer.edit", "explorer.weights", "explorer.inversion"} | {
+ALLOWED["explorer.actions"] = {"explorer.engine", "explorer.edit", "explorer.weights", "explorer.inversion"} | {
     "explorer.keep",
     "explorer.export",
     "explorer.photos",
 }
+ALLOWED["explorer.ui"] = ALLOWED["explorer.actions"] | {"explorer.actions"}
+for allowed in ALLOWED.values():
+    allowed.add("explorer.refused")  # the base of every error that a user can cause
 
 
 def package_of(path: Path) -> str:
@@ -99,6 +103,15 @@ def test_gradio_is_imported_by_the_interface_only() -> None:
         if {"gradio"} & {n.split(".")[0] for n in imports(path)}
     }
     assert users <= {"explorer.ui"}
+
+
+def test_actions_know_neither_the_command_line_nor_the_page() -> None:
+    assert not {"argparse", "gradio"} & {name.split(".")[0] for name in imports(ROOT / "explorer" / "actions.py")}
+
+
+def test_help_comes_without_torch() -> None:
+    code = "import sys, explorer.cli; explorer.cli.parser(); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_the_interface_does_not_import_torch() -> None:

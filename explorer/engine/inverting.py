@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from explorer.inversion.latents import read_npy
 from explorer.inversion.results import Figures
 from explorer.inversion.search import State
 from explorer.inversion.tuning import apply_delta, save_delta, tune
-from explorer.inversion.uses import Seen, diffusing, imported, look, middle, stitch, text_boundary
+from explorer.inversion.uses import Seen, diffusing, imported, labelled_boundary, look, middle, stitch, text_boundary
 from explorer.latents.boundaries import Boundary, BoundaryError
 from explorer.networks import Generator as Network
 from explorer.networks.hardware import cpu_multiplies_bf16
@@ -42,7 +42,7 @@ _looking = threading.Lock()
 
 @dataclass(frozen=True)
 class Progress:
-    """What can be shown of an inversion; the last one has `figures`.
+    """What can be shown of an inversion; the last one of every photo has `figures`.
 
     Attributes:
         step, steps: how far it is, tuning included.
@@ -53,6 +53,7 @@ class Progress:
         figures: as `explorer.inversion.measure` gives them, and "seconds".
         delta: the file of the tuned weights, see `tuned_engine`.
         note: one sentence where something is not as asked for, or "".
+        photo: which one of those that are looked for together; until the end always the first.
     """
 
     step: int
@@ -64,6 +65,7 @@ class Progress:
     figures: Figures | None = None
     delta: Path | None = None
     note: str = ""
+    photo: int = 0
 
 
 def networks_of(engine: Engine) -> Networks:
@@ -93,6 +95,15 @@ def boundary_of_words(engine: Engine, more: str, less: str) -> Boundary:
         raise InversionError(f"{error}: take words that differ more") from None
 
 
+def boundary_of_examples(engine: Engine, more: Sequence[np.ndarray], less: Sequence[np.ndarray]) -> Boundary:
+    """Where photos become rather like those of `more` than like those of `less`, both uint8 `[H, W, 3]`.
+
+    Raises InversionError without an encoder and BoundaryError for sorts that cannot be told apart.
+    """
+    photos = to_tensors([*more, *less], engine.img_resolution)
+    return labelled_boundary(networks_of(engine), photos, torch.arange(len(photos)) < len(more))
+
+
 def boundaries_of_file(engine: Engine, data: bytes) -> list[Boundary]:
     """The boundaries in the bytes of a `.npy` file of InterFaceGAN or SeFa, with the spread of this generator's codes.
 
@@ -115,39 +126,42 @@ def _dtype(engine: Engine) -> torch.dtype:
 
 def invert(
     engine: Engine,
-    photo: np.ndarray,  # uint8 [R, R, 3]; other sizes are resized
+    photos: np.ndarray | Sequence[np.ndarray],  # uint8 [R, R, 3]; other sizes are resized
     settings: Settings,
     stop: threading.Event | None = None,
 ) -> Iterator[Progress]:
-    """Look for a photo's code, and tune for it where `settings.tune_steps` asks for that.
+    """Look for the codes of photos all at once, and tune for each where `settings.tune_steps` asks for that.
 
-    Yields about four times a second and once at the end, with figures. After `stop` is set the best so far is the end.
-    Raises InversionError or CheckpointError where it cannot begin.
+    Yields about four times a second and at the end once a photo, with figures. After `stop` is set the best so far is
+    the end. Raises InversionError or CheckpointError where it cannot begin.
     """
     networks = networks_of(engine)
-    target = to_tensor(photo, engine.img_resolution).to(engine.device)
+    target = to_tensors(photos, engine.img_resolution).to(engine.device)
     report = _Reports(settings, settings.steps + settings.tune_steps, stop, _note(networks, settings))
     state = yield from _searched(search(networks, target, settings), report)
-    if settings.tune_steps and not report.stopped():
-        yield from _tuned(engine, target, state.ws, settings, report, settings.steps)
-    else:
-        yield _last(networks, target, state, report)
+    if not settings.tune_steps or report.stopped():
+        yield from _last(networks, target, state, report)
+        return
+    for i in range(len(target)):
+        one = slice(i, i + 1)
+        for progress in _tuned(engine, target[one], state.ws[one], settings, report, settings.steps):
+            yield replace(progress, photo=i)
 
 
 def diffuse(
     engine: Engine,
-    photo: np.ndarray,  # uint8 [R, R, 3]
+    photos: np.ndarray | Sequence[np.ndarray],  # uint8 [R, R, 3]
     context: np.ndarray,  # uint8 [R, R, 3]
     settings: Settings,
     stop: threading.Event | None = None,
 ) -> Iterator[Progress]:
-    """Set the middle of a photo into another picture (`explorer.inversion.uses.diffuse`); yields as `invert` does."""
+    """Set the middle of photos into another picture (`explorer.inversion.uses.diffuse`); yields as `invert` does."""
     networks, side = networks_of(engine), engine.img_resolution
-    target, around = (to_tensor(picture, side).to(engine.device) for picture in (photo, context))
+    target, around = (to_tensors(pictures, side).to(engine.device) for pictures in (photos, context))
     stitched = stitch(target, around, middle(side))
     report = _Reports(settings, settings.steps, stop, _note(networks, settings))
     state = yield from _searched(diffusing(networks, stitched, middle(side), settings), report)
-    yield _last(networks, stitched, state, report)
+    yield from _last(networks, stitched, state, report)
 
 
 def fit(
@@ -156,14 +170,15 @@ def fit(
     latent: Latent,
     settings: Settings,
     stop: threading.Event | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Progress]:
     """Tune for a code that was found before, `settings.tune_steps` steps; yields as `invert` does.
 
-    Raises EditError for a code of another generator.
+    The weights are written into `folder`, by default `delta_folder`. Raises EditError for a code of another generator.
     """
     ws = engine.ws(Edit(latent=latent, project=False)).clone()[None]  # the engine's own take part in no gradient
-    target = to_tensor(photo, engine.img_resolution).to(engine.device)
-    yield from _tuned(engine, target, ws, settings, _Reports(settings, settings.tune_steps, stop, ""), 0)
+    target = to_tensors(photo, engine.img_resolution).to(engine.device)
+    yield from _tuned(engine, target, ws, settings, _Reports(settings, settings.tune_steps, stop, ""), 0, folder)
 
 
 def _searched(states: Iterator[State], report: _Reports) -> Generator[Progress, None, State]:
@@ -177,13 +192,20 @@ def _searched(states: Iterator[State], report: _Reports) -> Generator[Progress, 
     return state
 
 
-def _last(networks: Networks, target: Tensor, state: State, report: _Reports) -> Progress:
-    images, (figures,) = measure(networks, target, state.ws)
-    return report.end(report.progress(state.step, images, state.ws, state.losses), figures)
+def _last(networks: Networks, target: Tensor, state: State, report: _Reports) -> Iterator[Progress]:
+    images, figures = measure(networks, target, state.ws)
+    for i in range(len(target)):
+        yield report.end(report.progress(state.step, images, state.ws, state.losses, i), figures[i])
 
 
 def _tuned(
-    engine: Engine, target: Tensor, ws: Tensor, settings: Settings, report: _Reports, before: int
+    engine: Engine,
+    target: Tensor,
+    ws: Tensor,
+    settings: Settings,
+    report: _Reports,
+    before: int,
+    folder: Path | None = None,
 ) -> Iterator[Progress]:
     networks, tuned = networks_of(engine), None
     for tuned in tune(networks, target, ws, settings):
@@ -193,7 +215,7 @@ def _tuned(
             break
     assert tuned is not None
     images, (figures,) = measure(replace(networks, generator=tuned.generator), target, ws)
-    delta = save_delta(tuned.generator, networks.generator, delta_folder(engine), ws)
+    delta = save_delta(tuned.generator, networks.generator, folder or delta_folder(engine), ws)
     last = report.progress(before + tuned.step, images, ws, tuned.losses)
     yield replace(report.end(last, figures), delta=delta)
 
@@ -217,13 +239,13 @@ class _Reports:
         self.last = now
         return True
 
-    def progress(self, step: int, images: Tensor, ws: Tensor, losses: dict[str, Tensor]) -> Progress:
+    def progress(self, step: int, images: Tensor, ws: Tensor, losses: dict[str, Tensor], photo: int = 0) -> Progress:
         passed = time.perf_counter() - self.began
         left = passed / max(step, 1) * (self.steps - step)
-        code = ws[0, 0] if (ws == ws[:, :1]).all() else ws[0]
-        values = {name: loss[0].item() for name, loss in losses.items()}
-        latent = Latent.of(code.cpu().numpy())
-        return Progress(step, self.steps, left, to_uint8(images[:1])[0], values, latent, note=self.note)
+        code = ws[photo, 0] if (ws[photo] == ws[photo, :1]).all() else ws[photo]
+        values = {name: loss[photo].item() for name, loss in losses.items()}
+        latent, (picture,) = Latent.of(code.cpu().numpy()), to_uint8(images[photo : photo + 1])
+        return Progress(step, self.steps, left, picture, values, latent, note=self.note, photo=photo)
 
     def end(self, progress: Progress, figures: Figures) -> Progress:
         """The last report: with figures and nothing left to do."""
@@ -236,13 +258,20 @@ def _note(networks: Networks, settings: Settings) -> str:
     return ""
 
 
-def to_tensor(photo: np.ndarray, resolution: int) -> Tensor:  # uint8 [H, W, 3] -> [1, 3, R, R] in [-1, 1]
-    """A cropped photo at the generator's resolution. Raises InversionError for another kind of array."""
+def to_tensors(
+    photos: np.ndarray | Sequence[np.ndarray], resolution: int
+) -> Tensor:  # uint8 [H, W, 3] each -> [N, 3, R, R] in [-1, 1]
+    """Cropped photos at the generator's resolution. Raises InversionError for another kind of array."""
+    single = isinstance(photos, np.ndarray)
+    return torch.stack([_to_tensor(photo, resolution) for photo in ([photos] if single else photos)])
+
+
+def _to_tensor(photo: np.ndarray, resolution: int) -> Tensor:
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
         raise InversionError(f"a photo is uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
     if photo.shape[:2] != (resolution, resolution):
         photo = np.asarray(Image.fromarray(photo).resize((resolution, resolution), Image.Resampling.LANCZOS))
-    return torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.from_numpy(photo.copy()).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def delta_folder(engine: Engine) -> Path:

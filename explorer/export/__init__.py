@@ -4,13 +4,16 @@ Pure functions of edits and pictures. Whoever calls gives `render` (edits -> pic
 `codes` (edits -> codes in W+); this package knows no torch, no engine and no interface.
 """
 
-from explorer.export.animation import FORMATS, along, animating, write_animation
-from explorer.export.bundle import write_bundle
+from explorer.export.animation import FORMATS, along, animating, check_fps, film_length, write_animation
+from explorer.export.bundle import bundling, write_bundle
 from explorer.export.pictures import (
     MAX_PICTURES,
     ExportError,
     Render,
+    Sheet,
+    check_px,
     grid_of,
+    rendered,
     sheet,
     spread,
     strip_of,
@@ -23,9 +26,15 @@ __all__ = [
     "MAX_PICTURES",
     "ExportError",
     "Render",
+    "Sheet",
     "along",
     "animating",
+    "bundling",
+    "check_fps",
+    "check_px",
+    "film_length",
     "grid_of",
+    "rendered",
     "sheet",
     "spread",
     "strip_of",

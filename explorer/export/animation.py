@@ -6,7 +6,10 @@ other, whatever seeds, photos and directions they have. Knows nothing of how a p
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,15 @@ import numpy as np
 from PIL import Image
 
 from explorer.edit import Edit, Latent
-from explorer.export.pictures import ExportError, Render, replacing, upscaled
+from explorer.export.pictures import ExportError, Render, rendered, replacing, upscaled
 
 FORMATS = (".mp4", ".webp", ".gif")
 MAX_EDITS = 64  # stops of a path
 MAX_FRAMES = 900
 MAX_FILM_PIXELS = 256 * 1024 * 1024  # of all frames of a WebP or GIF together: they are held until the end
-BATCH = 8  # frames rendered at once
 WEBP_QUALITY = 90
+CRF = 10  # of H.264: 0 is without loss, 51 the worst
+FULL = 2**20  # bytes: less room than that on a disk, and it counts as full
 ALMOST = 0.99  # done while the file has not its name yet
 
 Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [num_ws, w_dim], one an edit
@@ -40,17 +44,30 @@ def along(edits: Sequence[Edit], codes: Codes, frames: int, loop: bool = True) -
     without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
     Noise is the first edit's throughout. Raises ExportError for fewer than two edits, too many, or too many frames.
     """
-    if not 2 <= len(edits) <= MAX_EDITS:
-        raise ExportError(f"an animation goes along 2 to {MAX_EDITS} pictures, got {len(edits)}")
+    film_length(len(edits), frames, loop)
     steps = len(edits) if loop else len(edits) - 1
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or frames * steps > MAX_FRAMES:
-        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {frames!r} for each of {steps} steps")
     stops = codes(list(edits))
     path = [_still(edits[0], stops[0])]
     for i in range(steps):
         here, there = stops[i], stops[(i + 1) % len(stops)]
         path += [_still(edits[0], here + (there - here) * t) for t in ease(np.arange(1, frames + 1) / frames)]
     return path[:-1] if loop else path
+
+
+def film_length(edits: int, frames: int, loop: bool = True) -> int:
+    """How many frames `along` makes of so many edits. Raises ExportError as it does."""
+    if not 2 <= edits <= MAX_EDITS:
+        raise ExportError(f"an animation goes along 2 to {MAX_EDITS} pictures, got {edits}")
+    steps = edits if loop else edits - 1
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or frames * steps > MAX_FRAMES:
+        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {frames!r} for each of {steps} steps")
+    return frames * steps + (not loop)
+
+
+def check_fps(fps: int) -> None:
+    """Raises ExportError for a frame rate outside 1 to 60."""
+    if isinstance(fps, bool) or not isinstance(fps, int) or not 1 <= fps <= 60:
+        raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
 
 
 def _still(first: Edit, code: np.ndarray) -> Edit:
@@ -86,11 +103,10 @@ def animating(
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ExportError(f"an animation is written as {', '.join(FORMATS)}; {path.name!r} ends otherwise")
-    if isinstance(fps, bool) or not isinstance(fps, int) or not 1 <= fps <= 60:
-        raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
+    check_fps(fps)
     if not 1 <= len(edits) <= MAX_FRAMES + 1:
         raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames, got {len(edits)}")
-    frames = _frames(edits, render, px)
+    frames = (upscaled(picture, px) for picture in rendered(edits, render))
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             written = _write_mp4(temporary, frames, fps)
@@ -101,29 +117,37 @@ def animating(
     yield 1.0
 
 
-def _frames(edits: Sequence[Edit], render: Render, px: int | None) -> Iterator[np.ndarray]:
-    for start in range(0, len(edits), BATCH):
-        for picture in render(list(edits[start : start + BATCH])):
-            yield upscaled(picture, px)
-
-
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> Iterator[None]:
-    import imageio_ffmpeg  # it looks for its program when imported
-
+    """H.264 by ffmpeg, whose end is waited for and looked at: on a full disk it takes every frame and fails then."""
     first = next(frames)
     height, width = (side - side % 2 for side in first.shape[:2])
     if min(height, width) < 2:
         raise ExportError("an MP4 needs pictures of at least 2 x 2 px")
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, codec="libx264", quality=8, macro_block_size=2, ffmpeg_log_level="error"
-    )
-    writer.send(None)
+    ffmpeg = subprocess.Popen(_ffmpeg(path, width, height, fps), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert ffmpeg.stdin is not None
     try:
-        for frame in chain([first], frames):
-            writer.send(np.ascontiguousarray(frame[:height, :width]))
-            yield
+        with suppress(BrokenPipeError):  # it has ended already: its exit code says how
+            for frame in chain([first], frames):
+                ffmpeg.stdin.write(np.ascontiguousarray(frame[:height, :width]).data)
+                yield
+            ffmpeg.stdin.close()
+        if ffmpeg.wait() != 0:
+            room = shutil.disk_usage(path.parent).free
+            why = "the disk is full" if room < FULL else f"ffmpeg failed with {ffmpeg.returncode}"
+            raise ExportError(f"the film cannot be written: {why}")
     finally:
-        writer.close()
+        ffmpeg.kill()
+        with suppress(BrokenPipeError):
+            ffmpeg.stdin.close()
+        ffmpeg.wait()
+
+
+def _ffmpeg(path: Path, width: int, height: int, fps: int) -> list[str]:
+    import imageio_ffmpeg  # it looks for its program when imported
+
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
+    film = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(CRF), str(path)]
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *raw, *film]
 
 
 def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool) -> Iterator[None]:

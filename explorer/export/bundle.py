@@ -10,7 +10,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image
 
 from explorer.edit import DirectionId, Edit
 from explorer.export.animation import Codes
-from explorer.export.pictures import MAX_PICTURES, ExportError, Render, replacing, sheet, upscaled
+from explorer.export.pictures import MAX_PICTURES, ExportError, Render, Sheet, rendered, replacing, upscaled
 
 COLUMNS = ("file", "seed", "truncation_psi", "noise_mode", "directions", "edit")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a table program would run a cell that begins so
@@ -32,13 +32,27 @@ def write_bundle(
     px: int | None = None,
     encode: Callable[[np.ndarray, Edit], bytes] = lambda picture, _: png(picture),
 ) -> Path:
-    """Write a zip with the pictures of `edits`.
+    """What `bundling` does, to its end."""
+    for _ in bundling(path, edits, render, codes, px, encode):
+        pass
+    return Path(path)
 
-    It holds `001.png`...; `sheet.png`; `edits.csv` with one row a picture; `edits.json`, a list of edits; and with
-    `codes` `latents.npy`, float32 `[N, num_ws, w_dim]`, and for every direction that is used its movement at strength 1
-    in `directions.npz`, float32 `[w_dim]` by name. `px` enlarges the single pictures, `encode` makes
-    their PNG files. Raises ExportError for no or
-    too many edits, and for a `path` that does not end in .zip.
+
+def bundling(
+    path: str | Path,
+    edits: Sequence[Edit],
+    render: Render,
+    codes: Codes | None = None,
+    px: int | None = None,
+    encode: Callable[[np.ndarray, Edit], bytes] = lambda picture, _: png(picture),
+) -> Iterator[float]:
+    """Write a zip with the pictures of `edits`; yields the fraction done after every picture.
+
+    The file is there after the last fraction; closing the iterator earlier leaves nothing behind. It holds
+    `001.png`...; `sheet.png`; `edits.csv` with one row a picture; `edits.json`, a list of edits; and with `codes`
+    `latents.npy`, float32 `[N, num_ws, w_dim]`, and for every direction that is used its movement at strength 1 in
+    `directions.npz`, float32 `[w_dim]` by name. `px` enlarges the single pictures, `encode` makes their PNG files.
+    Raises ExportError for no or too many edits, and for a `path` that does not end in .zip.
     """
     path = Path(path)
     if path.suffix.lower() != ".zip":
@@ -46,18 +60,22 @@ def write_bundle(
     if not 1 <= len(edits) <= MAX_PICTURES:
         raise ExportError(f"a zip holds 1 to {MAX_PICTURES} pictures, got {len(edits)}")
     edits = list(edits)
-    pictures = render(edits)
     names = [f"{i:03d}.png" for i in range(1, len(edits) + 1)]
+    sheet = None
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, picture, edit in zip(names, pictures, edits, strict=True):
-            archive.writestr(name, encode(upscaled(picture, px), edit))
-        archive.writestr("sheet.png", png(sheet(pictures, math.ceil(math.sqrt(len(pictures))))))
+        for index, picture in enumerate(rendered(edits, render)):
+            sheet = sheet or Sheet(len(edits), math.ceil(math.sqrt(len(edits))), *picture.shape[:2])
+            sheet.paste(index, picture)
+            archive.writestr(names[index], encode(upscaled(picture, px), edits[index]))
+            yield (index + 1) / (len(edits) + 1)
+        assert sheet is not None
+        archive.writestr("sheet.png", png(sheet.pixels))
         archive.writestr("edits.csv", table(names, edits))
         archive.writestr("edits.json", json.dumps([edit.to_json() for edit in edits], indent=1))
         if codes is not None:
             archive.writestr("latents.npy", npy(np.stack(codes(edits))))
             archive.writestr("directions.npz", npz(movements(edits, codes)))
-    return path
+    yield 1.0
 
 
 def movements(edits: Sequence[Edit], codes: Codes) -> dict[str, np.ndarray]:

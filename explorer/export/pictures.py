@@ -29,6 +29,7 @@ MAX_PIXELS = 64 * 1024 * 1024  # of one sheet
 ENDINGS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 QUALITY = 95  # of JPEG; WebP and PNG are written without loss
 GAP = 2
+BATCH = 8  # pictures rendered at once
 
 
 class ExportError(Refused):
@@ -62,32 +63,56 @@ def grid_of(
     return [strip_of(edit.with_strength(y, strength), x, across) for strength in down]
 
 
+class Sheet:
+    """A contact sheet that is filled picture by picture, row by row; gaps and missing pictures are white.
+
+    `pixels` is uint8 `[H, W, 3]`. Raises ExportError for no pictures, too many, or more than MAX_PIXELS.
+    """
+
+    def __init__(self, count: int, columns: int, height: int, width: int | None = None, gap: int = GAP) -> None:
+        if not 1 <= count <= MAX_PICTURES:
+            raise ExportError(f"a sheet has 1 to {MAX_PICTURES} pictures, got {count}")
+        if columns < 1:
+            raise ExportError(f"a sheet has at least one column, got {columns}")
+        self.columns, self.gap = min(columns, count), gap
+        self.height, self.width = height, height if width is None else width
+        rows = -(-count // self.columns)
+        size = (rows * (self.height + gap) - gap, self.columns * (self.width + gap) - gap)
+        if size[0] * size[1] > MAX_PIXELS:
+            raise ExportError(f"this sheet would be {size[1]} x {size[0]} px: ask for fewer or smaller pictures")
+        self.pixels = np.full((*size, 3), 255, np.uint8)
+
+    def paste(self, index: int, picture: np.ndarray) -> None:  # uint8 [H, W, 3]
+        """Set the picture of this number, counted from 0, into its place."""
+        if picture.shape != (self.height, self.width, 3):
+            raise ExportError("the pictures of a sheet must have one size")
+        top, left = index // self.columns * (self.height + self.gap), index % self.columns * (self.width + self.gap)
+        self.pixels[top : top + self.height, left : left + self.width] = picture
+
+
 def sheet(
     pictures: Sequence[np.ndarray],  # uint8 [H, W, 3], all of one size
     columns: int,
     gap: int = GAP,
 ) -> np.ndarray:  # uint8 [H', W', 3]
-    """One contact sheet, filled row by row; gaps and missing pictures are white.
+    """The `Sheet` of pictures. Raises ExportError as it does, and for pictures of several sizes."""
+    height, width = pictures[0].shape[:2] if pictures else (1, 1)
+    filled = Sheet(len(pictures), columns, height, width, gap)
+    for index, picture in enumerate(pictures):
+        filled.paste(index, picture)
+    return filled.pixels
 
-    Raises ExportError for no pictures, too many, pictures of several sizes or a sheet of more than MAX_PIXELS.
-    """
-    if not 1 <= len(pictures) <= MAX_PICTURES:
-        raise ExportError(f"a sheet has 1 to {MAX_PICTURES} pictures, got {len(pictures)}")
-    if columns < 1:
-        raise ExportError(f"a sheet has at least one column, got {columns}")
-    if len({picture.shape for picture in pictures}) > 1:
-        raise ExportError("the pictures of a sheet must have one size")
-    height, width = pictures[0].shape[:2]
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    size = (rows * (height + gap) - gap, columns * (width + gap) - gap)
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ExportError(f"this sheet would be {size[1]} x {size[0]} px: ask for fewer or smaller pictures")
-    out = np.full((*size, 3), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        out[top : top + height, left : left + width] = picture
-    return out
+
+def rendered(edits: Sequence[Edit], render: Render) -> Iterator[np.ndarray]:
+    """The pictures of edits one after another, never more than BATCH of them in memory."""
+    for start in range(0, len(edits), BATCH):
+        yield from render(list(edits[start : start + BATCH]))
+
+
+def check_px(px: int | None) -> None:
+    """Raises ExportError for a size that no picture is enlarged to."""
+    if px is not None and (isinstance(px, bool) or not isinstance(px, int) or not 1 <= px <= MAX_SIDE):
+        raise ExportError(f"the size is a whole number from 1 to {MAX_SIDE} pixels, got {px!r}")
 
 
 def upscaled(
@@ -95,10 +120,9 @@ def upscaled(
     px: int | None,
 ) -> np.ndarray:
     """The picture with its longer side at `px`, by Lanczos; unchanged for None. Raises ExportError out of range."""
+    check_px(px)
     if px is None:
         return picture
-    if isinstance(px, bool) or not isinstance(px, int) or not 1 <= px <= MAX_SIDE:
-        raise ExportError(f"the size is a whole number from 1 to {MAX_SIDE} pixels, got {px!r}")
     height, width = picture.shape[:2]
     longer = max(height, width)
     if longer == px:
@@ -121,15 +145,22 @@ def write_picture(picture: np.ndarray, path: str | Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name once all of it has been written."""
+    """A temporary file beside `path` that takes its name once all of it has been written.
+
+    Raises ExportError where the file cannot be written: no folder, no right, no room. What lay there before stays then.
+    """
     if not path.parent.is_dir():
         raise ExportError(f"{path} cannot be written: there is no folder {path.parent}")
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

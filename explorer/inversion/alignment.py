@@ -12,15 +12,17 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from explorer.inversion.faces import DETECTORS, Box
+from explorer.inversion.faces import DETECTORS, Box, crop, find_faces
+from explorer.photos import PhotoError
 
 MODEL = "lbfmodel.yaml"
 EYES, HEIGHT, DOWN = 2.0, 1.8, 0.1  # of appendix C: half a side in eye and mouth distances, shift to the mouth
+Crop = Literal["face", "centre"] | Box
 Landmarks = Callable[[Image.Image, Box], np.ndarray | None]  # a photo and its framed face -> [68, 2]
 
 
@@ -43,7 +45,7 @@ def quad(landmarks: np.ndarray) -> np.ndarray:  # [5 or 68, 2] -> [4, 2]
     across = between - np.array([-down[1], down[0]])
     length = np.hypot(*across)
     if not length > 0:
-        raise ValueError("these landmarks lie on one point: no face has them")
+        raise PhotoError("these landmarks lie on one point: no face has them")
     x = across / length * max(EYES * np.hypot(*between), HEIGHT * np.hypot(*down))
     y = np.array([-x[1], x[0]])
     centre = eyes + DOWN * down
@@ -60,6 +62,28 @@ def aligned(image: Image.Image, corners: np.ndarray, resolution: int) -> np.ndar
     turn = cv2.getPerspectiveTransform((corners - 0.5).astype(np.float32), target)
     pixels = cv2.warpPerspective(np.asarray(image.convert("RGB")), turn, (large, large), borderMode=cv2.BORDER_REFLECT)
     return cv2.resize(pixels, (resolution, resolution), interpolation=cv2.INTER_AREA)
+
+
+def square(
+    image: Image.Image, where: Crop, resolution: int, checkpoint: Path | None, of_face: bool = False
+) -> tuple[np.ndarray, bool]:  # uint8 [R, R, 3]
+    """Which square of a photo is looked for, and whether it is one of a face.
+
+    "face" is the largest face, else the middle; "centre" the middle; a box, in pixels of the photo, is taken as it is,
+    `of_face` where `find_faces` framed it. Faces are aligned for generators that saw aligned ones, see `ffhq_crop`.
+    Raises PhotoError for another word and for a box off the photo.
+    """
+    if isinstance(where, Box):
+        box = where
+    elif where == "face":
+        box = next(iter(find_faces(image)), None)
+        of_face = box is not None
+    elif where == "centre":
+        box = None
+    else:
+        raise PhotoError(f"a crop is face, centre or a box, got {where!r}")
+    aligned_face = ffhq_crop(image, box, resolution, checkpoint) if of_face and box is not None else None
+    return crop(image, box, resolution) if aligned_face is None else aligned_face, of_face
 
 
 def ffhq_crop(image: Image.Image, box: Box, resolution: int, checkpoint: Path | None) -> np.ndarray | None:

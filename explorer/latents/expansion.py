@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from explorer.edit import DirectionId
+from explorer.refused import Refused
 
 Strengths = Mapping[str, float] | Mapping[int, float] | Mapping[DirectionId, float]
 
@@ -20,6 +21,12 @@ Strengths = Mapping[str, float] | Mapping[int, float] | Mapping[DirectionId, flo
 def published_distance(dim: int) -> float:
     """How far along its direction a domain lies: 20 in W of 512 dimensions (section 4), else scaled with its root."""
     return 20.0 * math.sqrt(dim / 512)
+
+
+class DirectionError(Refused, KeyError):
+    """A direction that the generator does not have."""
+
+    __str__ = Refused.__str__  # a KeyError would put its sentence in quotes
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,12 @@ class Expansion:
             raise ValueError(f"repurposed directions must lie in [0, {dim}), got {self.dims}")
 
     def dim(self, direction: DirectionId) -> int:
-        """Column of a domain's name or of a repurposed column's number. Raises KeyError for anything else."""
+        """Column of a domain's name or of a repurposed column's number. Raises DirectionError for anything else."""
         if isinstance(direction, str) and direction in self.domains:
             return self.dims[self.domains.index(direction)]
         if direction in self.dims:
             return int(direction)
-        raise KeyError(
+        raise DirectionError(
             f"{direction!r} is no domain of this generator; it has {dict(zip(self.domains, self.dims, strict=True))}"
         )
 

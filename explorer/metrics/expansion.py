@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from explorer.refused import Refused
+
 Distance = Callable[[Tensor, Tensor], Tensor]  # [N, 3, H, W] in [-1, 1], twice -> [N]
 Scorer = Callable[[Tensor], Tensor]  # [N, 3, H, W] in [-1, 1] -> [N, C], rows sum to 1
 Render = Callable[[Mapping[str, float]], Tensor]  # strengths -> the same N codes' pictures, [N, 3, H, W] in [-1, 1]
@@ -70,7 +72,7 @@ def composition(scores: Tensor, pair: tuple[int, int], top: int = TOP) -> float:
 def mean_distance(images: Tensor, distance: Distance, rolls: int = ROLLS) -> float:
     """Mean perceptual distance of pairs: each picture with the `rolls` that follow it. Raises ValueError for fewer."""
     if len(images) <= rolls:
-        raise ValueError(f"the mean distance of pairs needs more than {rolls} pictures, got {len(images)}")
+        raise Refused(f"the mean distance of pairs needs more than {rolls} pictures, got {len(images)}")
     return torch.stack([distance(images, images.roll(-k, dims=0)) for k in range(1, rolls + 1)]).mean().item()
 
 

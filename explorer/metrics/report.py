@@ -20,6 +20,7 @@ from explorer.metrics.frechet import Features, frechet_distance, statistics
 from explorer.networks import Generator
 from explorer.networks.clip import Clip
 from explorer.networks.judge import Judge
+from explorer.refused import Refused
 
 BATCH = 50
 PAIRS = 120  # all pairs of sixteen domains
@@ -69,17 +70,17 @@ def judge_scorer(judge: Judge, domains: Sequence[str], classes: Mapping[str, str
     """
     known, chosen = judge.config.classes, [(classes or {}).get(name, name) for name in domains]
     if unknown := set(classes or {}) - set(domains):
-        raise ValueError(f"{sorted(unknown)[0]!r} is no domain of this generator; it has {', '.join(domains)}")
+        raise Refused(f"{sorted(unknown)[0]!r} is no domain of this generator; it has {', '.join(domains)}")
     for domain, name in zip(domains, chosen, strict=True):
         if name not in known:
-            raise ValueError(
+            raise Refused(
                 f"the judge has no class {name!r} for the domain {domain!r}: name one of its classes with"
                 f" --class '{domain}=CLASS' ({', '.join(known)}), or train it with that class"
             )
     if len(set(chosen)) < len(chosen) or set(chosen) & set(OTHERS):
-        raise ValueError(f"every domain needs a class of its own, none of {' and '.join(OTHERS)}: got {chosen}")
+        raise Refused(f"every domain needs a class of its own, none of {' and '.join(OTHERS)}: got {chosen}")
     if OTHERS[0] not in known:
-        raise ValueError(f"the judge must know the class {OTHERS[0]!r}, the domain of the source")
+        raise Refused(f"the judge must know the class {OTHERS[0]!r}, the domain of the source")
     columns = [known.index(name) for name in (*chosen, *(name for name in OTHERS if name in known))]
     return _in_batches(lambda images: judge(images)[:, columns].softmax(dim=1))
 
@@ -181,7 +182,7 @@ def adaptation(
     found, base = {}, replay(subject)["psnr"]
     for name, generator in adapted.items():
         if generator.codes != subject.generator.codes:
-            raise ValueError(f"the generator adapted to {name!r} takes other codes than the expanded one")
+            raise Refused(f"the generator adapted to {name!r} takes other codes than the expanded one")
         images = {"expanded": subject({name: 1.0}), "adapted": torch.cat(list(pictures(generator, subject.ws)))}
         preserved = {"expanded": base, "adapted": figures.psnr(images["adapted"], source).mean().item()}
         found[name] = figures.compared(domains.index(name), images, preserved, source, scorer, distance)

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from explorer.refused import Refused
+
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's own training pictures, RGB in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
 VOCABULARY = 49408  # of open_clip's own tokenizer
@@ -133,7 +135,7 @@ class Clip(nn.Module):
     def encode_text(self, texts: Sequence[str]) -> Tensor:  # N texts -> [N, E], unit length
         """Directions of texts. Raises ValueError for an empty one: it would get a direction that means nothing."""
         if not texts or any(not text.strip() for text in texts):
-            raise ValueError("a prompt is empty: write what the picture should look like")
+            raise Refused("a prompt is empty: write what the picture should look like")
         return self.encode_tokens(self.tokenizer(list(texts)).to(self.mean.device))
 
     def encode_prompts(self, classes: Sequence[Sequence[str]]) -> Tensor:  # C lists of texts -> [C, E], unit length

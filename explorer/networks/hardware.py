@@ -9,6 +9,8 @@ from functools import cache
 
 import torch
 
+from explorer.refused import Refused
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -26,7 +28,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used here (try auto or cpu): {error}".splitlines()[0]) from None
+        raise Refused(f"device {name!r} cannot be used here (try auto or cpu): {error}".splitlines()[0]) from None
     return device
 
 
@@ -35,7 +37,7 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name in DTYPES:
         return name
     if name != "auto":
-        raise ValueError(f"precision must be auto, {', '.join(DTYPES)}, got {name!r}")
+        raise Refused(f"precision must be auto, {', '.join(DTYPES)}, got {name!r}")
     if device.type == "cuda":
         return "fp16"
     return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"

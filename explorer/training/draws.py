@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from explorer.refused import Refused
+
 
 def share(batch: int, rank: int, processes: int, group: int) -> Tensor:  # [batch / processes], int64
     """The samples of process `rank`, chosen so that no group of `minibatch_stddev` is torn apart.
@@ -17,7 +19,7 @@ def share(batch: int, rank: int, processes: int, group: int) -> Tensor:  # [batc
     piece of every run. Raises ValueError where the batch does not divide.
     """
     if batch % (group * processes):
-        raise ValueError(
+        raise Refused(
             f"a batch of {batch} cannot be cut into groups of {group} for {processes} processes: take a multiple of"
             f" {group * processes}"
         )

@@ -20,6 +20,7 @@ from explorer.latents import sample_codes
 from explorer.metrics import report
 from explorer.metrics.expansion import BARS, Distance, Scorer, composition, mean_distance, pairs
 from explorer.metrics.perceptual import Perceptual, load_perceptual
+from explorer.refused import Refused
 from explorer.training.captions import style_of, style_prompts
 from explorer.training.data import Pictures
 from explorer.training.quality import FEATURES, real
@@ -104,13 +105,13 @@ def measure(
     if expansion is None or not expansion.domains:
         raise CheckpointError(f"{checkpoint.meta.get('name', 'the generator')} has no domains: expand it first")
     if min(count, frechet_count) < 2:
-        raise ValueError("--count and --frechet-count are 2 samples or more")
+        raise Refused("--count and --frechet-count are 2 samples or more")
     if source.generator.codes != checkpoint.generator.codes:
         raise CheckpointError("the source takes other codes than the expanded generator: give the one it came from")
     domains = tuple(domains) or expansion.domains
     for name in (*domains, *(prompts or {}), *(adapted or {})):
         if name not in expansion.domains or name not in domains:
-            raise ValueError(f"{name!r} is no domain to measure; these are: {', '.join(expansion.domains)}")
+            raise Refused(f"{name!r} is no domain to measure; these are: {', '.join(expansion.domains)}")
     perceptual = perceptual or load_perceptual()
     distance = report.in_batches(perceptual)
     scorers: dict[str, Scorer] = {}

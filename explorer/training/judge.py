@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.networks.judge import Judge, JudgeConfig
+from explorer.refused import Refused
 from explorer.training.captions import NOTHING
 from explorer.training.data import DataError, Pictures
 from explorer.training.pairs import Pixels, augment, nothing
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = accuracy(judge, unseen)
         meta = {"data": Path(arguments.data).name, "held_out": HELD_OUT, "steps": arguments.steps, "accuracy": figures}
         save_part(judge, arguments.out, meta)
-    except (ValueError, OSError) as error:
+    except (Refused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(json.dumps({"accuracy": sum(figures.values()) / len(figures), "classes": figures}, indent=2))

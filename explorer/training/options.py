@@ -12,6 +12,8 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
+from explorer.refused import Refused
+
 Settings = TypeVar("Settings")
 
 
@@ -42,9 +44,9 @@ def check_numbers(settings: Any, *counts: str) -> None:
     for entry in fields(settings):
         flag, value = f"--{entry.name.replace('_', '-')}", getattr(settings, entry.name)
         if entry.name in counts and value < 1:
-            raise ValueError(f"{flag} must be 1 or more, got {value}")
+            raise Refused(f"{flag} must be 1 or more, got {value}")
         if isinstance(value, float) and not 0 <= value < math.inf:
-            raise ValueError(f"{flag} must be a number of 0 or more, got {value:g}")
+            raise Refused(f"{flag} must be a number of 0 or more, got {value:g}")
 
 
 def doubling(resolution: int, most: int, last: int = 32) -> tuple[int, ...]:
@@ -57,9 +59,9 @@ def check_widths(name: str, widths: tuple[int, ...], resolution: int) -> None:
     """Raise ValueError unless there is one width, 1 or more, for every resolution from 4 px up."""
     flag, blocks = f"--{name.replace('_', '-')}", resolution.bit_length() - 2
     if resolution < 4 or resolution & (resolution - 1):
-        raise ValueError(f"a resolution is a power of two, 4 px or more, got {resolution}")
+        raise Refused(f"a resolution is a power of two, 4 px or more, got {resolution}")
     if len(widths) != blocks or min(widths) < 1:
-        raise ValueError(f"{flag} needs {blocks} widths of 1 or more for {resolution} px, got {widths}")
+        raise Refused(f"{flag} needs {blocks} widths of 1 or more for {resolution} px, got {widths}")
 
 
 def settings_from(settings: type[Settings], arguments: argparse.Namespace, saved: Mapping[str, Any]) -> Settings:
@@ -70,9 +72,9 @@ def settings_from(settings: type[Settings], arguments: argparse.Namespace, saved
     """
     hints = get_type_hints(settings)
     if unknown := saved.keys() - hints.keys():
-        raise ValueError(f"the run's config.json has settings that this version does not know: {', '.join(unknown)}")
+        raise Refused(f"the run's config.json has settings that this version does not know: {', '.join(unknown)}")
     if wrong := [name for name, value in saved.items() if not _is(value, hints[name])]:
-        raise ValueError(f"the run's config.json is damaged: {wrong[0]} cannot be {saved[wrong[0]]!r}")
+        raise Refused(f"the run's config.json is damaged: {wrong[0]} cannot be {saved[wrong[0]]!r}")
     given = {name: value for name, value in vars(arguments).items() if name in hints}
     for entry in fields(settings):  # type: ignore[arg-type]
         name, kind = entry.name, entry.metadata
@@ -80,7 +82,7 @@ def settings_from(settings: type[Settings], arguments: argparse.Namespace, saved
             given[name] = str(Path(given[name]).absolute())
         if name in given and name in saved and kind["fixed"] and given[name] != saved[name]:
             flag = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{flag} stays {saved[name]} as this run was begun, got {given[name]}: begin another run")
+            raise Refused(f"{flag} stays {saved[name]} as this run was begun, got {given[name]}: begin another run")
     return settings(**{**saved, **given})
 
 

@@ -21,6 +21,7 @@ from explorer.latents.basis import style_weights
 from explorer.metrics.frechet import Features, clip_features, frechet_distance, imagenet_features, statistics
 from explorer.metrics.perceptual import load_perceptual
 from explorer.networks import Generator
+from explorer.refused import Refused
 from explorer.training.data import Pictures
 from explorer.weights import DEFAULT, load
 
@@ -44,13 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> str:
     """Measure what the parsed arguments ask for; text or JSON."""
     if arguments.count < 2:
-        raise ValueError(f"--count is 2 samples or more, got {arguments.count}")
+        raise Refused(f"--count is 2 samples or more, got {arguments.count}")
     if arguments.plot and Path(arguments.plot).suffix not in PLOTS:
-        raise ValueError(f"--plot writes {', '.join(PLOTS)}, got {arguments.plot}")
+        raise Refused(f"--plot writes {', '.join(PLOTS)}, got {arguments.plot}")
     generator = load(arguments.checkpoint).generator
     pictures = Pictures(arguments.data, generator.resolution)
     if len(pictures) < 4:
-        raise ValueError(f"{arguments.data} must hold 4 pictures or more, two for each half, it has {len(pictures)}")
+        raise Refused(f"{arguments.data} must hold 4 pictures or more, two for each half, it has {len(pictures)}")
     found: dict[str, Any] = {"count": arguments.count, "pictures": len(pictures)}
     found["frechet"] = [compare(FEATURES[name](), generator, pictures, arguments.count) for name in arguments.features]
     found["spectrum"] = spectrum(generator)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from explorer.networks.clip import Clip
+from explorer.refused import Refused
 from explorer.training.captions import NOTHING, PHRASES, STYLE_NAMES, Content, caption, coat_prompts, style_prompts
 from explorer.training.data import Pictures
 from explorer.training.pairs import nothing
@@ -159,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         size = clip.config.image_size if clip.config else 64
         pixels, coats = load_pixels(Pictures(arguments.data, size, arguments.held_out, held_out=True))
         print(json.dumps(measure(clip, pixels, coats, arguments.per_style), indent=2))
-    except (ValueError, OSError) as error:
+    except (Refused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

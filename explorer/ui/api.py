@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import logging
 import os
 import tempfile
 import time
@@ -20,31 +19,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
-import numpy as np
 from gradio.events import api
 
-from explorer import export
-from explorer.edit import DirectionId, Edit, EditError
-from explorer.engine import inverting
-from explorer.inversion import InversionError, defaults
-from explorer.inversion.faces import crop, find_faces
-from explorer.keep import Kept, write_picture
-from explorer.photos import PhotoError, open_photo
-from explorer.weights import DEFAULT, CheckpointError
+from explorer import actions
+from explorer.actions import Request, edits_of
+from explorer.edit import Edit, EditError
+from explorer.export import ExportError
+from explorer.inversion import defaults
+from explorer.ui.answers import sentence
+from explorer.weights import DEFAULT
 from explorer.weights.folder import generators
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-FORMATS = {"png": "png", "jpg": "jpeg", "webp": "webp"}
-MAX_STRIP = 25  # pictures in a row
-MAX_GRID = 11  # pictures a side
+FORMATS = ("png", "jpg", "webp")
 MAX_STEPS = 1000  # of a search for a photo's code
 MAX_PHOTO = 20 * 2**20  # bytes
 KEEP_SECONDS = 60  # Gradio copies a file as soon as the endpoint returns
 FOLDER = "explorer-exports"
 
-log = logging.getLogger(__name__)
 Answer = dict[str, Any]
 
 
@@ -61,11 +55,8 @@ def explained(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     def inner(*arguments: Any, **named: Any) -> Any:
         try:
             return endpoint(*arguments, **named)
-        except (EditError, export.ExportError, InversionError, PhotoError, CheckpointError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        except Exception:
-            log.exception("the endpoint %s failed", endpoint.__name__)
-            raise gr.Error("This went wrong; the server's terminal says why.", print_exception=False) from None
+        except Exception as error:
+            raise gr.Error(sentence(error), print_exception=False) from None
 
     return inner
 
@@ -89,7 +80,9 @@ class Endpoints:
             px: longer side of the picture, enlarged by Lanczos; null is the generator's own size.
             format: png, jpg or webp.
         """
-        return self._kept(Edit.from_json(edit), px, format, "picture")
+        if format not in FORMATS:
+            raise ExportError(f"a picture is written as {', '.join(FORMATS)}, got {format!r}")
+        return self._file(actions.Render(Edit.from_json(edit), px), f"picture.{format}")
 
     def compose(
         self, strengths: dict[str, float], seed: int = 0, truncation_psi: float = 0.7, px: int | None = None
@@ -102,11 +95,9 @@ class Endpoints:
             truncation_psi: 1 is the generator's own variety, 0 the mean picture.
             px: longer side of the picture; null is the generator's own size.
         """
-        moves = {direction(key): value for key, value in mapping(strengths).items()}
-        edit = Edit(seed=seed, truncation_psi=truncation_psi, strengths=moves)
-        return self._kept(edit, px, "png", "composed")
+        return self._file(actions.Compose(strengths, seed, truncation_psi, px), "composed.png")
 
-    def strip(self, edit: Answer, direction_id: str, low: float = -1.0, high: float = 1.0, count: int = 7) -> Answer:
+    def strip(self, edit: Answer, direction_id: str, low: float = 0.0, high: float = 1.0, count: int = 7) -> Answer:
         """Render one edit at several strengths of one direction, side by side, as one picture.
 
         Args:
@@ -114,11 +105,9 @@ class Endpoints:
             direction_id: a domain's name or a direction's number.
             low: strength of the first picture.
             high: strength of the last picture.
-            count: how many pictures, 1 to 25.
+            count: how many pictures, 1 to 256; together at most 64 megapixels.
         """
-        limited("the number of pictures of a strip", count, MAX_STRIP)
-        edits = export.strip_of(Edit.from_json(edit), direction(direction_id), export.spread(low, high, count))
-        return self._sheet(edits, count, "strip")
+        return self._file(actions.Strip(Edit.from_json(edit), direction_id, low, high, count), "strip.png")
 
     def grid(self, edit: Answer, x: str, y: str, low: float = 0.0, high: float = 1.0, count: int = 5) -> Answer:
         """Render one edit at several strengths of two directions, one across and one down, as one picture.
@@ -129,12 +118,9 @@ class Endpoints:
             y: the direction that grows downwards.
             low: strength of the first row and column.
             high: strength of the last row and column.
-            count: pictures a side, 1 to 11.
+            count: pictures a side, 1 to 16; together at most 64 megapixels.
         """
-        limited("the number of pictures on a side of a grid", count, MAX_GRID)
-        values = export.spread(low, high, count)
-        rows = export.grid_of(Edit.from_json(edit), direction(x), direction(y), values, values)
-        return self._sheet([one for row in rows for one in row], count, "grid")
+        return self._file(actions.Grid(Edit.from_json(edit), x, y, low, high, count), "grid.png")
 
     def animate(
         self,
@@ -155,11 +141,7 @@ class Endpoints:
             px: longer side of the film; null is the generator's own size.
             format: mp4, webp or gif.
         """
-        film = export.along(read_edits(edits), self._codes, frames, loop)
-        return file(
-            lambda path: export.write_animation(path, film, self._pictures, fps, px, loop),
-            f"{self.name}-animation.{format}",
-        )
+        return self._file(actions.Animate(edits_of(edits), frames, fps, loop, px), f"animation.{format}")
 
     def bundle(self, edits: list[Answer], px: int | None = None) -> Answer:
         """Render edits into one zip: pictures, a contact sheet, their codes and directions, and a CSV table.
@@ -168,11 +150,7 @@ class Endpoints:
             edits: the edits as JSON.
             px: longer side of the single pictures; null is the generator's own size.
         """
-        found = read_edits(edits)
-        return file(
-            lambda path: export.write_bundle(path, found, self._pictures, self._codes, px, self._encode),
-            f"{self.name}-edits.zip",
-        )
+        return self._file(actions.Bundle(edits_of(edits), px), "edits.zip")
 
     def invert(
         self,
@@ -190,12 +168,9 @@ class Endpoints:
         settings = defaults(method)
         if steps is not None and method != "encoder":
             settings = replace(settings, steps=limited("the number of steps of a search", steps, MAX_STEPS))
-        image = open_photo(decoded(photo))
-        faces = find_faces(image)
-        square = crop(image, faces[0] if faces else None, self.engine.img_resolution)
-        *_, last = inverting.invert(self.engine, square, settings)
-        note = last.note if faces else f"No face was found, so the middle was taken. {last.note}".strip()
-        return {"edit": Edit(latent=last.latent, project=False).to_json(), "figures": last.figures, "note": note}
+        (result,) = actions.run(actions.Invert((decoded(photo),), settings), self.engine, name=self.name)
+        edit = Edit(latent=result.latent, project=False)
+        return {"edit": edit.to_json(), "figures": result.figures, "note": result.note}
 
     def models(self) -> Answer:
         """List the generator that is loaded with its domains, and the other generators that can be opened.
@@ -207,60 +182,18 @@ class Endpoints:
             "others": [path.stem for path in generators(DEFAULT.parent) if path.stem != self.name],
         }
 
-    def _pictures(self, edits: list[Edit]) -> list[np.ndarray]:
-        return self.engine.render(edits)
-
-    def _codes(self, edits: list[Edit]) -> list[np.ndarray]:
-        return [self.engine.ws(edit).cpu().numpy() for edit in edits]
-
-    def _encode(self, picture: np.ndarray, edit: Edit, kind: str = "png") -> bytes:
-        return write_picture(picture, kind, Kept(edit, self.name))
-
-    def _kept(self, edit: Edit, px: int | None, format: str, title: str) -> Answer:
-        """A picture file that carries its edit."""
-        if format not in FORMATS:
-            raise EditError(f"a picture is written as {', '.join(FORMATS)}, got {format!r}")
-        data = self._encode(export.upscaled(self.engine.render(edit), px), edit, FORMATS[format])
-        return file(lambda path: path.write_bytes(data), f"{self.name}-{title}.{format}")
-
-    def _sheet(self, edits: list[Edit], columns: int, title: str) -> Answer:
-        sheet = export.sheet(self.engine.render(edits), columns)
-        return file(lambda path: export.write_picture(sheet, path), f"{self.name}-{title}.png")
+    def _file(self, request: Request[float, Any], title: str) -> Answer:
+        """What Gradio's clients download: the file that the request makes."""
+        title = f"{self.name}-{title}"
+        path = new_file(title)
+        actions.run(request, self.engine, path, name=self.name)
+        return {"path": str(path), "orig_name": title, "meta": {"_type": "gradio.FileData"}}
 
 
 def loaded(engine: Engine, name: str) -> Answer:
-    """What a program must know of a generator before it can ask for pictures."""
-    return {
-        "name": name,
-        "resolution": engine.img_resolution,
-        "rows": engine.num_ws,
-        "domains": [d.label for d in engine.directions if d.group == "domains"],
-        "directions": engine.generator.w_dim,
-        "perceptual": engine.perceptual.name,
-    }
-
-
-def read_edits(edits: Any) -> list[Edit]:
-    if not isinstance(edits, list):
-        raise EditError("edits are a list of edits as JSON")
-    if len(edits) > export.MAX_PICTURES:
-        raise EditError(f"at most {export.MAX_PICTURES} edits at once, got {len(edits)}")
-    return [Edit.from_json(edit) for edit in edits]
-
-
-def direction(given: Any) -> DirectionId:
-    """A domain's name, or the number of a direction as a number or as text."""
-    if isinstance(given, str) and given.isascii() and given.isdigit():
-        return int(given)
-    if isinstance(given, bool) or not isinstance(given, (str, int)):
-        raise EditError(f"a direction is a domain's name or a number, got {given!r}")
-    return given
-
-
-def mapping(given: Any) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise EditError('strengths are an object, for example {"pencil sketch": 0.7}')
-    return given
+    """What a program must know of the generator that is loaded."""
+    more = {"directions": len(engine.directions), "perceptual": engine.perceptual.name}
+    return {"name": name, **actions.about(engine.checkpoint), **more}
 
 
 def limited(what: str, count: Any, most: int) -> int:
@@ -279,14 +212,12 @@ def decoded(photo: Any) -> bytes:
         raise EditError("a photo is a base64 text of a picture file; this is no base64") from None
 
 
-def file(write: Callable[[Path], object], title: str) -> Answer:
-    """What Gradio's clients download: the file that `write` makes."""
+def new_file(title: str) -> Path:
+    """Where an export of this title may be written, in a folder of its own."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir())) / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(folder)
-    path = Path(tempfile.mkdtemp(dir=folder)) / title.replace("/", "-")
-    write(path)
-    return {"path": str(path), "orig_name": title, "meta": {"_type": "gradio.FileData"}}
+    return Path(tempfile.mkdtemp(dir=folder)) / title.replace("/", "-")
 
 
 def sweep(folder: Path) -> None:

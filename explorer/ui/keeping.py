@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from explorer.edit import Edit, EditError
-from explorer.export import ExportError, upscaled
+from explorer.actions import Render, run
+from explorer.edit import Edit
 from explorer.keep import KeepError, Kept, Session, Snapshot, read_link, read_picture, write_link, write_picture
+from explorer.ui.answers import answered
 from explorer.ui.making import Workshop
-from explorer.ui.turns import TurnError
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
 Work = Callable[[dict[str, Any]], dict[str, Any]]
-log = logging.getLogger(__name__)
 
 
 def functions(engine: Engine, name: str) -> list[Work]:
@@ -54,23 +52,12 @@ def functions(engine: Engine, name: str) -> list[Work]:
     return [save_picture, save_session, link, restore, make, look_made, stop_making]
 
 
-def answered(work: Work, request: Any) -> dict[str, Any]:
-    """What `work` returns; its error as a sentence, since an exception would reach the page as nothing at all."""
-    try:
-        return work(request if isinstance(request, dict) else {})
-    except (EditError, ExportError, TurnError) as error:
-        text = str(error)
-        return {"error": text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")}
-    except Exception:
-        log.exception("a panel's request failed")
-        return {"error": "This went wrong; the server's terminal says why."}
-
-
 def _save_picture(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """`{edit, format, settings: bool, px: int | null}` -> `{file: data URI}`; `px` enlarges the longer side."""
     edit, kind = Edit.from_json(request.get("edit") or {}), request.get("format", "png")
     kept = Kept(edit, name) if request.get("settings", True) else None
-    data = write_picture(upscaled(engine.render(edit), request.get("px")), kind, kept)
+    still = run(Render(edit, request.get("px")), engine)
+    data = write_picture(still.pixels, kind, kept)
     return {"file": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}
 
 

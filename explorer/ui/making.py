@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from explorer import export
-from explorer.edit import Edit, EditError
-from explorer.export import ExportError
-from explorer.keep import Kept, write_picture
+from explorer.actions import Animate, Bundle, edits_of, steps
+from explorer.edit import EditError
 from explorer.ui.turns import TurnError, Turns
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-FPS = 25
+FRAMES = 25  # of a film, from edit to edit
 KINDS = {"mp4": "video/mp4", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"}
 
 
@@ -46,26 +42,22 @@ class Workshop:
 
     def make(self, request: dict[str, Any]) -> dict[str, Any]:
         """`{kind: mp4 | webp | gif | zip, edits, px, frames}` -> `{id}`; `frames` of a film are from edit to edit."""
-        kind, edits, px = request.get("kind"), request.get("edits"), request.get("px")
-        if kind not in KINDS or not isinstance(edits, list):
+        kind, px = request.get("kind"), request.get("px")
+        if kind not in KINDS:
             raise EditError(f"ask for one of {', '.join(KINDS)} and a list of edits")
-        if not 1 <= len(edits) <= export.MAX_PICTURES:
-            raise EditError(f"1 to {export.MAX_PICTURES} snapshots go into a file, got {len(edits)}")
-        found = [Edit.from_json(edit) for edit in edits]
-        codes = self._codes(found)  # refuses what this generator does not have
-        film = [] if kind == "zip" else export.along(found, lambda _: codes, request.get("frames", FPS))
+        edits = edits_of(request.get("edits"))
+        wanted = Bundle(edits, px) if kind == "zip" else Animate(edits, request.get("frames", FRAMES), px=px)
+        for edit in edits:
+            self.engine.ws(edit)  # refuses what this generator does not have
 
         def work(stop: threading.Event) -> Iterator[Made]:
             yield Made(0.0)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"{self.name.replace('/', '-')}.{kind}"
-                try:
-                    for fraction in self._write(path, film or found, px, zipped=kind == "zip"):
-                        yield Made(min(fraction, 0.99))
-                        if stop.is_set():
-                            return
-                except ExportError as error:
-                    raise TurnError(str(error)) from None
+                for fraction in steps(wanted, self.engine, path, self.name):
+                    yield Made(min(fraction, 0.99))
+                    if stop.is_set():
+                        return
                 yield Made(1.0, path.read_bytes(), kind)
 
         return {"id": self.turns.join(work).id}
@@ -87,19 +79,3 @@ class Workshop:
         """`{id}`: end it without a file."""
         self.turns.stop(request.get("id"))
         return {}
-
-    def _write(self, path: Path, edits: list[Edit], px: int | None, zipped: bool) -> Iterator[float]:
-        if not zipped:
-            yield from export.animating(path, edits, self._render, FPS, px)
-            return
-        export.write_bundle(path, edits, self._render, self._codes, px, self._encode)
-        yield 1.0
-
-    def _render(self, edits: list[Edit]) -> list[np.ndarray]:
-        return self.engine.render(edits)
-
-    def _codes(self, edits: list[Edit]) -> list[np.ndarray]:
-        return [self.engine.ws(edit).cpu().numpy() for edit in edits]
-
-    def _encode(self, picture: np.ndarray, edit: Edit) -> bytes:
-        return write_picture(picture, "png", Kept(edit, self.name))

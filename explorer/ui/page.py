@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from explorer.refused import Refused
 from explorer.ui import api, assets
 from explorer.ui.serve import private_uploads
 from explorer.ui.tabs import compose, explore, invert, model, teach
@@ -34,7 +35,7 @@ def build_ui(
     Raises ValueError where `max_px` is below 1.
     """
     if max_px is not None and max_px < 1:
-        raise ValueError(f"--max-px must be at least 1, got {max_px}")
+        raise Refused(f"--max-px must be at least 1, got {max_px}")
     private_uploads()
     tabs = {
         "Explore": explore.build,

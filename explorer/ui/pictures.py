@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from explorer.edit import Edit, EditError
+from explorer.ui.answers import sentence
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 MAX_EDITS = 64  # pictures in one request
 EXACT_PX = 64  # pictures up to this side are sent without loss even during a drag: as quick as JPEG there
 JPEG_QUALITY = 90
-
-log = logging.getLogger(__name__)
 
 
 def answer(engine: Engine, request: Any, limit_px: int | None = None) -> dict[str, Any]:
@@ -38,11 +36,8 @@ def answer(engine: Engine, request: Any, limit_px: int | None = None) -> dict[st
         pictures = engine.render(edits, max_px=min(sides, default=None))
         exact = exact or all(max(picture.shape) <= EXACT_PX for picture in pictures)
         return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact}
-    except EditError as error:
-        return {"error": str(error)}
-    except Exception:
-        log.exception("a picture could not be rendered")
-        return {"error": "The picture could not be rendered; the server's terminal says why."}
+    except Exception as error:
+        return {"error": sentence(error)}
 
 
 def data_uri(picture: np.ndarray, exact: bool) -> str:

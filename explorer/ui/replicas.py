@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 
 from explorer.edit import Edit, EditError
 from explorer.engine import Engine
+from explorer.refused import Refused
 from explorer.ui.page import build_ui
 from explorer.ui.serve import RefuseOtherSites, Serving, settings, users
 from explorer.weights import DEFAULT, Checkpoint, load
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.replicas < 1:
-            raise ValueError(f"--replicas must be at least 1, got {args.replicas}")
+            raise Refused(f"--replicas must be at least 1, got {args.replicas}")
         serving = Serving(args.host, args.port, auth=users(args.auth), root_path=args.root_path)
         load(args.checkpoint)  # what is wrong with it is said here, in one sentence
         serve_forever(application(args.checkpoint, args.device, args.precision, args.replicas, serving), serving)

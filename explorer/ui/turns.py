@@ -7,7 +7,6 @@ its page no longer looks at it. Knows no Gradio, no engine, and not what the wor
 from __future__ import annotations
 
 import atexit
-import logging
 import secrets
 import threading
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from explorer.refused import Refused
+from explorer.ui.answers import OURS, sentence
 
 LEASE = 20.0  # seconds without a look; then the page was closed (a busy machine answers late)
 HIDDEN_LEASE = 150.0  # browsers let a page in the background look only once a minute
@@ -25,7 +25,6 @@ GOODBYE = 5.0  # seconds that a server which ends gives the work at hand
 ENDED = ("done", "stopped", "failed")
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 class TurnError(Refused):
@@ -130,8 +129,9 @@ class Turns(Generic[T]):
                 if turn.until < time.monotonic():
                     turn.stop.set()
             turn.state = "stopped" if turn.stop.is_set() else "done"
-        except TurnError as error:
-            turn.error, turn.state = str(error), "failed"
-        except Exception:
-            log.exception("work of a page failed")
-            turn.error, turn.state = "This went wrong; the server's terminal says why.", "failed"
+        except Exception as error:
+            turn.error = OURS
+            try:
+                turn.error = sentence(error)
+            finally:
+                turn.state = "failed"

@@ -19,7 +19,7 @@ def test_render_writes_the_picture_of_the_edit(tmp_path: Path, capsys: pytest.Ca
     assert main(["render", "--seed", "3", "--psi", "0.5", "--set", "2=-1.5", "--out", str(out)]) == 0
     edit = Edit(seed=3, truncation_psi=0.5, strengths={2: -1.5})
     assert Edit.from_json(capsys.readouterr().out.splitlines()[1]) == edit
-    expected = Engine(load(DEFAULT), "cpu", "fp32").render(edit)
+    expected = Engine(load(DEFAULT)).render(edit)
     assert np.array_equal(np.asarray(Image.open(out)), expected)
     (tmp_path / "edit.json").write_text(json.dumps(edit.to_json()))
     again = tmp_path / "again.png"

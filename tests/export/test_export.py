@@ -199,7 +199,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
 
 
 def test_the_commands_write_what_the_engine_renders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    engine, model = Engine(load(EXPANDED), "cpu", "fp32"), ("--checkpoint", EXPANDED, "--device", "cpu")
+    engine, model = Engine(load(EXPANDED), "cpu"), ("--checkpoint", EXPANDED, "--device", "cpu")
     out = tmp_path / "strip.png"
     told = run(capsys, "strip", "sketch", "--seed", 3, "--count", 3, "--out", out, *model)
     assert told == {"file": str(out), "width": 3 * 32 + 4, "height": 32}

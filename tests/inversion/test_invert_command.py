@@ -13,9 +13,9 @@ from PIL import Image
 from skimage import data
 
 from explorer.cli import main
+from explorer.cli_invert import _names
 from explorer.edit import Edit
 from explorer.inversion import comparison
-from explorer.inversion.command import _names
 from explorer.inversion.latents import load_latent
 from explorer.inversion.networks import Networks
 from explorer.inversion.settings import Settings

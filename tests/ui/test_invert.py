@@ -35,7 +35,8 @@ from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
 from explorer import Engine, load
-from explorer.ui.tabs.invert import MAX_BYTES, Studio, answered
+from explorer.ui.answers import answered
+from explorer.ui.tabs.invert import MAX_BYTES, Studio
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import numpy as np
 
 from explorer.edit import DirectionId, Edit, EditError, Latent
 from explorer.ui import assets, keeping
+from explorer.ui.answers import answered
 from explorer.ui.pictures import answer, data_uri
 from explorer.ui.tabs import explore
 
@@ -38,10 +39,10 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         return answer(engine, request)
 
     def equalise(request: dict[str, Any]) -> dict[str, Any]:
-        return keeping.answered(partial(_equalise, engine), request)
+        return answered(partial(_equalise, engine), request)
 
     def ways(request: dict[str, Any]) -> dict[str, Any]:
-        return keeping.answered(partial(_ways, engine, blended), request)
+        return answered(partial(_ways, engine, blended), request)
 
     return gr.HTML(
         value={},

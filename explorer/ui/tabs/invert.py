@@ -9,42 +9,37 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import logging
 import math
 import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from PIL import Image
 
+from explorer import actions
+from explorer.actions import Animate, Fit, Invert, Request
 from explorer.edit import Edit, EditError, Latent
 from explorer.engine.inverting import (
     Progress,
     boundaries_of_file,
     boundary_of_words,
-    diffuse,
     find_delta,
-    fit,
-    invert,
     tuned_engine,
 )
-from explorer.export import ExportError, along, write_animation
 from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
-from explorer.inversion.alignment import ffhq_crop
-from explorer.inversion.faces import Box, centre_box, crop, find_faces
+from explorer.inversion.faces import Box, centre_box, find_faces
 from explorer.inversion.latents import read_latent, write_latent
 from explorer.inversion.settings import MAX_TEXT
 from explorer.photos import PhotoError, open_photo
 from explorer.ui import assets, pictures
+from explorer.ui.answers import answered
 from explorer.ui.tabs import explore
-from explorer.ui.turns import ENDED, TurnError, Turns
-from explorer.weights import CheckpointError
+from explorer.ui.turns import ENDED, Turns
 from explorer.weights.parts import part_of
 
 if TYPE_CHECKING:
@@ -72,10 +67,7 @@ FIT_STEPS = 200  # of pivotal tuning
 MOST_TUNED = 4  # fitted copies in memory
 MOST_DIRECTIONS = 64  # of one file
 FILM_FRAMES, FILM_PX = 40, 256  # one way
-EXPECTED = (PhotoError, InversionError, TurnError, EditError, CheckpointError, ExportError)
 NUMBERS = tuple(field.name for field in fields(Settings) if field.name not in ("method", "space", "text"))
-
-log = logging.getLogger(__name__)
 
 
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
@@ -135,23 +127,6 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
     }
 
 
-def answered(work: Callable[[dict[str, Any]], dict[str, Any]], request: Any) -> dict[str, Any]:
-    """What `work` returns, or `{error: sentence}`: an exception would reach the page as nothing at all."""
-    try:
-        return work(request if isinstance(request, dict) else {})
-    except EXPECTED as error:
-        return {"error": sentence(error)}
-    except Exception:
-        log.exception("the Invert tab failed")
-        return {"error": "This went wrong; the server's terminal says why."}
-
-
-def sentence(error: Exception) -> str:
-    """What an error says, as it is written on a page."""
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
 class Studio:
     """What the panel may ask for, of one engine. Keeps nothing of a visitor but the searches that run or wait."""
 
@@ -183,24 +158,18 @@ class Studio:
         generator is fitted to the photo.
         """
         settings = read_settings(request.get("settings"))
-        image = open_photo(decode(request.get("photo"), "photo"))
-        side = self.engine.img_resolution
-        box = read_box(request.get("box"), image)
-        target = ffhq_crop(image, box, side, self.engine.checkpoint.path) if request.get("face") is True else None
-        target = crop(image, box, side) if target is None else target
-        task = partial(invert, self.engine, target)
+        photo = open_photo(decode(request.get("photo"), "photo"))
+        box, of_face, context = read_box(request.get("box"), photo), request.get("face") is True, None
         if request.get("context") is not None:
-            around = open_photo(decode(request["context"], "photo"))
-            task = partial(diffuse, self.engine, target, crop(around, next(iter(find_faces(around)), None), side))
-        elif request.get("fit") is not None:
+            context = decode(request["context"], "photo")
+        wanted: Request[Progress, Any] = Invert((photo,), settings, box, of_face, context)
+        target, _ = actions.target(self.engine, photo, box, of_face)
+        if context is None and request.get("fit") is not None:
             settings = replace(settings, tune_steps=FIT_STEPS)
-            task = partial(fit, self.engine, target, read_photo_edit(request["fit"]))
+            wanted = Fit(photo, read_photo_edit(request["fit"]), settings, box, of_face)
 
         def work(stop: threading.Event) -> Iterator[Progress]:
-            try:
-                yield from task(settings, stop)
-            except EXPECTED as error:
-                raise TurnError(sentence(error)) from None
+            yield from actions.steps(wanted, self.engine, stop=stop)
 
         search = Search(work)
         return {"id": self.turns.join(search).id, "target": pictures.data_uri(target, exact=True)}
@@ -277,16 +246,9 @@ class Studio:
         engine, edits = self.engine_with(request.get("tuned")), request.get("edits")
         if not isinstance(edits, list) or len(edits) != 2:
             raise EditError("A film goes from one photo to another.")
-        ends = [Edit.from_json(edit) for edit in edits]
-
-        def codes(wanted: list[Edit]) -> list[Any]:
-            return [engine.ws(edit).cpu().numpy() for edit in wanted]
-
+        film = Animate(tuple(map(Edit.from_json, edits)), FILM_FRAMES, px=max(FILM_PX, engine.img_resolution))
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "film.mp4"
-            write_animation(
-                file, along(ends, codes, FILM_FRAMES), engine.render, px=max(FILM_PX, engine.img_resolution)
-            )
+            file = actions.run(film, engine, Path(folder) / "film.mp4").file
             return {"file": f"data:video/mp4;base64,{base64.b64encode(file.read_bytes()).decode()}"}
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Another generator opens on a page of its own (`explorer.ui.shelf`), so nobody el
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from explorer.ui import assets
+from explorer.ui.answers import answered
 from explorer.ui.pictures import answer
 from explorer.weights import CheckpointError
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 THUMB_PX = 128
 MAX_TITLE = 120
-
-log = logging.getLogger(__name__)
 
 
 def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = None) -> gr.HTML:
@@ -36,13 +34,7 @@ def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = N
         return {"model": describe(engine, name), "others": None if shelf is None else shelf.names()}
 
     def bring(request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return {"name": take(shelf, request)}
-        except CheckpointError as error:
-            return {"error": str(error)}
-        except Exception:
-            log.exception("a generator could not be opened")
-            return {"error": "This went wrong; the server's terminal says why."}
+        return answered(lambda asked: {"name": take(shelf, asked)}, request)
 
     return gr.HTML(
         value="",

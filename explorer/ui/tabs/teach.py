@@ -6,25 +6,24 @@ folder, and shows pictures of its newest network. Knows no training.
 
 from __future__ import annotations
 
-import logging
 import re
 import shlex
 import shutil
 import threading
 import tomllib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from explorer.edit import Edit, EditError
+from explorer.edit import Edit
 from explorer.engine import Engine, effects
 from explorer.export.pictures import replacing
 from explorer.extras import require
 from explorer.ui import assets, jobs
-from explorer.ui.jobs import Job, JobError, Jobs
+from explorer.ui.answers import answered
+from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Lesson, LessonError
 from explorer.ui.pictures import data_uri
 from explorer.ui.tabs import explore
@@ -42,8 +41,6 @@ NETWORK = "network.safetensors"
 FILE_NAME = re.compile(r"[\w][\w .-]*")
 NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
 READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
-
-log = logging.getLogger(__name__)
 
 
 def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False) -> gr.HTML:
@@ -70,19 +67,6 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
     )
     show_new_domains(panel, engine, name, max_px)
     return panel
-
-
-def answered(work: Callable[[dict[str, Any]], dict[str, Any]], request: Any) -> dict[str, Any]:
-    """What `work` returns, or `{error: sentence}`: an exception would reach the page as nothing at all."""
-    try:
-        return work(request if isinstance(request, dict) else {})
-    except (LessonError, JobError, EditError) as error:
-        return {"error": str(error)}
-    except ValueError as error:  # a checkpoint that cannot be read or written
-        return {"error": str(error)}
-    except Exception:
-        log.exception("the Teach tab failed")
-        return {"error": "This went wrong; the server's terminal says why."}
 
 
 def show_new_domains(panel: gr.HTML, engine: Engine, name: str, max_px: int | None) -> None:
