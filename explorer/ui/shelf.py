@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from fastapi import FastAPI
@@ -89,7 +90,8 @@ class OtherPages:
         self._opening: asyncio.Lock | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        path = scope["path"].removeprefix(urlsplit(self.root_path).path)  # a proxy may leave it in
+        match = PATH.fullmatch(path) if scope["type"] == "http" else None
         if match is None:
             return await self.app(scope, receive, send)
         if self.settings["auth"] and not logged_in(scope):
