@@ -5,11 +5,9 @@ Knows nothing of how a picture is rendered.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +15,7 @@ from PIL import Image
 
 from explorer.edit import DirectionId, Edit
 from explorer.refused import Refused
+from explorer.replacing import replacing as beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,12 +123,5 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name once all of it has been written."""
     if not path.parent.is_dir():
         raise ExportError(f"{path} cannot be written: there is no folder {path.parent}")
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with beside(path) as temporary:
         yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -38,6 +36,7 @@ from explorer.latents import move
 from explorer.latents.boundaries import Boundary
 from explorer.networks.hardware import choose_device
 from explorer.photos import PhotoError, open_photo
+from explorer.replacing import replacing
 from explorer.weights import DEFAULT, load
 
 SUFFIXES, TOGETHER = ("", "-moved", "-tuned"), ("mixed", "strip")  # names of a photo's pictures, and of all photos'
@@ -316,14 +315,8 @@ def _picture(image: Tensor) -> Image.Image:  # [3, H, W] in [-1, 1]
 
 def _write(path: Path, save: Callable[[IO[bytes]], object]) -> str:
     """Beside the target first, then in its place in one step; the path as it is told."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-        try:
-            save(file)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.chmod(file.name, 0o644)  # temporary files are for their owner only
-    os.replace(file.name, path)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        save(file)
     return str(path)
 
 

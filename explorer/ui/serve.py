@@ -8,7 +8,9 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,17 +18,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
+from filelock import BaseFileLock, FileLock, Timeout
 from gradio.routes import App, ORJSONResponse
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from explorer.refused import Refused
 from explorer.ui import assets
+from explorer.ui.connections import impatient
 from explorer.ui.guard import Guard, is_loopback
 from explorer.ui.shelf import OtherPages, Shelf
 from explorer.ui.theme import Gallery
 
 MAX_UPLOAD = "64mb"
+PREFIX, LOCK = "explorer-", ".lock"  # of the folders with what visitors send
 ROOT_PATH = re.compile(r"https?://[^\s/?#@]+(/[\w.~-]+)*|(/[\w.~-]+)+")
 
 
@@ -125,9 +130,27 @@ def private_uploads() -> None:
 
     Gradio's parts ask where when they are made: call this before the first one.
     """
-    folder = tempfile.mkdtemp(prefix="explorer-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = folder
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = FileLock(folder / LOCK)
+    lock.acquire()  # the system lets go of it, however this process ends
+    atexit.register(put_away, folder, lock)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    sweep_folders(folder)
+
+
+def put_away(folder: Path, lock: BaseFileLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
+
+
+def sweep_folders(own: Path) -> None:
+    """Delete what killed servers of this user left beside the folder `own`: nobody holds their locks."""
+    for folder in own.parent.glob(f"{PREFIX}*"):
+        lock = FileLock(folder / LOCK, timeout=0)
+        with suppress(OSError, Timeout):  # it is in use, or gone
+            if folder.lstat().st_uid == own.stat().st_uid and (folder / LOCK).is_file():
+                lock.acquire()
+                put_away(folder, lock)
 
 
 def settings(serving: Serving) -> dict[str, Any]:
@@ -146,10 +169,14 @@ def settings(serving: Serving) -> dict[str, Any]:
 
 
 def launch(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> None:
-    """Serve `page` until interrupted, as `start` does."""
-    address = start(page, serving, shelf)
-    print(f"Domain Explorer is at {address} (stop it with Ctrl+C)", flush=True)
-    page.block_thread()
+    """Serve `page` until interrupted, as `start` does; to be ended by a signal is to be interrupted."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, signal.default_int_handler)
+    tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"]  # films in the making go with it too
+    with suppress(KeyboardInterrupt):  # before all of it is there
+        address = start(page, serving, shelf)
+        print(f"Domain Explorer is at {address} (stop it with Ctrl+C)", flush=True)
+        page.block_thread()
 
 
 def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
@@ -177,4 +204,6 @@ def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
         prevent_thread_lock=True,
         **told,
     )
+    config = page.server.config
+    config.http_protocol_class = impatient(config.http_protocol_class)
     return public or address

@@ -27,10 +27,12 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from explorer.engine import Engine
+from explorer.replacing import sweep
 from explorer.weights import CheckpointError, load
 from explorer.weights.folder import generators
 
 KEPT = 3  # generators in memory beside the first
+SWEEP_SECONDS = 60.0  # how long a half-written file was left alone
 KEPT_FILES = 6  # files that visitors brought
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
 SAFE = re.compile(r"[^\w.-]+")
@@ -42,6 +44,8 @@ class Shelf:
     def __init__(self, build: Callable[..., gr.Blocks], device: str, precision: str, folder: Path) -> None:
         self.build, self.device, self.precision, self.folder = build, device, precision, folder
         self._brought: OrderedDict[str, Path] = OrderedDict()
+        for path in (folder, *folder.glob("*-tuned/")):
+            sweep(path, seconds=SWEEP_SECONDS)
 
     def names(self) -> list[str]:
         """What everybody may see; a file that a visitor brought is known to that visitor only."""
