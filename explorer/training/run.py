@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -178,7 +178,12 @@ def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
 
 
 class Interruption:
-    """Turns the first Ctrl-C or termination signal into a flag that the loop reads; the second one stops at once."""
+    """Turns the first Ctrl-C or termination signal into a flag that the loop reads; the second one stops at once.
+
+    A command that ended so tells its exit code with `leave`.
+    """
+
+    number = signal.SIGINT  # of the process's last one
 
     def __init__(self) -> None:
         self.asked = False
@@ -195,7 +200,14 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        Interruption.number = signal.Signals(number)
         print(f"\n{signal.Signals(number).name}: saving after this step", file=sys.stderr, flush=True)
+
+
+def leave(text: str) -> NoReturn:
+    """End the process after a signal ended its training; what it had reached is saved. Shells expect 128 + n then."""
+    print(text)
+    raise SystemExit(128 + Interruption.number)
 
 
 class Progress:

@@ -51,6 +51,7 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, sync=True) as temporary:
             save_file(dict(tensors), temporary, dict(metadata))
+            temporary.chmod(0o644)  # safetensors' files are for their owner only
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {path}: {error}") from None
     return path
