@@ -6,9 +6,9 @@ A file counts only for the very weights, distance and perceptual measure that it
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
+
+from explorer.replacing import replacing
 
 VERSION = 1
 SAMPLES = 16  # codes over which an effect is averaged
@@ -33,9 +33,7 @@ def save(path: Path, key: dict[str, str | float], effects: list[float]) -> None:
     """Write atomically; a folder that cannot be written to only costs the next start a measurement."""
     data = {"version": VERSION} | key | {"effects": [round(effect, 5) for effect in effects]}
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(data, file)
-        os.chmod(file.name, 0o644)  # temporary files are for their owner only
-        os.replace(file.name, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(data))
     except OSError:
         return

@@ -10,7 +10,6 @@ Knows no networks and no losses.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from explorer.replacing import replacing
 from explorer.training.run import duration, sheet
 
 SECONDS = 2.0  # between two reports
@@ -84,9 +84,8 @@ class Report:
         pixels = sheet(images, columns)
         path = self.folder / "samples" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary, "PNG")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary, "PNG")
         self.writer.add_image(f"samples/{name}", pixels, self.step)
 
     @property
@@ -103,6 +102,5 @@ class Report:
 
 def write_text(path: Path, text: str) -> None:
     """The whole text or what was there before, whoever looks when."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

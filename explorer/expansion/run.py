@@ -13,6 +13,7 @@ and what `report` lists. Everything a resumed run needs but CLIP and pictures li
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
@@ -38,7 +39,7 @@ from explorer.networks import Discriminator, Generator
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.loop import loop
-from explorer.training.run import Folder, Interruption, RunError, anywhere, training_dtype
+from explorer.training.run import Folder, Interruption, RunError, anywhere, leave, training_dtype
 from explorer.weights import Checkpoint, load
 from explorer.weights.clip import load_clip
 from explorer.weights.parts import load_discriminator, part_of, save_part
@@ -360,7 +361,10 @@ def alone(config: Config, name: str) -> Config:
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended."""
+    """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
+
+    Where a signal ended it, the process ends with 128 and the signal's number, after saving.
+    """
     given = {name: getattr(arguments, name) for name in ("steps", "discriminator", "original", "replace", "remove")}
     changes = {name: value for name, value in given.items() if value is not None}
     config = arguments.config
@@ -370,4 +374,10 @@ def run(arguments: argparse.Namespace) -> str:
         config, changes = alone(read_config(config, **changes), arguments.alone), {}
     path = expand(arguments.source, config, arguments.out, arguments.resume, arguments.cpu, **changes)
     expansion = load(path).expansion
-    return f"{path}: {'adapted' if expansion is None else ', '.join(expansion.domains)}"
+    text = f"{path}: {'adapted' if expansion is None else ', '.join(expansion.domains)}"
+    return leave(f"{text} (stopped; go on with --resume)") if was_stopped(arguments.out) else text
+
+
+def was_stopped(folder: Path) -> bool:
+    """Whether the run in this folder was ended by a signal."""
+    return json.loads((folder / "progress.json").read_text())["state"] == "stopped"

@@ -5,11 +5,9 @@ Knows nothing of how a picture is rendered.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +15,7 @@ from PIL import Image
 
 from explorer.edit import DirectionId, Edit
 from explorer.refused import Refused
+from explorer.replacing import replacing as beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,16 +150,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if not path.parent.is_dir():
         raise ExportError(f"{path} cannot be written: there is no folder {path.parent}")
-    temporary = None
     try:
-        handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        with beside(path) as temporary:
+            yield temporary
     except OSError as error:
         raise ExportError(f"{path} cannot be written ({error.strerror or error})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 
 from explorer.networks.hardware import tune_allocator
 from explorer.training.options import add_options, settings_from
-from explorer.training.run import Folder, RunError
+from explorer.training.run import Folder, RunError, leave
 
 
 def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
 
 def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folder, Any, Accelerator], int]) -> str:
     """Start or resume the run that the parsed arguments ask for; returns one line on how it ended.
+
+    Where a signal ended it, the process ends with 128 and the signal's number, after saving.
 
     Raises RunError, DataError or another ValueError with one sentence where it cannot start or go on.
     """
@@ -47,7 +49,9 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
             folder.create(asdict(settings))
         seen = train(folder, settings, accelerator)
     accelerator.end_training()  # a process group left to the interpreter's end can abort the process
-    return f"{folder.path}: {seen} of {round(1000 * settings.kimg)} images"
+    total = round(1000 * settings.kimg)
+    text = f"{folder.path}: {seen} of {total} images"
+    return text if seen >= total else leave(text)
 
 
 def main(

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explorer.replacing import replacing
 from explorer.training.captions import NOTHING, Caption, Content, caption
-from explorer.training.run import replacing
 from explorer.training.styles import PHOTO, STYLES, render
 
 Pixels = np.ndarray  # [N, H, W, 3], uint8, RGB

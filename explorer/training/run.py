@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -30,6 +30,7 @@ from torch import Tensor
 
 from explorer.networks.hardware import cpu_multiplies_bf16
 from explorer.refused import Refused
+from explorer.replacing import replacing, sweep
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-1.pt")  # a kill between two renames leaves only the second
 
@@ -57,7 +58,7 @@ class Folder:
     def write_config(self, config: dict[str, Any]) -> None:
         """Save the resolved configuration, in a folder that is made where it is missing."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with replacing(self.path / "config.json") as path:
+        with replacing(self.path / "config.json", sync=True) as path:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
     def read_config(self) -> dict[str, Any]:
@@ -78,6 +79,8 @@ class Folder:
         """
         try:
             with FileLock(self.path / ".lock", timeout=0):
+                for folder in (self.path, self.path / "samples"):
+                    sweep(folder)  # nobody else writes here
                 yield
         except Timeout:
             raise RunError(f"another process is training in {self.path}: wait for it or stop it") from None
@@ -91,7 +94,7 @@ class Folder:
         if name := _not_finite(state):
             raise Diverged(f"{name} holds NaN or infinity; the checkpoints in {self.path} are older and good")
         newest = self.path / "checkpoint.pt"
-        with replacing(newest) as path:
+        with replacing(newest, sync=True) as path:
             try:
                 torch.save(state, path)
             except RuntimeError as error:
@@ -132,7 +135,8 @@ class Folder:
         """Write images `[N, 3, H, W]` in [-1, 1] as one PNG, row by row."""
         path = self.path / "samples" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(sheet(images, columns).permute(1, 2, 0).numpy()).save(path)
+        with replacing(path) as temporary:
+            Image.fromarray(sheet(images, columns).permute(1, 2, 0).numpy()).save(temporary)
         return path
 
 
@@ -143,19 +147,6 @@ def sheet(images: Tensor, columns: int = 8) -> Tensor:  # [N, 3, H, W] in [-1, 1
     pixels = torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])])
     rows = pixels.unflatten(0, (-1, columns))  # [rows, columns, 3, H, W]
     return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; what was written there takes its place at the end, or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _not_finite(state: Any, name: str = "") -> str | None:
@@ -187,7 +178,12 @@ def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
 
 
 class Interruption:
-    """Turns the first Ctrl-C or termination signal into a flag that the loop reads; the second one stops at once."""
+    """Turns the first Ctrl-C or termination signal into a flag that the loop reads; the second one stops at once.
+
+    A command that ended so tells its exit code with `leave`.
+    """
+
+    number = signal.SIGINT  # of the process's last one
 
     def __init__(self) -> None:
         self.asked = False
@@ -204,7 +200,14 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        Interruption.number = signal.Signals(number)
         print(f"\n{signal.Signals(number).name}: saving after this step", file=sys.stderr, flush=True)
+
+
+def leave(text: str) -> NoReturn:
+    """End the process after a signal ended its training; what it had reached is saved. Shells expect 128 + n then."""
+    print(text)
+    raise SystemExit(128 + Interruption.number)
 
 
 class Progress:

@@ -8,6 +8,7 @@ server may end: whoever looks at the folder later finds the job. Knows no Gradio
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -26,13 +27,15 @@ import platformdirs
 import psutil
 
 from explorer.refused import Refused
+from explorer.replacing import replacing, sweep
 
 ROOT = Path(__file__).parents[2]  # where `python -m explorer` is found
 RUNNING = ("preparing", "training", "paused", "stopping")
 ENDED = ("done", "stopped", "failed")
-SAME_START = 2.0  # seconds; clocks are set meanwhile
 NICENESS = 10  # pictures on the page go first
+SWEEP_SECONDS = 60.0  # how long a half-written file was left alone
 LOG_TAIL = 8192
+MESSAGE = 500  # characters
 LOCK_SECONDS = 10.0
 LAST_WORDS = re.compile(r"(error: .+|\w*(Error|Exception|Interrupt)\b.*)")  # our own sentence, or a traceback's end
 SILENT_END = "It ended without a word, as when the computer is switched off or its memory is full."
@@ -51,7 +54,7 @@ class Job:
         command: what was started, as a list of arguments.
         resume: the command that continues it once it has ended; empty where it cannot be continued.
         about: plain JSON data of whoever started it.
-        pid, created: the process and when it began, seconds since 1970; a number alone may belong to another by now.
+        pid, created: the process, and what `identity` says of it; a number alone may belong to another by now.
         started: when the job was first started.
     """
 
@@ -60,7 +63,7 @@ class Job:
     resume: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     pid: int = 0
-    created: float = 0.0
+    created: str = ""
     started: float = 0.0
 
     @property
@@ -71,9 +74,8 @@ class Job:
         """The living process; None once it has ended."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < SAME_START
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except (psutil.Error, ValueError):
+            return process if identity(self.pid) == self.created and process.status() != psutil.STATUS_ZOMBIE else None
+        except (psutil.Error, OSError, ValueError, OverflowError):
             return None
 
 
@@ -89,6 +91,20 @@ class Status:
     message: str = ""
 
 
+def identity(pid: int) -> str:
+    """Tells the process with this number from all that had it before: no clock that may be set is asked.
+
+    On Linux in ticks since the machine was started and that start's name. Raises psutil.Error or OSError where there is
+    none.
+    """
+    stat = Path(f"/proc/{pid}/stat")
+    if not Path("/proc/self/stat").exists():
+        return f"{psutil.Process(pid).create_time():.2f}"
+    ticks = stat.read_text().rpartition(")")[2].split()[19]  # the 22nd field; the second may hold anything
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {ticks}"
+
+
 def default_root() -> Path:
     """Where lessons are kept: `$EXPLORER_DATA/lessons`, else in the user's data folder."""
     return Path(os.environ.get("EXPLORER_DATA") or platformdirs.user_data_dir("domain-explorer", False)) / "lessons"
@@ -99,12 +115,19 @@ class Jobs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        for folder in (*root.glob("*/"), *root.glob("*/*/")):
+            sweep(folder, seconds=SWEEP_SECONDS)
 
     def all(self) -> list[Job]:
         """Newest first. Folders without a readable `job.json` are passed over."""
         files = self.root.glob("*/job.json") if self.root.is_dir() else ()
         jobs = [job for file in files if (job := read_job(file.parent)) is not None]
         return sorted(jobs, key=lambda job: job.started, reverse=True)
+
+    def damaged(self) -> list[str]:
+        """The folders whose `job.json` cannot be read, by their names."""
+        files = sorted(self.root.glob("*/job.json")) if self.root.is_dir() else ()
+        return [file.parent.name for file in files if read_job(file.parent) is None]
 
     def find(self, id_: Any) -> Job:
         """The job of this id. Raises JobError where there is none."""
@@ -167,12 +190,11 @@ def launch(job: Job) -> Job:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    seen = psutil.Process(process.pid)
-    job = replace(job, pid=process.pid, created=seen.create_time())
+    job = replace(job, pid=process.pid, created=identity(process.pid))
     write_json(job.folder / "job.json", {k: v for k, v in asdict(job).items() if k != "folder"})
     threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays while this server lives
     with suppress(psutil.Error):  # it has ended already, or this system has other ideas of niceness
-        seen.nice(NICENESS)
+        psutil.Process(process.pid).nice(NICENESS)
     return job
 
 
@@ -181,12 +203,12 @@ def status(job: Job) -> Status:
     process = job.process()
     told = read_json(job.folder / "progress.json")
     known = Status(
-        state=str(told.get("state", "preparing")),
-        step=int(told.get("step") or 0),
-        steps=int(told.get("steps") or job.about.get("steps") or 0),
-        images_per_second=float(told.get("images_per_second") or 0),
-        seconds_left=told.get("seconds_left"),
-        message=str(told.get("message") or ""),
+        state=str(told.get("state", "preparing"))[:MESSAGE],
+        step=int(number(told.get("step")) or 0),
+        steps=int(number(told.get("steps")) or number(job.about.get("steps")) or 0),
+        images_per_second=number(told.get("images_per_second")) or 0.0,
+        seconds_left=number(told.get("seconds_left")),
+        message=str(told.get("message") or "")[:MESSAGE],
     )
     if process is not None:
         return replace(known, state=_living(job, process, known.state))
@@ -217,7 +239,7 @@ def last_words(job: Job) -> str:
     told = [line.strip() for line in lines if line.strip()]
     if not told or not LAST_WORDS.fullmatch(told[-1]):
         return ""
-    return told[-1].removeprefix("error: ")[:500]
+    return told[-1].removeprefix("error: ")[:MESSAGE]
 
 
 def losses(job: Job, points: int = 160) -> dict[str, list[tuple[int, float]]]:
@@ -225,14 +247,14 @@ def losses(job: Job, points: int = 160) -> dict[str, list[tuple[int, float]]]:
     curves: dict[str, list[tuple[int, float]]] = {}
     try:
         lines = (job.folder / "losses.jsonl").read_text().splitlines()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return curves
     for line in lines:
         try:
             entry = json.loads(line)
             step = int(entry.pop("step"))
-            values = {name: float(value) for name, value in entry.pop("losses", entry).items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
+            values = {name: float(value) for name, value in entry.pop("losses", entry).items() if math.isfinite(value)}
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             continue  # a line that is being written
         for name, value in values.items():
             curves.setdefault(name, []).append((step, value))
@@ -272,11 +294,23 @@ def _family(job: Job) -> list[psutil.Process]:
 
 
 def read_job(folder: Path) -> Job | None:
+    """The job of a folder; None where there is none or its `job.json` is damaged."""
     data = read_json(folder / "job.json")
     try:
         commands = {key: tuple(data.pop(key)) for key in ("command", "resume")}
-        return Job(folder=folder, **commands, **data)
+        job = Job(folder=folder, **commands, **data)
     except (KeyError, TypeError):
+        return None
+    words = all(isinstance(word, str) for word in (*job.command, *job.resume))
+    numbers = type(job.pid) is int and number(job.started) is not None
+    return job if words and numbers and isinstance(job.about, dict) else None
+
+
+def number(value: Any) -> float | None:
+    """A finite number as it stands in a file; None for anything else."""
+    try:
+        return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+    except OverflowError:  # an int of more than 300 digits
         return None
 
 
@@ -284,15 +318,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """An object from a file; empty where there is none or it is no JSON object."""
     try:
         data = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data, indent=2))
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2))
 
 
 def slug(title: str) -> str:

@@ -23,6 +23,7 @@ from explorer.ui.jobs import Job
 MAX_STEPS = 100_000
 MAX_PICTURES = 200
 MAX_BYTES = 4 * 2**20  # of one picture; the browser sends them scaled down
+MAX_TOTAL = 72 * 2**20  # of all pictures of a lesson, as text
 MAX_SIDE = 2048
 MAX_NAME, MAX_TEXT = 40, 200
 CHECKPOINT_MINUTES = 0.5  # how old the pictures on the page may be
@@ -164,6 +165,8 @@ def _pictures(value: Any, kind: Kind) -> tuple[bytes, ...]:
         raise LessonError(f"Choose at least {FEWEST[kind]} pictures; there are {len(uris)}.")
     if len(uris) > MAX_PICTURES:
         raise LessonError(f"Choose at most {MAX_PICTURES} pictures; there are {len(uris)}.")
+    if sum(len(uri) for uri in uris if isinstance(uri, str)) > MAX_TOTAL:
+        raise LessonError(f"These pictures have more than {MAX_TOTAL >> 20} MB together: choose fewer or smaller ones.")
     return tuple(_png(uri, index) for index, uri in enumerate(uris))
 
 

@@ -22,8 +22,9 @@ from starlette.middleware import Middleware
 from explorer.edit import Edit, EditError
 from explorer.engine import Engine
 from explorer.refused import Refused
+from explorer.ui.guard import Guard
 from explorer.ui.page import build_ui
-from explorer.ui.serve import RefuseOtherSites, Serving, settings, users
+from explorer.ui.serve import Serving, settings, users
 from explorer.weights import DEFAULT, Checkpoint, load
 
 APP = "explorer"
@@ -75,7 +76,8 @@ def page_app(engine: Engine, name: str, serving: Serving) -> FastAPI:
     """The page as an ASGI application, with the settings that `launch` uses."""
     page = build_ui(engine, name, public=serving.public)
     page.queue(api_open=False, max_size=serving.queue_limit)
-    app = FastAPI(middleware=[Middleware(RefuseOtherSites)], docs_url=None, redoc_url=None, openapi_url=None)
+    guard = Middleware(Guard, **serving.guarded)
+    app = FastAPI(middleware=[guard], docs_url=None, redoc_url=None, openapi_url=None)
     return gr.mount_gradio_app(app, page, "/", root_path=serving.root_path or None, **settings(serving))
 
 

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import atexit
 import importlib.util
-import ipaddress
 import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
+from filelock import BaseFileLock, FileLock, Timeout
+from gradio.routes import App, ORJSONResponse
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from explorer.refused import Refused
 from explorer.ui import assets
+from explorer.ui.connections import impatient
+from explorer.ui.guard import Guard, is_loopback
 from explorer.ui.shelf import OtherPages, Shelf
 from explorer.ui.theme import Gallery
 
 MAX_UPLOAD = "64mb"
-OWN_SITES = (b"same-origin", b"none")  # "none": typed by the user, not started by a page
-ROOT_PATH = re.compile(r"(https?://[^\s/?#]+)?(/[\w.~-]+)+")
+PREFIX, LOCK = "explorer-", ".lock"  # of the folders with what visitors send
+ROOT_PATH = re.compile(r"https?://[^\s/?#@]+(/[\w.~-]+)*|(/[\w.~-]+)+")
 
 
 class ServeError(Refused):
@@ -59,7 +64,10 @@ class Serving:
         if not 0 <= self.port < 2**16:
             raise ServeError(f"--port is a number up to 65535, got {self.port}")
         if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
-            raise ServeError(f"--root-path is a path like /cats without a slash at its end, got {self.root_path!r}")
+            raise ServeError(
+                "--root-path is a path like /cats or an address like https://example.org/cats, without a slash at its"
+                f" end, got {self.root_path!r}"
+            )
         if self.queue_limit < 1:
             raise ServeError(f"--queue-limit must be at least 1, got {self.queue_limit}")
         if self.mcp and importlib.util.find_spec("mcp") is None:
@@ -72,11 +80,20 @@ class Serving:
         """Whether strangers may open the page: others reach it, and nothing asks who they are."""
         if self.auth or self.share:  # a shared page always has a password
             return False
-        try:
-            loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            loopback = False  # a name that others may know
-        return not loopback or bool(self.root_path)  # behind a path there is a proxy, which others reach
+        return not self.loopback or bool(self.root_path)  # behind a path there is a proxy, which others reach
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it listens to this machine alone; a name may be known to others."""
+        return is_loopback(self.host.strip("[]"))
+
+    @property
+    def guarded(self) -> dict[str, Any]:
+        """How `Guard` is told where the page is served."""
+        names = {urlsplit(self.root_path).netloc, os.environ.get("SPACE_HOST", "")} - {""}  # of a Hugging Face Space
+        unnamed = bool(self.root_path) and not names
+        any_name = not self.loopback or self.share or unnamed
+        return {"names": frozenset(names), "any_name": any_name, "root_path": self.root_path}
 
 
 def users(text: str | None) -> tuple[tuple[str, str], ...]:
@@ -96,23 +113,15 @@ def users(text: str | None) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-class RefuseOtherSites:
-    """Answers 403 to anything but reading that another web site makes a visitor's browser send.
+class GuardedApp(App):
+    """Gradio's application with the guard outside of everything, its own CORS answers included."""
 
-    Browsers say where a request comes from in `Sec-Fetch-Site`, and no script can change it; programs that are no
-    browsers do not send it and pass.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, serving: Serving, **named: Any) -> None:
+        super().__init__(**named)
+        self.guard = Guard(super().__call__, **serving.guarded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        site = dict(scope.get("headers", ())).get(b"sec-fetch-site", b"none")
-        reads = scope.get("method") in (None, "GET", "HEAD", "OPTIONS")
-        if scope["type"] == "http" and not reads and site not in OWN_SITES:
-            await PlainTextResponse("Requests from other sites are refused.", status_code=403)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        await self.guard(scope, receive, send)
 
 
 @cache
@@ -121,9 +130,27 @@ def private_uploads() -> None:
 
     Gradio's parts ask where when they are made: call this before the first one.
     """
-    folder = tempfile.mkdtemp(prefix="explorer-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = folder
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = FileLock(folder / LOCK)
+    lock.acquire()  # the system lets go of it, however this process ends
+    atexit.register(put_away, folder, lock)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    sweep_folders(folder)
+
+
+def put_away(folder: Path, lock: BaseFileLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
+
+
+def sweep_folders(own: Path) -> None:
+    """Delete what killed servers of this user left beside the folder `own`: nobody holds their locks."""
+    for folder in own.parent.glob(f"{PREFIX}*"):
+        lock = FileLock(folder / LOCK, timeout=0)
+        with suppress(OSError, Timeout):  # it is in use, or gone
+            if folder.lstat().st_uid == own.stat().st_uid and (folder / LOCK).is_file():
+                lock.acquire()
+                put_away(folder, lock)
 
 
 def settings(serving: Serving) -> dict[str, Any]:
@@ -142,10 +169,14 @@ def settings(serving: Serving) -> dict[str, Any]:
 
 
 def launch(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> None:
-    """Serve `page` until interrupted, as `start` does."""
-    address = start(page, serving, shelf)
-    print(f"Domain Explorer is at {address} (stop it with Ctrl+C)", flush=True)
-    page.block_thread()
+    """Serve `page` until interrupted, as `start` does; to be ended by a signal is to be interrupted."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, signal.default_int_handler)
+    tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"]  # films in the making go with it too
+    with suppress(KeyboardInterrupt):  # before all of it is there
+        address = start(page, serving, shelf)
+        print(f"Domain Explorer is at {address} (stop it with Ctrl+C)", flush=True)
+        page.block_thread()
 
 
 def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
@@ -159,18 +190,20 @@ def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
         told["auth"] = [("explorer", secrets.token_urlsafe(9))]
         print("The shared page asks for user name {} and password {}".format(*told["auth"][0]))
     page.queue(api_open=False, max_size=serving.queue_limit)
-    middleware = [Middleware(RefuseOtherSites)]
+    middleware = []
     if shelf is not None:
         limits = {"root_path": serving.root_path, "queue_limit": serving.queue_limit}
         middleware.append(Middleware(OtherPages, shelf=shelf, settings=told, **limits))
     _, address, public = page.launch(
-        server_name=serving.host,
+        server_name=f"[{serving.host}]" if ":" in serving.host else serving.host,  # IPv6
         server_port=serving.port,
         share=serving.share,
         root_path=serving.root_path or None,
-        app_kwargs={"middleware": middleware},
+        _app=GuardedApp(serving, middleware=middleware, default_response_class=ORJSONResponse),
         quiet=True,
         prevent_thread_lock=True,
         **told,
     )
+    config = page.server.config
+    config.http_protocol_class = impatient(config.http_protocol_class)
     return public or address

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from fastapi import FastAPI
@@ -26,10 +27,12 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from explorer.engine import Engine
+from explorer.replacing import sweep
 from explorer.weights import CheckpointError, load
 from explorer.weights.folder import generators
 
 KEPT = 3  # generators in memory beside the first
+SWEEP_SECONDS = 60.0  # how long a half-written file was left alone
 KEPT_FILES = 6  # files that visitors brought
 VISITORS_MEMORY = 3 * 10**9  # bytes that a generator may take which a visitor brings to a public page
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
@@ -45,6 +48,8 @@ class Shelf:
         self.build, self.device, self.precision, self.folder = build, device, precision, folder
         self.limit = limit  # bytes of memory that a visitor's generator may take; None: what the machine has
         self._brought: OrderedDict[str, Path] = OrderedDict()
+        for path in (folder, *folder.glob("*-tuned/")):
+            sweep(path, seconds=SWEEP_SECONDS)
 
     def names(self) -> list[str]:
         """What everybody may see; a file that a visitor brought is known to that visitor only."""
@@ -95,7 +100,8 @@ class OtherPages:
         self._opening: asyncio.Lock | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        path = scope["path"].removeprefix(urlsplit(self.root_path).path)  # a proxy may leave it in
+        match = PATH.fullmatch(path) if scope["type"] == "http" else None
         if match is None:
             return await self.app(scope, receive, send)
         if self.settings["auth"] and not logged_in(scope):

@@ -7,8 +7,6 @@ before anything is built from them. Knows no network.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -20,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from explorer.foreign import brief, parse_json
+from explorer.replacing import replacing
 from explorer.weights.checkpoint import CheckpointError, Entry
 
 MAX_HEADER = 2**24
@@ -54,19 +53,13 @@ def opened(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, str]]]:
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:
     """Beside the target first, then in its place in one step. Raises CheckpointError where it cannot be written."""
-    name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        save_file(dict(tensors), name, dict(metadata))
-        os.chmod(name, 0o644)  # mkstemp's files are for their owner only
-        os.replace(name, path)
+        with replacing(path, sync=True) as temporary:
+            save_file(dict(tensors), temporary, dict(metadata))
+            temporary.chmod(0o644)  # safetensors' files are for their owner only
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {path}: {error}") from None
-    finally:
-        if name is not None:
-            Path(name).unlink(missing_ok=True)
     return path
 
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from explorer.replacing import replacing
 from explorer.shipped import check
 from explorer.weights.checkpoint import CheckpointError
 
@@ -153,19 +153,14 @@ def fetch(weights: Weights, progress: Progress | None = None) -> Path:
 
 def _download(weights: Weights, target: Path, progress: Progress) -> None:
     """Transfer to a temporary file beside `target`, check, move. Raises OSError, HTTPException or ValueError."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, _opener().open(weights.url, timeout=TIMEOUT) as response:
+    with replacing(target) as temporary:
+        with temporary.open("wb") as file, _opener().open(weights.url, timeout=TIMEOUT) as response:
             if response.headers.get_content_type() == "text/html":
                 raise ValueError("the address gives a web page, not a file")
             length = response.headers.get("Content-Length")
             digest = _transfer(response, file, int(length) if length else None, weights.file, progress)
         if not digest.startswith(weights.sha256):
             raise ValueError(f"its SHA-256 is {digest}, expected {weights.sha256}: the file was changed or damaged")
-        os.chmod(name, 0o644)  # mkstemp's files are for their owner only
-        os.replace(name, target)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _transfer(response: BinaryIO, file: BinaryIO, length: int | None, name: str, progress: Progress) -> str:

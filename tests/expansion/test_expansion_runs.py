@@ -75,6 +75,20 @@ def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch, number: int = s
     monkeypatch.setattr(trainer.Trainer, "train_step", interrupted)
 
 
+def test_the_exit_code_tells_that_a_signal_ended_it(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "domains.toml").write_text(to_toml(two_domains(files)))
+    command = ["expand", str(files["source"]), "--config", str(tmp_path / "domains.toml"), "--out", str(tmp_path / "x")]
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch, signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, "--cpu"])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert "--resume" in capsys.readouterr().out
+    assert cli.main(["expand", "--resume", "--out", str(tmp_path / "x"), "--cpu"]) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_so_and_goes_on_bit_for_bit(
     files: dict[str, Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

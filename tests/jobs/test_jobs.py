@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from explorer.ui import jobs
@@ -158,7 +160,13 @@ def test_a_number_that_now_belongs_to_another_process_is_not_the_job(lessons: Jo
     folder = lessons.root / "old"
     folder.mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
-        told = {"command": ["x"], "resume": [], "about": {"name": "old"}, "pid": other.pid, "created": 12345.0}
+        told = {
+            "command": ["x"],
+            "resume": [],
+            "about": {"name": "old"},
+            "pid": other.pid,
+            "created": "another start 1",
+        }
         (folder / "job.json").write_text(json.dumps(told))
         (job,) = lessons.all()
         assert lessons.running() is None
@@ -168,13 +176,68 @@ def test_a_number_that_now_belongs_to_another_process_is_not_the_job(lessons: Jo
         other.kill()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"command": ["x"], "resume": [], "other": 1}'])
-def test_a_folder_without_a_readable_job_is_passed_over(lessons: Jobs, text: str) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="elsewhere the system's own start time is asked")
+def test_a_clock_that_is_set_changes_no_job(job: Job, lessons: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for a clock that was set, which a test cannot do: psutil then tells other times of the same process."""
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    monkeypatch.setattr(time, "time", lambda before=time.time: before() + 3600)
+    assert jobs.status(job).state == "training"
+    with pytest.raises(JobError, match="still running"):
+        lessons.start("second", counter)
+    jobs.stop(job)
+    until(lambda: jobs.status(job).state == "stopped")
+
+
+@pytest.mark.parametrize(("boot", "ticks"), [("", " 1"), ("another boot", "")])
+def test_a_process_is_known_by_its_start_and_the_machines(job: Job, boot: str, ticks: str) -> None:
+    now = job.created.split()
+    assert len(now) == 2
+    assert replace(job, created=f"{boot or now[0]} {ticks or now[1]}").process() is None
+    assert job.process()
+
+
+BROKEN = {"command": ["x"], "resume": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"pid": 1}', "[" * 10**5, '"\\ud800'),
+        *(
+            json.dumps(BROKEN | change)
+            for change in (
+                *({"other": 1}, {"command": [1]}, {"command": 5}, {"about": 3}, {"about": None}, {"pid": "1"}),
+                *({"pid": 1.5}, {"pid": True}, {"started": "now"}, {"started": None}, {"started": float("nan")}),
+            )
+        ),
+    ],
+)
+def test_a_damaged_folder_is_told_and_passed_over(job: Job, lessons: Jobs, text: str) -> None:
     (lessons.root / "odd").mkdir(parents=True)
     (lessons.root / "odd" / "job.json").write_text(text)
-    assert lessons.all() == []
+    assert lessons.all() == [job]
+    assert lessons.damaged() == ["odd"]
     with pytest.raises(JobError, match="no longer there"):
         lessons.find("odd")
+
+
+@pytest.mark.parametrize("value", ["x", [], {}, 1e999, float("nan"), True, 10**400, -5, None])
+def test_damaged_progress_is_no_progress(job: Job, value: object) -> None:
+    process = job.process()
+    assert process
+    process.kill()
+    until(lambda: job.process() is None)
+    keys = ("state", "step", "steps", "images_per_second", "seconds_left", "message")
+    (job.folder / "progress.json").write_text(json.dumps(dict.fromkeys(keys, value)))
+    line = json.dumps({"step": 1, "losses": {"sketch": value}}) + "\n" + json.dumps({"step": value, "losses": {"a": 1}})
+    (job.folder / "losses.jsonl").write_text(line)
+    status = jobs.status(job)
+    assert status.state == "failed"
+    curves = {name: curve for name, curve in jobs.losses(job).items() if curve}
+    json.dumps([asdict(status), curves], allow_nan=False)  # as it is sent to the page
+    (job.folder / "losses.jsonl").write_bytes(b"\xff\xfe")
+    assert jobs.losses(job) == {}
 
 
 def test_what_cannot_be_prepared_leaves_no_folder(lessons: Jobs) -> None:

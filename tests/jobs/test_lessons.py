@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from explorer.expansion.config import read_config
-from explorer.ui.lessons import FEWEST, Lesson, LessonError
+from explorer.ui.lessons import FEWEST, MAX_SIDE, Lesson, LessonError
 
 WORDS = {"kind": "words", "source": "photo", "target": "pencil sketch", "name": "Sketch", "dim": None, "steps": 10}
 
@@ -75,6 +75,28 @@ def read(**changes: object) -> Lesson:
 def test_what_cannot_be_learned_ends_in_one_sentence(changes: dict, words: str) -> None:
     with pytest.raises(LessonError, match=words):
         read(**changes)
+
+
+def noise(size: tuple[int, int]) -> str:
+    """A picture that no format makes smaller."""
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def test_every_size_of_pictures_has_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(read(kind="picture", pictures=[noise((1000, 1000))]).pictures) == 1
+    with pytest.raises(LessonError, match="Picture 1 cannot be read"):
+        read(kind="picture", pictures=[noise((1030, 1030))])  # 4.2 MB as text
+    assert len(read(kind="picture", pictures=[uri((MAX_SIDE, 4))]).pictures) == 1
+    for size in ((MAX_SIDE + 1, 1), (1, MAX_SIDE + 1)):
+        with pytest.raises(LessonError, match="Picture 1 cannot be read"):
+            read(kind="picture", pictures=[uri(size)])
+    monkeypatch.setattr("explorer.ui.lessons.MAX_TOTAL", 3 * len(uri()))
+    assert len(read(kind="individual", pictures=[uri()] * 3).pictures) == 3
+    with pytest.raises(LessonError, match="together: choose fewer"):
+        read(kind="individual", pictures=[uri()] * 4)
 
 
 def test_a_full_generator_says_so() -> None:

@@ -110,6 +110,26 @@ def test_ctrl_c_saves_after_the_step(data: Path, tmp_path: Path, monkeypatch: py
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_exit_code_tells_that_a_signal_ended_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    step = gan.Trainer.train_step
+
+    def interrupted(self: gan.Trainer, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        signal.raise_signal(number)
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gan.Trainer, "train_step", interrupted)
+        with pytest.raises(SystemExit) as ended:
+            gan.main([str(tmp_path), *flags(data, 3)])
+    assert ended.value.code == 128 + number
+    assert "8 of 24 images" in capsys.readouterr().out
+    assert gan.main([str(tmp_path), "--resume"]) == 0
+    assert "24 of 24 images" in capsys.readouterr().out
+
+
 def test_nan_stops_with_a_word_and_keeps_the_last_good_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,7 +105,7 @@ class Classroom:
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{id, stamp}`: how the lesson `id` (the newest where null) stands, and pictures newer than `stamp`."""
-        lessons = self.lessons.all()
+        lessons = [job for job in self.lessons.all() if is_lesson(job)]
         job = next((job for job in lessons if job.id == request.get("id")), lessons[0] if lessons else None)
         stamp = self.preview.stamp(job)
         answer: dict[str, Any] = {
@@ -144,6 +144,8 @@ class Classroom:
             self._measure()
             return {}
         job = self.lessons.find(request.get("id"))
+        if not is_lesson(job):
+            raise LessonError(f"The folder {job.id} is damaged: it does not say which lesson this was.")
         acts = {"pause": jobs.pause, "unpause": jobs.unpause, "stop": jobs.stop, "resume": self.lessons.resume}
         what = request.get("what")
         if what in acts:
@@ -225,10 +227,17 @@ class Classroom:
             "domains": domains_of(self.engine.checkpoint),
             "free": [{"dim": direction.dim, "effect": direction.effect} for direction in self._free()[:OFFERED]],
             "measured": self.measured,
-            "note": "" if has_critic(self.engine.checkpoint) else NO_CRITIC,
+            "note": self._note(),
             "lengths": dict.fromkeys(("words", "picture", "kind", "individual"), LENGTHS),
             "seconds_per_step": pace(lessons),
         }
+
+    def _note(self) -> str:
+        notes = [] if has_critic(self.engine.checkpoint) else [NO_CRITIC]
+        damaged = [*self.lessons.damaged(), *(job.id for job in self.lessons.all() if not is_lesson(job))]
+        if damaged:
+            notes.append(f"Folders of lessons that are damaged and passed over: {', '.join(damaged)}.")
+        return " ".join(notes)
 
     def _describe(self, job: Job) -> dict[str, Any]:
         status = jobs.status(job)
@@ -288,6 +297,11 @@ class Preview:
         return len(strengths) > 1, [data_uri(picture, exact=False) for picture in pictures]
 
 
+def is_lesson(job: Job) -> bool:
+    """Whether the job's folder says all that `Lesson.job` wrote down."""
+    return all(isinstance(job.about.get(key), str) for key in ("name", "what", "source", "home", "original"))
+
+
 def domains_of(checkpoint: Checkpoint) -> tuple[str, ...]:
     return () if checkpoint.expansion is None else checkpoint.expansion.domains
 
@@ -316,7 +330,7 @@ def original_of(checkpoint: Checkpoint) -> str:
     """Name of the file with the generator before its first lesson, in the folder `home_of` the checkpoint."""
     assert checkpoint.path is not None
     made_by = jobs.read_job(checkpoint.path.parent)
-    if made_by is not None:
+    if made_by is not None and is_lesson(made_by):
         return made_by.about["original"]
     return str(checkpoint.meta.get("expanded_from", checkpoint.path.name))
 
@@ -324,7 +338,7 @@ def original_of(checkpoint: Checkpoint) -> str:
 def home_of(source: Path) -> Path:
     """The folder with the checkpoints of this family: not that of a lesson."""
     made_by = jobs.read_job(source.parent)
-    return source.parent if made_by is None else Path(made_by.about["home"])
+    return Path(made_by.about["home"]) if made_by is not None and is_lesson(made_by) else source.parent
 
 
 def pace(lessons: list[Job]) -> float | None:
@@ -333,7 +347,7 @@ def pace(lessons: list[Job]) -> float | None:
         rate = jobs.status(job).images_per_second
         try:
             batch = tomllib.loads((job.folder / "config.toml").read_text()).get("batch")
-        except (OSError, tomllib.TOMLDecodeError):
+        except (OSError, ValueError):  # no TOML, or no text
             continue
         if rate > 0 and isinstance(batch, int):
             return batch / rate

@@ -1,0 +1,187 @@
+"""How much a request may carry, and how slowly: bodies are counted while they arrive, whatever their headers say.
+
+JSON is read whole and looked at before the app decodes it; files that are uploaded pass through. What the server holds
+at once, and what lies in the folder of uploads, has a limit for all and one for each visitor, who is known by address.
+Knows no page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import HTTPException
+from starlette.types import Message, Receive
+
+MB = 2**20
+SMALL = 64 * 1024  # bytes of a body that nobody has to wait for: a slider's requests
+FILE_COST = 64 * 1024  # what a file takes at least, however empty
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
+
+
+def mebibytes(name: str, default: int) -> int:
+    """A limit in bytes from the environment, where it is a whole number of MB."""
+    value = os.environ.get(name, "")
+    return (int(value) if value.isdecimal() else default) * MB
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bodies may cost.
+
+    Attributes:
+        json: bytes of a JSON body: two photos of 20 MB, or 200 pictures of a lesson.
+        values, depth: how many it may hold, how deeply nested: 256 edits with a strength for each of 512 directions.
+        file: bytes of an upload, with what surrounds the file.
+        held, held_each: bytes of bodies that the server holds at once; of one visitor.
+        stored, stored_each: bytes of uploaded files on the disk; of one visitor within `hours`.
+        patience, rate: a body takes at most `patience` seconds, and one more for every `rate` bytes that came.
+    """
+
+    json: int = 80 * MB
+    values: int = 500_000
+    depth: int = 64
+    file: int = 65 * MB
+    held: int = 256 * MB
+    held_each: int = 160 * MB
+    stored: int = mebibytes("EXPLORER_UPLOADS_MB", 2048)
+    stored_each: int = mebibytes("EXPLORER_UPLOADS_EACH_MB", 512)
+    hours: float = 1.0
+    patience: float = 30.0
+    rate: int = 16 * 1024
+
+
+class Bodies:
+    """The bodies that are being received, and how much is there already."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._held: Counter[str] = Counter()
+        self._uploading: Counter[str] = Counter()
+        self._stored: dict[str, deque[tuple[float, int]]] = {}
+
+    @asynccontextmanager
+    async def json(self, receive: Receive, visitor: str) -> AsyncIterator[Receive]:
+        """Read a JSON body whole; what is yielded gives it again, and it counts as held until the end.
+
+        Raises HTTPException 408, 413 or 503.
+        """
+        counted, parts = Counted(receive, self.limits.json, self.limits), []
+        held = 0
+        try:
+            while counted.more:
+                part = (await counted()).get("body", b"")
+                parts.append(part)
+                held += len(part)
+                self._held[visitor] += len(part)
+                if held > SMALL and self._crowded(visitor):
+                    raise HTTPException(503, "Many large requests are being answered. Try again in a minute.")
+            body = b"".join(parts)
+            parts.clear()
+            check_json(body, self.limits)
+            yield again(body, receive)
+        finally:
+            self._held[visitor] -= held
+            if not self._held[visitor]:
+                del self._held[visitor]
+
+    def _crowded(self, visitor: str) -> bool:
+        return self._held[visitor] > self.limits.held_each or self._held.total() > self.limits.held
+
+    @asynccontextmanager
+    async def upload(self, receive: Receive, visitor: str, folder: Path) -> AsyncIterator[Receive]:
+        """Let a file pass into `folder`. Raises HTTPException 413 where it is too large, 429 or 507 where all are."""
+        self._make_room(visitor, folder)
+        counted = Counted(receive, self.limits.file, self.limits)
+        self._uploading[visitor] += 1
+        try:
+            yield counted
+        finally:
+            self._uploading[visitor] -= 1
+            self._stored.setdefault(visitor, deque()).append((time.monotonic(), counted.size + FILE_COST))
+
+    def _make_room(self, visitor: str, folder: Path) -> None:
+        """Forget what is old. Raises HTTPException where one more file of the largest size would be too much."""
+        old = time.monotonic() - self.limits.hours * 3600
+        for address, uploads in list(self._stored.items()):
+            while uploads and uploads[0][0] < old:
+                uploads.popleft()
+            if not uploads:
+                del self._stored[address]
+        coming, his = ((count + 1) * self.limits.file for count in (self._uploading.total(), self._uploading[visitor]))
+        if size_of(folder, self.limits.hours) + coming > self.limits.stored:
+            raise HTTPException(507, "The server holds as many files as it may. Try again in an hour.")
+        if sum(size for _, size in self._stored.get(visitor, ())) + his > self.limits.stored_each:
+            raise HTTPException(429, "You have sent as many files as one visitor may. Try again in an hour.")
+
+
+class Counted:
+    """A `receive` that counts what it gives, as long as there is `more`.
+
+    Raises HTTPException 413 where the body is larger than `most`, 408 where it comes too slowly.
+    """
+
+    def __init__(self, receive: Receive, most: int, limits: Limits) -> None:
+        self.receive, self.most, self.limits = receive, most, limits
+        self.size, self.more, self.began = 0, True, time.monotonic()
+
+    async def __call__(self) -> Message:
+        if not self.more:
+            return await self.receive()
+        left = self.began + self.limits.patience + self.size / self.limits.rate - time.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                message = await self.receive()
+        except TimeoutError:
+            raise HTTPException(408, "This request took too long to arrive. Send it again.") from None
+        if message["type"] != "http.request":
+            raise HTTPException(400, "This request ended before all of it was here.")
+        self.size += len(message.get("body", b""))
+        self.more = message.get("more_body", False)
+        if self.size > self.most:
+            raise HTTPException(413, f"A request may have at most {self.most / MB:g} MB here.")
+        return message
+
+
+def check_json(body: bytes, limits: Limits) -> None:
+    """Raises HTTPException 413 for JSON that costs far more memory than its length, or more depth than is needed."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:
+        raise HTTPException(413, f"A request may hold at most {limits.values:,} values here.")
+    if body.count(b"[") + body.count(b"{") <= limits.depth:
+        return
+    depth = 0
+    for bracket in STRING.sub(b"", body).translate(None, bytes(set(range(256)) - set(b"[]{}"))):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > limits.depth:
+            raise HTTPException(413, f"A request may be nested at most {limits.depth} levels deep here.")
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read already, then whatever else comes."""
+    bodies = [body]
+
+    async def inner() -> Message:
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False} if bodies else await receive()
+
+    return inner
+
+
+def size_of(folder: Path, hours: float) -> int:
+    """Bytes in a folder; files without a folder of their own are what broken uploads left, and go when they are old."""
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                file = Path(path, name)
+                stat = file.stat()
+                size += max(stat.st_size, FILE_COST)
+                if Path(path) == folder and name.startswith("tmp") and stat.st_mtime < time.time() - hours * 3600:
+                    file.unlink()
+    return size
