@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=PLOT)
     arguments = parser.parse_args()
     engine = Engine(load(DEFAULT))
-    pictures = Pictures(arguments.photos, engine.img_resolution, HELD_OUT, held_out=True)
+    pictures = Pictures(arguments.photos, engine.resolution, HELD_OUT, held_out=True)
     count = min(arguments.count, len(pictures))
     photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
     networks = networks_of(engine)

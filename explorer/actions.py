@@ -163,7 +163,7 @@ class Strip(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(export.strip_of(self.edit, self.direction, values)))
 
     def price(self, engine: Engine) -> int:
-        return self.count * engine.img_resolution**2
+        return self.count * engine.resolution**2
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -190,7 +190,7 @@ class Grid(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(edit for row in rows for edit in row))
 
     def price(self, engine: Engine) -> int:
-        return len(self.edits) * engine.img_resolution**2
+        return len(self.edits) * engine.resolution**2
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -355,8 +355,8 @@ def about(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a program must know of a generator before it can ask for pictures."""
     expansion = checkpoint.expansion
     return {
-        "resolution": checkpoint.generator.img_resolution,
-        "rows": checkpoint.generator.num_ws,
+        "resolution": checkpoint.generator.resolution,
+        "rows": checkpoint.generator.codes.rows,
         "domains": [] if expansion is None else list(expansion.domains),
     }
 
@@ -391,7 +391,7 @@ def opened(photo: Photo) -> Image.Image:
 
 def target(engine: Engine, photo: Photo, crop: Crop = "face", of_face: bool = False) -> tuple[np.ndarray, str]:
     """The square of a photo that is looked for, uint8 `[R, R, 3]`, and a note where no face was found in it."""
-    pixels, face = square(opened(photo), crop, engine.img_resolution, engine.checkpoint.path, of_face)
+    pixels, face = square(opened(photo), crop, engine.resolution, engine.checkpoint.path, of_face)
     return pixels, NO_FACE if crop == "face" and not face else ""
 
 
@@ -404,7 +404,7 @@ def kind_of(path: Path) -> Literal["png", "jpeg", "webp"]:
 
 
 def _side(engine: Engine, px: int | None) -> int:
-    return max(engine.img_resolution, px or 0)
+    return max(engine.resolution, px or 0)
 
 
 def _named(place: Place, example: str) -> Path:
@@ -414,7 +414,7 @@ def _named(place: Place, example: str) -> Path:
 
 
 def _sheet(place: Place, edits: tuple[Edit, ...], columns: int) -> Generator[float, None, Still]:
-    sheet = export.Sheet(len(edits), columns, place.engine.img_resolution)
+    sheet = export.Sheet(len(edits), columns, place.engine.resolution)
     for index, picture in enumerate(export.rendered(edits, place.pictures)):
         sheet.paste(index, picture)
         yield (index + 1) / (len(edits) + 1)

@@ -66,7 +66,7 @@ def measure_effects(arguments: argparse.Namespace) -> str:
 
 
 def measure_inversion(arguments: argparse.Namespace) -> str:
-    """Print a table: method x (perceptual distance, PSNR, CLIP similarity, distance to w_avg, seconds, editing)."""
+    """Print a table: method x (perceptual distance, PSNR, CLIP similarity, distance to the mean, seconds, editing)."""
     import torch
 
     from explorer.engine.inverting import networks_of
@@ -76,7 +76,7 @@ def measure_inversion(arguments: argparse.Namespace) -> str:
     if arguments.count < 1 or not 0 < arguments.held_out <= 1:
         raise InversionError("--count is at least 1, and --held-out a fraction above 0, up to 1 for all pictures")
     engine = cli_export.engine_of(arguments)
-    pictures = Pictures(arguments.photos, engine.img_resolution, arguments.held_out, held_out=True)
+    pictures = Pictures(arguments.photos, engine.resolution, arguments.held_out, held_out=True)
     count = min(arguments.count, len(pictures))
     photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
     networks = networks_of(engine)
@@ -93,18 +93,7 @@ def doctor(_: argparse.Namespace) -> str:
 
 def describe(checkpoint: Checkpoint) -> str:
     """What a checkpoint holds, in plain words, one fact a line."""
-    generator, config = checkpoint.generator, checkpoint.generator.config
-    classes = f"{config.c_dim} classes" if config.c_dim else "no classes"
-    noise = "with noise" if config.use_noise else "without noise"
-    clamp = "" if config.conv_clamp is None else f", clamped at {config.conv_clamp:g}"
-    widths = " ".join(map(str, config.channels))
-    lines = [
-        f"generator: StyleGAN2, {config.img_resolution} x {config.img_resolution} px, {config.img_channels} channels,"
-        f" {classes}, {_millions(generator)} parameters",
-        f"  z: {config.z_dim} numbers; w: {config.w_dim} numbers in {config.num_ws} rows"
-        f" after {config.mapping_layers} mapping layers",
-        f"  synthesis: {config.architecture} architecture, widths {widths}, {noise}{clamp}",
-    ]
+    lines = checkpoint.generator.describe()
     if (critic := checkpoint.discriminator) is None:
         lines.append("discriminator: none")
     else:

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> str:
     _spare([*arguments.photos, *filter(None, [arguments.context])], names, out)
     where = _crop(arguments.crop)
     engine = engine_of(arguments)
-    rows = _layers(arguments.mix, engine.num_ws) if arguments.mix else None
+    rows = _layers(arguments.mix, engine.codes.rows) if arguments.mix else None
     request = actions.Invert(tuple(arguments.photos), settings, where, context=arguments.context)
     _make(out)
     moves, directions = _moves(arguments, engine, where, out)
@@ -209,15 +209,15 @@ def _number(text: str) -> float:
         raise InversionError(f"the amount must be a number, got {text!r}") from None
 
 
-def _layers(text: str, num_ws: int) -> tuple[int, int]:
+def _layers(text: str, count: int) -> tuple[int, int]:
     from explorer.inversion import InversionError
 
     try:
         begin, stop = map(int, text.split(":"))
     except ValueError:
         raise InversionError(f"--mix is START:STOP, rows of the code, got {text!r}") from None
-    if not 0 <= begin < stop <= num_ws:
-        raise InversionError(f"--mix is START:STOP, rows of the code from 0 to {num_ws}, got {text!r}")
+    if not 0 <= begin < stop <= count:
+        raise InversionError(f"--mix is START:STOP, rows of the code from 0 to {count}, got {text!r}")
     return begin, stop
 
 
@@ -255,7 +255,7 @@ def _save_photo(engine: Engine, path: Path, result: Progress) -> Report:
     return {"name": path.name, **(result.figures or {}), **note, "files": [picture, latent, edit]}
 
 
-def _save_code(engine: Engine, code: Tensor, path: Path) -> list[str]:  # [num_ws, w_dim]
+def _save_code(engine: Engine, code: Tensor, path: Path) -> list[str]:  # [rows, dim]
     """One row where all are equal, so that the file says that the code lies in W."""
     from explorer.edit import Edit, Latent
 
@@ -294,7 +294,7 @@ def _strip(engine: Engine, ends: list[Edit], count: int, out: Path) -> list[str]
 
     here, there = (engine.ws(edit).cpu().numpy() for edit in ends)
     way = [Edit(latent=Latent.of(here + (there - here) * t), project=False) for t in np.linspace(0, 1, count)]
-    sheet = export.Sheet(count, count, engine.img_resolution, gap=0)
+    sheet = export.Sheet(count, count, engine.resolution, gap=0)
     for index, picture in enumerate(export.rendered(way, engine.render)):
         sheet.paste(index, picture)
     film = actions.run(actions.Animate(tuple(ends), FRAMES, FPS), engine, out / "strip.webp")

@@ -33,7 +33,7 @@ class EditError(Refused):
 
 @dataclass(frozen=True)
 class Latent:
-    """A code in W `(w_dim,)` or W+ `(num_ws, w_dim)`: hashable float32 bytes, so that an `Edit` can hold a photo."""
+    """A code in W `(dim,)` or W+ `(rows, dim)`: hashable float32 bytes, so that an `Edit` can hold a photo."""
 
     shape: tuple[int, ...]
     data: bytes
@@ -41,7 +41,7 @@ class Latent:
     def __post_init__(self) -> None:
         sizes = self.shape if isinstance(self.shape, (list, tuple)) else ()
         if len(sizes) not in (1, 2) or not all(_is_whole(n) and 1 <= n <= MAX_NUMBERS for n in sizes):
-            raise EditError(f"a latent is (w_dim,) or (num_ws, w_dim), got shape {brief(self.shape)}")
+            raise EditError(f"a latent is (dim,) or (rows, dim), got shape {brief(self.shape)}")
         if (numbers := math.prod(sizes)) > MAX_NUMBERS:
             raise EditError(f"a latent has at most {MAX_NUMBERS:,} numbers, got shape {brief(sizes)}")
         object.__setattr__(self, "shape", tuple(int(n) for n in sizes))
@@ -53,7 +53,7 @@ class Latent:
 
     @classmethod
     def of(cls, array: Any) -> Latent:
-        """From anything numpy reads, `(w_dim,)` or `(num_ws, w_dim)`."""
+        """From anything numpy reads, `(dim,)` or `(rows, dim)`."""
         with np.errstate(over="ignore"):  # too large becomes infinite, which is refused
             values = np.ascontiguousarray(array, dtype="<f4")
         return cls(values.shape, values.tobytes())

@@ -20,7 +20,7 @@ from explorer.engine.codes import Coder
 from explorer.engine.directions import Directions, directions_of
 from explorer.engine.renderers import Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
-from explorer.networks import Generator
+from explorer.networks import Codes, Generator
 from explorer.networks.family import fingerprint
 from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
 from explorer.weights import Checkpoint
@@ -113,12 +113,8 @@ class Engine:
         return self.generator.resolution
 
     @property
-    def img_resolution(self) -> int:
-        return self.generator.resolution
-
-    @property
-    def num_ws(self) -> int:
-        return self.generator.codes.rows
+    def codes(self) -> Codes:
+        return self.generator.codes
 
     def direction(self, direction: DirectionId) -> Direction:
         """The direction of this name or number. Raises `EditError` where the generator has none such."""

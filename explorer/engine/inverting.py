@@ -49,7 +49,7 @@ class Progress:
         seconds_left: an estimate; 0 at the end.
         picture: uint8 `[H, W, 3]`, the best so far.
         losses: of this step, by name, and their weighted sum as "total".
-        latent: the best code so far: `(w_dim,)` where all rows are one code, else `(num_ws, w_dim)`.
+        latent: the best code so far: `(dim,)` where all rows are one code, else `(rows, dim)`.
         figures: as `explorer.inversion.measure` gives them, and "seconds".
         delta: the file of the tuned weights, see `tuned_engine`.
         note: one sentence where something is not as asked for, or "".
@@ -100,7 +100,7 @@ def boundary_of_examples(engine: Engine, more: Sequence[np.ndarray], less: Seque
 
     Raises InversionError without an encoder and BoundaryError for sorts that cannot be told apart.
     """
-    photos = to_tensors([*more, *less], engine.img_resolution)
+    photos = to_tensors([*more, *less], engine.resolution)
     return labelled_boundary(networks_of(engine), photos, torch.arange(len(photos)) < len(more))
 
 
@@ -136,7 +136,7 @@ def invert(
     the end. Raises InversionError or CheckpointError where it cannot begin.
     """
     networks = networks_of(engine)
-    target = to_tensors(photos, engine.img_resolution).to(engine.device)
+    target = to_tensors(photos, engine.resolution).to(engine.device)
     report = _Reports(settings, settings.steps + settings.tune_steps, stop, _note(networks, settings))
     state = yield from _searched(search(networks, target, settings), report)
     if not settings.tune_steps or report.stopped():
@@ -156,7 +156,7 @@ def diffuse(
     stop: threading.Event | None = None,
 ) -> Iterator[Progress]:
     """Set the middle of photos into another picture (`explorer.inversion.uses.diffuse`); yields as `invert` does."""
-    networks, side = networks_of(engine), engine.img_resolution
+    networks, side = networks_of(engine), engine.resolution
     target, around = (to_tensors(pictures, side).to(engine.device) for pictures in (photos, context))
     stitched = stitch(target, around, middle(side))
     report = _Reports(settings, settings.steps, stop, _note(networks, settings))
@@ -177,7 +177,7 @@ def fit(
     The weights are written into `folder`, by default `delta_folder`. Raises EditError for a code of another generator.
     """
     ws = engine.ws(Edit(latent=latent, project=False)).clone()[None]  # the engine's own take part in no gradient
-    target = to_tensors(photo, engine.img_resolution).to(engine.device)
+    target = to_tensors(photo, engine.resolution).to(engine.device)
     yield from _tuned(engine, target, ws, settings, _Reports(settings, settings.tune_steps, stop, ""), 0, folder)
 
 

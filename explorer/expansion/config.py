@@ -55,7 +55,7 @@ class Config:
     warmup_lr: float = option(0.01, "the generator's learning rate then")
     d_lr: float = option(0.001, "the discriminators' learning rate")
     anneal: float = option(0.2, "part of the run at whose end the learning rates have fallen to 0")
-    distance: float = option(0.0, "how far along its direction a domain lies; 0 for 20 * sqrt(w_dim / 512)")
+    distance: float = option(0.0, "how far along its direction a domain lies; 0 for 20 * sqrt(dim / 512)")
     lambda_expand: float = option(1.0, "weight of the tasks' own losses")
     lambda_src: float = option(1.0, "weight of the source's GAN loss; 0 needs no discriminator")
     lambda_lpips: float = option(10.0, "weight of the perceptual distance in replay")

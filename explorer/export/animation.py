@@ -29,7 +29,7 @@ CRF = 10  # of H.264: 0 is without loss, 51 the worst
 FULL = 2**20  # bytes: less room than that on a disk, and it counts as full
 ALMOST = 0.99  # done while the file has not its name yet
 
-Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [num_ws, w_dim], one an edit
+Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [rows, dim], one an edit
 
 
 def ease(t: np.ndarray) -> np.ndarray:  # [0, 1] -> [0, 1]

@@ -50,8 +50,8 @@ def bundling(
 
     The file is there after the last fraction; closing the iterator earlier leaves nothing behind. It holds
     `001.png`...; `sheet.png`; `edits.csv` with one row a picture; `edits.json`, a list of edits; and with `codes`
-    `latents.npy`, float32 `[N, num_ws, w_dim]`, and for every direction that is used its movement at strength 1 in
-    `directions.npz`, float32 `[w_dim]` by name. `px` enlarges the single pictures, `encode` makes their PNG files.
+    `latents.npy`, float32 `[N, rows, dim]`, and for every direction that is used its movement at strength 1 in
+    `directions.npz`, float32 `[dim]` by name. `px` enlarges the single pictures, `encode` makes their PNG files.
     Raises ExportError for no or too many edits, and for a `path` that does not end in .zip.
     """
     path = Path(path)
@@ -79,7 +79,7 @@ def bundling(
 
 
 def movements(edits: Sequence[Edit], codes: Codes) -> dict[str, np.ndarray]:
-    """For every direction in `edits`, by name or number: what strength 1 adds to w, float32 `[w_dim]`."""
+    """For every direction in `edits`, by name or number: what strength 1 adds to w, float32 `[dim]`."""
     used: list[DirectionId] = sorted({move[0] for edit in edits for move in edit.moves()}, key=str)
     origin = Edit(truncation_psi=0.0)
     here, *there = codes([origin, *(origin.with_strength(direction, 1.0) for direction in used)])

@@ -41,7 +41,7 @@ def ways(networks: Networks) -> dict[str, tuple[Networks, Settings]]:
     """What is compared: every method with its published settings, and plain optimisation from the mean code."""
     in_domain = defaults("in_domain")
     found = {
-        "300 steps from w_avg": (without_encoder(networks), replace(in_domain, steps=300)),
+        "300 steps from the mean": (without_encoder(networks), replace(in_domain, steps=300)),
         "clip_guided, 300 steps": (networks, defaults("clip_guided")),
     }
     if networks.encoder is not None:
@@ -132,7 +132,7 @@ def table(rows: list[Row], network: str) -> str:
         f"perceptual ({network})",
         "PSNR, dB",
         "CLIP similarity",
-        "distance to w_avg",
+        "distance to the mean",
         "seconds",
         f"{BATCH} at once",
         "edit quality",

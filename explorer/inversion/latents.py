@@ -28,7 +28,7 @@ from explorer.weights.container import is_native
 MAX_BYTES = 2**24
 MAX_NUMBERS = 2**20
 NAMES = ("latent", "w", "ws", "latent_code", "projected_w")  # of the entry that is the code, in files with several
-EXPECTED = "expected a .safetensors, .npy or .pt file with one code, (w_dim,) or (num_ws, w_dim)"
+EXPECTED = "expected a .safetensors, .npy or .pt file with one code, (dim,) or (rows, dim)"
 
 
 def read_latent(data: bytes, name: str = "") -> Latent:

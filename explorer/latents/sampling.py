@@ -14,7 +14,7 @@ def sample_z(count: int, z_dim: int, seed: int) -> Tensor:  # -> [count, z_dim],
 
     By numpy's generator, not torch's: networks are initialised from torch's, often with the same small seeds, and a z
     that equals a row of the mapping network's first weights is no random code. (Seen: with seed 0, codes of a generator
-    trained with seed 0 lay twice as far from w_avg as all others.)
+    trained with seed 0 lay twice as far from the mean as all others.)
     """
     return torch.from_numpy(np.random.RandomState(seed).randn(count, z_dim)).float()
 

@@ -7,7 +7,7 @@ are those of e4e (arXiv 2102.02766), since a domain-expanded generator is edited
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,10 @@ class EncoderConfig:
         resolution = self.img_resolution
         if resolution < 4 or resolution & (resolution - 1) or len(self.channels) != resolution.bit_length() - 2:
             raise ValueError(f"channels {self.channels} do not fit a resolution of {resolution} px")
+
+    def looks_like(self, other: EncoderConfig) -> bool:
+        """Whether both look at pictures alike: all but the number of rows is the same."""
+        return replace(self, num_ws=other.num_ws) == other
 
 
 class ResidualDown(nn.Module):

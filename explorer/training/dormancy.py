@@ -29,7 +29,7 @@ def decay(generator: Generator, factor: float) -> None:
 
 
 @torch.no_grad()
-def threshold(generator: Generator, amount: float, count: int) -> Tensor:  # [w_dim]
+def threshold(generator: Generator, amount: float, count: int) -> Tensor:  # [dim]
     """Lower the `count` smallest singular values of the stacked style weights by `amount`, not below 0, in place.
 
     Returns all values as they were, ascending, float64. By the eigenvectors of the small Gram matrix, in float64.
@@ -47,7 +47,7 @@ def threshold(generator: Generator, amount: float, count: int) -> Tensor:  # [w_
 
 
 @torch.no_grad()
-def kept_projection(generator: Generator, count: int) -> Tensor:  # [w_dim, w_dim]
+def kept_projection(generator: Generator, count: int) -> Tensor:  # [dim, dim]
     """The projection of W on the `count` directions that the stacked style weights look at most."""
     stacked = torch.cat(style_weights(generator)).to(torch.float64)
     _, basis = torch.linalg.eigh(stacked.t() @ stacked)

@@ -12,7 +12,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,7 @@ def start_from(encoder: Encoder, mine: Encoder, keep_heads: bool = False) -> Non
 
     Raises RunError where it has another shape.
     """
-    if replace(encoder.config, num_ws=mine.config.num_ws) != mine.config:
+    if not encoder.config.looks_like(mine.config):
         raise RunError(f"the encoder to start from has another shape, {encoder.config}; wanted is {mine.config}")
     seen = {name: value for name, value in encoder.named_parameters() if keep_heads or not name.startswith("to_")}
     mine.load_state_dict(seen, strict=False)

@@ -53,7 +53,7 @@ def build_ui(
             js_on_load=assets.read("bus.js", "header.js"),
             apply_default_css=False,
             elem_id="header",
-            generator=f"{name}, {engine.img_resolution} px",
+            generator=f"{name}, {engine.resolution} px",
         )
         with gr.Tabs(elem_id="tabs"):
             for tab, build in tabs.items():

@@ -211,7 +211,7 @@ def test_the_table_has_a_row_a_method(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "2 photos"
     assert any("clip_guided" in line for line in lines)
-    assert any("from w_avg" in line for line in lines)
+    assert any("from the mean" in line for line in lines)
     (tmp_path / "nothing").mkdir()
     cats = str(tmp_path / "cats.zip")
     for flags, word in (

@@ -119,7 +119,7 @@ def test_compose_strip_and_grid_show_what_they_say(client: Client, engine: Engin
     composed = pixels(client.predict(strengths={"sketch": 0.5, "3": -1}, seed=5, api_name="/compose"))
     assert np.array_equal(composed, engine.render(Edit(seed=5, strengths={"sketch": 0.5, 3: -1})))
     strip = pixels(client.predict(edit={"seed": 5}, direction_id="zombie", low=0, high=1, count=3, api_name="/strip"))
-    size = engine.img_resolution
+    size = engine.resolution
     assert strip.shape == (size, 3 * size + 4, 3)
     assert alike(strip[:, -size:], engine.render(Edit(seed=5, strengths={"zombie": 1})))
     grid = pixels(client.predict(edit={"seed": 5}, x="zombie", y="sketch", count=2, api_name="/grid"))
@@ -144,7 +144,7 @@ def test_bundle_holds_pictures_codes_and_a_table(client: Client, engine: Engine)
         assert alike(np.asarray(Image.open(archive.open("002.png"))), engine.render(edits[1]))
         rows = list(csv.DictReader(io.StringIO(archive.read("edits.csv").decode())))
         assert [Edit.from_json(row["edit"]) for row in rows] == edits
-        assert np.load(archive.open("latents.npy"), allow_pickle=False).shape == (2, engine.num_ws, 64)
+        assert np.load(archive.open("latents.npy"), allow_pickle=False).shape == (2, engine.codes.rows, 64)
 
 
 def test_invert_finds_an_edit_that_renders(client: Client, engine: Engine) -> None:

@@ -70,7 +70,7 @@ def fitted(tmp_path: Path) -> tuple[Engine, Path]:
     other = load(checkpoint).generator
     for parameter in other.synthesis.parameters():
         parameter.mul_(1.01)
-    ws = engine.generator.mapping.w_avg.expand(1, engine.num_ws, -1)
+    ws = engine.generator.mean.expand(1, engine.codes.rows, -1)
     return engine, save_delta(other, engine.checkpoint.generator, delta_folder(engine), ws)
 
 

@@ -77,7 +77,7 @@ def test_a_photo_is_changed_by_words_and_by_a_file(
     engine = Engine(load(expanded_server.checkpoint))
     code, file = tmp_path / "code.npy", tmp_path / "direction.npy"
     np.save(code, engine.ws(Edit(seed=5)).cpu().numpy()[0])
-    np.save(file, np.eye(engine.generator.w_dim)[:2])
+    np.save(file, np.eye(engine.generator.codes.dim)[:2])
     page.locator(".latent-file").set_input_files(code)
     page.get_by_role("button", name="Change by words").click()
     page.get_by_role("button", name="Show", exact=True).click()

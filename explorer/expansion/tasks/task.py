@@ -106,7 +106,7 @@ class Studio:
         """Perceptual distance to fixed pictures."""
         return perceptual_to(self.networks, pictures)
 
-    def invert(self, photos: Tensor, settings: Settings) -> Tensor:  # [N, 3, R, R] -> [N, num_ws, w_dim]
+    def invert(self, photos: Tensor, settings: Settings) -> Tensor:  # [N, 3, R, R] -> [N, rows, dim]
         """Codes of photos in the source."""
         try:
             return torch.cat([invert(self.networks, part, settings).ws for part in photos.split(16)]).detach()
@@ -121,7 +121,7 @@ class Shown:
     Attributes:
         images: `[n, 3, R, R]` in [-1, 1], as they are shown, in the domain; gradients flow through them.
         before: `[n, 3, R, R]` in [-1, 1], the same codes in the base subspace, without gradients.
-        ws: `[n, num_ws, w_dim]`, those codes.
+        ws: `[n, rows, dim]`, those codes.
         seen, seen_before: for every CLIP `[views, n, E]`, directions of augmented versions of both, the same for both;
             empty for a task that does not ask for them (`uses_clip`).
         draws: random numbers of these samples.
@@ -150,7 +150,7 @@ class Task(nn.Module, ABC):
     def prepare(self) -> None:
         """Find out what the task needs to know; not called when a run is resumed."""
 
-    def codes(self, ws: Tensor, draws: Draws, step: int) -> Tensor:  # [n, num_ws, w_dim], same
+    def codes(self, ws: Tensor, draws: Draws, step: int) -> Tensor:  # [n, rows, dim], same
         """The codes at which the domain is shown this step; the random ones given, unless a task knows better."""
         return ws
 
@@ -162,6 +162,6 @@ class Task(nn.Module, ABC):
         """The loss of the task's own parameters on the same samples, `shown.images` without gradients."""
         return None
 
-    def frozen(self, ws: Tensor) -> frozenset[str]:  # [n, num_ws, w_dim]
+    def frozen(self, ws: Tensor) -> frozenset[str]:  # [n, rows, dim]
         """Names of the parameters (`Generator.learnable`) that this domain's loss leaves alone this step."""
         return frozenset()

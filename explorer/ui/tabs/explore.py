@@ -60,13 +60,13 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
         for d in engine.directions
     ]
-    family = json.dumps([name, engine.img_resolution, engine.num_ws, engine.generator.mapping.w_avg.tolist()])
+    family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
     return {
         "name": name,
         "key": hashlib.sha256(family.encode()).hexdigest()[:16],
-        "resolution": engine.img_resolution,
-        "layers": engine.num_ws,
-        "classes": engine.generator.c_dim,
+        "resolution": engine.resolution,
+        "layers": engine.codes.rows,
+        "classes": engine.generator.classes,
         "expanded": engine.checkpoint.expansion is not None,
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},

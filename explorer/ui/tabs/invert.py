@@ -231,7 +231,7 @@ class Studio:
     def directions(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{more, less}`, two texts, or `{name, data}` of a `.npy` file: `directions` to move codes along.
 
-        Each has `step`, one standard deviation of codes along it as base64 of float32 `[w_dim]`.
+        Each has `step`, one standard deviation of codes along it as base64 of float32 `[dim]`.
         """
         if request.get("data") is not None:
             found = boundaries_of_file(self.engine, decode(request["data"], "file"))[:MOST_DIRECTIONS]
@@ -246,7 +246,7 @@ class Studio:
         engine, edits = self.engine_with(request.get("tuned")), request.get("edits")
         if not isinstance(edits, list) or len(edits) != 2:
             raise EditError("A film goes from one photo to another.")
-        film = Animate(tuple(map(Edit.from_json, edits)), FILM_FRAMES, px=max(FILM_PX, engine.img_resolution))
+        film = Animate(tuple(map(Edit.from_json, edits)), FILM_FRAMES, px=max(FILM_PX, engine.resolution))
         with tempfile.TemporaryDirectory() as folder:
             file = actions.run(film, engine, Path(folder) / "film.mp4").file
             return {"file": f"data:video/mp4;base64,{base64.b64encode(file.read_bytes()).decode()}"}

@@ -52,7 +52,7 @@ def describe(engine: Engine, name: str) -> dict[str, Any]:
     free = [d for d in engine.directions if d.group != "domains"]
     return {
         "name": name,
-        "resolution": engine.img_resolution,
+        "resolution": engine.resolution,
         "domains": [d.label for d in engine.directions if d.group == "domains"],
         "free": len(free),
         "perceptual": engine.perceptual.name,

@@ -308,8 +308,8 @@ def domains_of(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def same_family(one: Checkpoint, other: Checkpoint) -> bool:
     """Whether both are the same source generator, taught differently: teaching never changes the mapping network."""
-    a, b = (checkpoint.generator.mapping.w_avg.cpu() for checkpoint in (one, other))
-    return a.shape == b.shape and bool((a == b).all())
+    a, b = (checkpoint.generator.mean.cpu() for checkpoint in (one, other))
+    return a.shape == b.shape and bool((a == b).all().item())
 
 
 def has_critic(checkpoint: Checkpoint) -> bool:
