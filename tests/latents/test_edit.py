@@ -96,7 +96,7 @@ def test_an_edit_of_every_direction_costs_little_and_more_are_refused() -> None:
     with pytest.raises(EditError, match="more than 4,096"):
         Edit(strengths=zip(range(10**9), iter(float, 1.0), strict=False))
     with pytest.raises(EditError, match="given twice"):
-        Edit(strengths=[*pairs[:-1], [0, 1]])
+        Edit.from_json({"strengths": [*pairs[:-1], [0, 1]]})
     assert time.process_time() - began < 1
 
 
