@@ -1,14 +1,13 @@
-"""Files that hold one code: `.safetensors` (ours), `.npy`, and `.pt` of other programs, recognised by their content.
+"""Files that hold one code: `.safetensors` (ours), `.npy`, `.npz` and `.pt` of other programs, known by their content.
 
-Nothing in a file is run: no pickled arrays, and torch files only as plain tensors. Knows no generator: whether a code
-fits one is for the engine to say.
+Nothing in a file is run: pickles are read by the reader of checkpoints, which builds data only. Knows no generator:
+whether a code fits one is for the engine to say.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,18 +16,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
+from safetensors.torch import load as load_safetensors
 
 from explorer.edit import EditError, Latent
+from explorer.foreign import brief
 from explorer.inversion.settings import InversionError
+from explorer.weights import CheckpointError, UnsafeCheckpointError
 from explorer.weights.container import is_native
+from explorer.weights.storage import DTYPES, StoredTensor
+from explorer.weights.torchfile import Archive, read_stream, read_zip
 
 MAX_BYTES = 2**24
+MAX_HEADER = 2**20  # of a safetensors file
 MAX_NUMBERS = 2**20
+MAX_DEPTH = 3  # dictionaries in dictionaries
 NAMES = ("latent", "w", "ws", "latent_code", "projected_w")  # of the entry that is the code, in files with several
-EXPECTED = "expected a .safetensors, .npy or .pt file with one code, (dim,) or (rows, dim)"
+EXPECTED = "expected a .safetensors, .npy, .npz or .pt file with one code, (dim,) or (rows, dim)"
 
 
 def read_latent(data: bytes, name: str = "") -> Latent:
@@ -40,14 +44,12 @@ def read_latent(data: bytes, name: str = "") -> Latent:
     if not data or len(data) > MAX_BYTES:
         raise InversionError(f"{where}this file is {'too large' if data else 'empty'}; {EXPECTED}")
     try:
-        found = _only(_parse(data))
-        while found.ndim > 2 and found.shape[0] == 1:
-            found = found[0]
-        if found.ndim == 2 and found.shape[0] == 1:
-            found = found[0]
-        if found.dtype.kind not in "fiu" or not 0 < found.size <= MAX_NUMBERS:
-            raise InversionError(f"it holds {found.dtype} {list(found.shape)}; {EXPECTED}")
-        return Latent.of(found)
+        code = _parse(data)
+        while code.ndim > 1 and code.shape[0] == 1:
+            code = code[0]
+        if code.dtype.kind not in "fiu" or not 0 < code.size <= MAX_NUMBERS:
+            raise InversionError(f"it holds {brief(str(code.dtype))} {brief(code.shape)}; {EXPECTED}")
+        return Latent.of(code)
     except (InversionError, EditError) as error:
         raise InversionError(f"{where}{error}") from None
 
@@ -68,69 +70,82 @@ def load_latent(path: str | Path) -> Latent:
         raise InversionError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
-def _parse(data: bytes) -> Any:
-    if data.startswith(b"\x93NUMPY"):
-        return read_npy(data)
+def _parse(data: bytes) -> np.ndarray:
     try:
+        if data.startswith(b"\x93NUMPY"):
+            return read_npy(data)
         if is_native(data[:16]):
-            return load_safetensors(data)
+            return _only(_read_safetensors(data))
         if data.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch itself never compresses
-                if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                    raise InversionError("it expands to far more than one code: it is damaged or hostile")
-        if data.startswith((b"PK\x03\x04", b"\x80")):
-            with warnings.catch_warnings(action="ignore"):  # of pickle protocols
-                return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except InversionError:
-        raise
-    except pickle.UnpicklingError:
+            with Archive(io.BytesIO(data), len(data)) as archive:
+                return _only(_read_npz(archive) if _is_npz(archive) else read_zip(archive))
+        if data.startswith(b"\x80"):
+            return _only(read_stream(io.BytesIO(data), len(data)))
+    except UnsafeCheckpointError:
         raise InversionError("it asks to run code, nothing was run: save the code itself, as a tensor") from None
-    except (
-        SafetensorError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-        OSError,
-        TypeError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise InversionError(
-            f"it is damaged ({str(error).splitlines()[0][:100] if str(error) else 'no end'})"
-        ) from None
+    except CheckpointError as error:
+        raise InversionError(f"it is damaged ({brief(error, 200)})") from None
     raise InversionError(f"this is no such file; {EXPECTED}")
+
+
+def _read_safetensors(data: bytes) -> dict[str, torch.Tensor]:
+    if int.from_bytes(data[:8], "little") > MAX_HEADER:
+        raise InversionError(f"its header is far too long for one code; {EXPECTED}")
+    try:
+        return load_safetensors(data)
+    except Exception as error:  # it names no errors: SafetensorError, KeyError and others were seen
+        raise InversionError(f"it is damaged ({brief(error)})") from None
+
+
+def _is_npz(archive: Archive) -> bool:
+    return bool(archive.members) and all(name.endswith(".npy") for name in archive.members)
+
+
+def _read_npz(archive: Archive) -> dict[str, np.ndarray]:
+    members = archive.members.values()
+    if sum(member.file_size for member in members) > MAX_BYTES:
+        raise InversionError("it expands to far more than one code: it is damaged or hostile")
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise InversionError("it is compressed in an unknown way: it is damaged")
+    return {name.removesuffix(".npy"): read_npy(archive.read(name)) for name in archive.members}
 
 
 def read_npy(data: bytes) -> np.ndarray:
     """The array of a `.npy` file; never a pickled one. Raises InversionError."""
     stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = header(stream)
-        if dtype.hasobject:
-            raise InversionError("it holds Python objects, which are not opened: save plain numbers")
-        if math.prod(shape) * dtype.itemsize > len(data) - stream.tell():  # before memory is set aside for a claim
-            raise InversionError("it announces more numbers than it has: it is damaged")
-        stream.seek(0)
-        return np.load(stream, allow_pickle=False)
-    except InversionError:
-        raise
-    except (ValueError, KeyError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError):
+        with warnings.catch_warnings(action="ignore"):  # of files that Python 2 wrote
+            version = np.lib.format.read_magic(stream)
+            header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, fortran, dtype = header(stream)
+    except Exception:  # numpy reads the header as Python's source, which has many names for damage
         raise InversionError("its array is damaged") from None
+    if dtype.hasobject:
+        raise InversionError("it holds Python objects, which are not opened: save plain numbers")
+    if dtype.kind not in "biuf" or min(shape, default=0) < 0 or len(shape) > 8:
+        raise InversionError(f"it holds {brief(str(dtype))} {brief(shape)}, no numbers; {EXPECTED}")
+    if math.prod(shape) * dtype.itemsize > len(data) - stream.tell():
+        raise InversionError("it announces more numbers than it has: it is damaged")
+    numbers = np.frombuffer(data, dtype, math.prod(shape), stream.tell())
+    return numbers.reshape(shape, order="F" if fortran else "C")
 
 
-def _only(found: Any) -> np.ndarray:
+def _only(content: Any) -> np.ndarray:
     """The one array of what was parsed: itself, or a dictionary's entry of a known name or its only one."""
-    if isinstance(found, Mapping):
-        named = [found[name] for name in NAMES if name in found] or list(found.values())
+    for _ in range(MAX_DEPTH):
+        if not isinstance(content, Mapping):
+            break
+        named = [content[name] for name in NAMES if name in content] or list(content.values())
         if len(named) != 1:
-            raise InversionError(f"it holds {len(named)} entries and none is called latent; {EXPECTED}")
-        return _only(named[0])
-    if isinstance(found, torch.Tensor):
-        if found.is_sparse or found.is_quantized or found.numel() > MAX_NUMBERS:
-            raise InversionError(f"it holds no plain tensor of a code's size; {EXPECTED}")
-        return found.detach().to("cpu", torch.float32).numpy()
-    if isinstance(found, np.ndarray):
-        return found
-    raise InversionError(f"it holds no array but {type(found).__name__}; {EXPECTED}")
+            raise InversionError(f"it holds {len(named):,} entries and none is called latent; {EXPECTED}")
+        content = named[0]
+    if isinstance(content, (torch.Tensor, StoredTensor)):
+        if math.prod(content.shape) > MAX_NUMBERS:
+            raise InversionError(f"it holds {brief(tuple(content.shape))} numbers, far more than a code; {EXPECTED}")
+        tensor = content.read() if isinstance(content, StoredTensor) else content
+        if tensor.dtype not in DTYPES.values():
+            raise InversionError(f"it holds numbers of the kind {tensor.dtype}; {EXPECTED}")
+        return tensor.to(torch.float32).numpy()
+    if isinstance(content, np.ndarray):
+        return content
+    raise InversionError(f"it holds no array but {brief(content)}; {EXPECTED}")

@@ -195,6 +195,9 @@ def _array_of_buffer(rules: Rules, data: Any, dtype: Any, shape: Any, order: Any
 # Names of older and newer Pythons and numpys, by how they begin; then what is known by how it ends.
 RENAMED = {
     "__builtin__.": "builtins.",
+    "__builtin__.long": "builtins.int",
+    "__builtin__.unicode": "builtins.str",
+    "__builtin__.xrange": "builtins.range",
     "copy_reg.": "copyreg.",
     "numpy._core.": "numpy.core.",
     "pathlib._local.": "pathlib.",
@@ -220,6 +223,8 @@ INERT = (
     "numpy.random._pickle.__bit_generator_ctor",
     "numpy.random._pickle.__generator_ctor",
     "numpy.random._pickle.__randomstate_ctor",
+    "numpy.random.bit_generator.SeedSequence",
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
     "torch.device",
     "torch.serialization._get_layout",
     "uuid.UUID",

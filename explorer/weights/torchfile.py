@@ -143,7 +143,8 @@ def _read_legacy(stream: Stream, allowance: Allowance) -> Any:
 
 def _identity(identity: tuple[Any, ...]) -> tuple[Any, str, int]:
     """(dtype, key, elements) of ("storage", type, key, device, elements[, view])."""
-    kind, storage_type, key, _, numel, *view = identity if 5 <= len(identity) <= 6 else (None,) * 5
+    parts: tuple[Any, ...] = identity if 5 <= len(identity) <= 6 else (None,) * 5
+    kind, storage_type, key, _, numel, *view = parts
     name = storage_type.name.removeprefix("torch.") if isinstance(storage_type, Global) else ""
     texts = isinstance(kind, str) and isinstance(key, str)
     if not texts or kind != "storage" or name not in DTYPES or any(part is not None for part in view):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save as save_safetensors
+from safetensors.torch import save as save_tensors
 
 from explorer.edit import Latent
 from explorer.inversion import InversionError
@@ -29,6 +32,12 @@ def npy(array: Any, **options: Any) -> bytes:
 def pt(value: Any, **options: Any) -> bytes:
     data = io.BytesIO()
     torch.save(value, data, **options)
+    return data.getvalue()
+
+
+def npz(save: Callable = np.savez, **arrays: Any) -> bytes:
+    data = io.BytesIO()
+    save(data, **arrays)
     return data.getvalue()
 
 
@@ -60,6 +69,12 @@ def test_our_file_brings_back_the_very_code(shape: tuple[int, ...], tmp_path: Pa
         pt(torch.from_numpy(CODE)),
         pt({"latent": torch.from_numpy(CODE)[None], "seed": 3}),
         pt({"latent": torch.from_numpy(CODE)}, _use_new_zipfile_serialization=False),
+        pt({"latent": CODE, "path": Path("/data")}),
+        pickle.dumps(CODE, protocol=2),
+        pickle.dumps(CODE.astype(">f4"), protocol=5),
+        npz(w=CODE[None]),
+        npz(projected_w=CODE, target=np.zeros((4, 4, 3), np.uint8)),
+        npz(np.savez_compressed, w=CODE),
     ],
 )
 def test_codes_of_other_programs_are_read(data: bytes) -> None:
@@ -98,8 +113,23 @@ def bomb() -> bytes:
         (write_latent(Latent.of(CODE))[:-8], "damaged"),
         (save_safetensors({"a": CODE, "b": CODE}), "2 entries"),
         (pt(torch.from_numpy(CODE))[:-40], "damaged"),
-        (pt({"latent": "text"}), "str"),
-        (bomb(), "expands"),
+        (pt({"latent": "text"}), "'text'"),
+        (bomb(), "compressed"),
+        (npz(np.savez_compressed, w=np.zeros(2**23, np.float32)), "expands"),
+        (npz(w=np.array(["cat"])), "no numbers"),
+        (npz(w=np.array([{}])), "objects"),
+        (npz(a=CODE, b=CODE), "2 entries"),
+        (npz(w=CODE)[:-30], "damaged"),
+        (save_tensors({"latent": torch.zeros(24, dtype=torch.complex64)}), "complex64"),
+        (save_tensors({"latent": torch.zeros(24, dtype=torch.float8_e4m3fn)}), "float8"),
+        (pt({"latent": torch.zeros(2**20 + 1, dtype=torch.int8)}), "far more than a code"),
+        (save_safetensors({"latent": np.zeros(2**20 + 1, np.int8)}), "far more than a code"),
+        (b"\x80\x04" + b"}X\x01\0\0\0a" * 50_000 + b"N" + b"s" * 50_000 + b".", "a dict"),
+        (struct.pack("<Q", 2**20 + 1) + b"{" + bytes(2**21), "header"),
+        (npy(CODE).replace(b"(6, 24)", b"(6,-24)"), "no numbers"),
+        (npy(CODE).replace(b"(6, 24)", b"[[[[[[["), "damaged"),
+        (pt(torch.full((24,), 1e300, dtype=torch.float64)), "finite"),
+        (npy(np.full(24, 1e300)), "finite"),
     ],
 )
 def test_what_is_no_code_is_refused_in_one_sentence(data: bytes, word: str) -> None:

@@ -197,13 +197,32 @@ def test_a_link_takes_no_more_memory_than_the_largest_edit() -> None:
     assert peak(read) < 4 * MAX_JSON
 
 
-@pytest.mark.parametrize("text", ["[0]," * 2_000_000, '{"a":' * 100_000, "[" * 10_000_000])
+VALUES = '{"version": 2, "generator": "g", "edits": {}, "snapshots": [%s0]}'
+
+
+@pytest.mark.parametrize("text", [VALUES % ("[0]," * 1_000_000), VALUES % ('{"a":' * 10_000), "[" * 10_000_000])
 def test_a_session_takes_memory_in_proportion_to_what_sessions_hold(text: str) -> None:
     def read() -> None:
         with pytest.raises(KeepError, match="not JSON"):
             Session.from_text(text)
 
     assert peak(read) < 4 * 2**20
+
+
+def test_a_session_names_a_generator_and_a_few_tabs() -> None:
+    for session in (Session("g" * 1001), Session("g", {str(k): Edit() for k in range(21)})):
+        with pytest.raises(KeepError, match="generator"):
+            Session.from_text(session.to_text())
+    with pytest.raises(KeepError, match="do not name their generator"):
+        Kept.from_text(Kept(Edit(), "g" * 1001).to_text())
+
+
+def test_colours_of_a_jpeg_are_as_fine_as_its_shapes() -> None:
+    """Red beside blue at every second pixel: with colours at half the size both become violet."""
+    stripes = np.zeros((16, 16, 3), np.uint8)
+    stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 255
+    with Image.open(io.BytesIO(write_picture(stripes, "jpeg"))) as image:
+        assert np.abs(np.asarray(image, int) - stripes).max() < 60
 
 
 def test_a_session_too_large_is_not_even_looked_at() -> None:

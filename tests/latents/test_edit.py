@@ -41,6 +41,11 @@ def test_order_of_strengths_does_not_matter(values: dict) -> None:
     assert hash(Edit(strengths=values)) == hash(Edit(strengths=backwards))
 
 
+def test_strengths_stand_by_number_then_by_name() -> None:
+    edit = Edit(strengths={"b": 1, 10: 1, 9: 1, "a": 1})
+    assert [direction for direction, *_ in edit.moves()] == [9, 10, "a", "b"]
+
+
 def test_a_slider_back_at_zero_is_no_edit() -> None:
     moved = Edit(seed=3).with_strength(7, 1.5)
     assert moved != Edit(seed=3)
@@ -70,6 +75,7 @@ def test_layers_of_a_slider_at_zero_do_not_count() -> None:
         ('{"strengths": [[1.5, 1]]}', "direction"),
         ('{"strengths": [[1, Infinity]]}', "strength of 1"),
         ('{"strengths": [[1, 1]], "layers": [[1, [4, 2]]]}', "start < stop"),
+        ('{"strengths": [[1, 1]], "layers": [[1, [2, 2]]]}', "start < stop"),
         ('{"strengths": [[1, 1]], "layers": [[1, 4]]}', "start, stop"),
         ('{"latent": {"shape": [4], "data": "AAAA"}}', "16 bytes"),
         ('{"latent": {"shape": [1], "data": "AACAfw=="}}', "finite"),
@@ -90,7 +96,7 @@ def test_an_edit_of_every_direction_costs_little_and_more_are_refused() -> None:
     with pytest.raises(EditError, match="more than 4,096"):
         Edit(strengths=zip(range(10**9), iter(float, 1.0), strict=False))
     with pytest.raises(EditError, match="given twice"):
-        Edit(strengths=[*pairs[:-1], [0, 1]])
+        Edit.from_json({"strengths": [*pairs[:-1], [0, 1]]})
     assert time.process_time() - began < 1
 
 

@@ -102,7 +102,7 @@ def tensor(
     )
 
 
-def network(parameters: dict[str, Any], modules: Any = None, attributes: dict[str, Any] | None = None) -> Call:
+def network(parameters: Any, modules: Any = None, attributes: dict[str, Any] | None = None) -> Call:
     """A pickled module in NVIDIA's manner."""
     state = {"_parameters": parameters, "_buffers": {}, "_modules": modules or {}, **(attributes or {})}
     meta = {"type": "class", "version": 6, "module_src": "", "class_name": "Generator", "state": state}

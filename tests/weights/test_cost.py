@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from generators import make_generator
@@ -42,7 +43,7 @@ for name, config in json.loads(sys.argv[1]).items():
     print(json.dumps([name, status("VmHWM") - before]), flush=True)
     os._exit(0)
 """
-SMALL = {"z_dim": 32, "w_dim": 32, "mapping_layers": 1}
+SMALL: dict[str, Any] = {"z_dim": 32, "w_dim": 32, "mapping_layers": 1}
 COSTLY = {
     "large pictures": SMALL | {"img_resolution": 1024, "channels": [4] * 9},
     "wide W": SMALL | {"img_resolution": 8, "channels": [8, 8], "w_dim": 1500},

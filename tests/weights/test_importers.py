@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+import pickle
+import zipfile
+from argparse import Namespace
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
+import numpy as np
 import pytest
 import torch
 from generators import make_generator
-from hostile import Call, dump, network, tree
+from hostile import Call, dump, network, stored, tree
 from safetensors.torch import save_file
 from samples import (
     FIXTURES,
@@ -22,8 +31,10 @@ from samples import (
 )
 
 from explorer.latents import compose, factorize, project
+from explorer.networks import Discriminator, DiscriminatorConfig
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.nvidia import domain_names
+from explorer.weights.torchfile import read_stream
 
 TOLERANCE = 1e-5
 
@@ -228,3 +239,167 @@ def test_containers_of_training_code_are_plain_dictionaries(tmp_path: Path) -> N
     options = Call("dnnlib.util.EasyDict")
     data = dump({"training_set_kwargs": options, "G_ema": tiny_network(), "augment_pipe": network({})})
     assert load(written(tmp_path / "a.pkl", data)).meta["training_set_kwargs"] == {}
+
+
+def rosinality_state() -> dict:
+    return torch.load(io.BytesIO(rosinality_bytes()), weights_only=True)
+
+
+def saved(path: Path, data: object) -> Path:
+    torch.save(data, path)
+    return path
+
+
+def test_files_from_before_noise_maps_were_kept_get_maps_that_are_always_the_same(tmp_path: Path) -> None:
+    data = rosinality_state()
+    data["g_ema"] = {name: value for name, value in data["g_ema"].items() if not name.startswith("noises.")}
+    path = saved(tmp_path / "old.pt", data)
+    once, again = load(path), load(path)
+    assert same(once, again)
+    assert "drawn with seed 0" in once.meta["source"]["noise"]
+    maps = [value for name, value in state(once).items() if name.endswith("noise_const")]
+    assert all(abs(float(noise.std()) - 1) < 0.5 for noise in maps)
+
+
+def test_a_file_that_lacks_some_of_its_noise_maps_is_incomplete(tmp_path: Path) -> None:
+    data = rosinality_state()
+    del data["g_ema"]["noises.noise_1"]
+    with pytest.raises(CheckpointError, match=r"noise_const is missing"):
+        load(saved(tmp_path / "a.pt", data))
+
+
+@pytest.mark.parametrize("shape", [(1, -1), (4, -1), (1, 4, -1)])
+def test_a_mean_of_w_that_is_repeated_for_every_row_is_that_mean(shape: tuple[int, ...], tmp_path: Path) -> None:
+    data, expected = rosinality_state(), rosinality_state()["latent_avg"].flatten()
+    data["latent_avg"] = expected.repeat(4).reshape(1, 4, -1) if len(shape) == 3 else expected.repeat(shape[0], 1)
+    loaded = load(saved(tmp_path / "a.pt", data))
+    assert torch.equal(loaded.generator.mapping.w_avg, expected)
+    assert "w_avg" not in loaded.meta["source"]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda mean: torch.randn(4, mean.numel()), lambda mean: mean.flatten()[:5], lambda mean: 3.0]
+)
+def test_what_is_no_mean_of_w_is_estimated_and_said(change: Callable, tmp_path: Path) -> None:
+    data = rosinality_state()
+    whole = load(saved(tmp_path / "a.pt", data)).generator.mapping.w_avg
+    data["latent_avg"] = change(data["latent_avg"])
+    loaded = load(saved(tmp_path / "b.pt", data))
+    assert "its latent_avg is no mean of w" in loaded.meta["source"]["w_avg"]
+    assert relative_error(loaded.generator.mapping.w_avg, whole) < 0.2
+
+
+@pytest.mark.parametrize("path", [PurePosixPath("/data/cats"), PureWindowsPath("C:\\cats"), Path("cats")], ids=str)
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_paths_of_any_system_in_a_file_are_texts(path: PurePath, protocol: int, tmp_path: Path) -> None:
+    data = rosinality_state() | {"args": Namespace(path=path, size=Decimal("1.5"), when=date(2026, 1, 1))}
+    torch.save(data, tmp_path / "a.pt", pickle_protocol=protocol)
+    assert load(tmp_path / "a.pt").generator.img_resolution == 8
+    settings = dump(
+        {"G_ema": tiny_network(), "training_set_kwargs": {"path": Call("pathlib.WindowsPath", ("D:\\", "a"))}}
+    )
+    assert load(written(tmp_path / "a.pkl", settings)).meta["training_set_kwargs"] == {"path": "D:\\/a"}
+
+
+ARRAYS = [
+    np.arange(6.0),
+    np.arange(6).reshape(2, 3),
+    np.asfortranarray(np.eye(3)),
+    np.arange(3).astype(">i4"),
+    np.float32(2),
+]
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{array.shape}")
+def test_arrays_of_numpy_are_read_as_every_protocol_writes_them(array: np.ndarray, protocol: int) -> None:
+    data = pickle.dumps({"value": array, "again": array}, protocol)
+    value = read_stream(io.BytesIO(data), len(data))["value"]
+    assert np.array_equal(value, array)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_arrays_of_other_things_than_numbers_keep_nobody_from_the_rest(protocol: int) -> None:
+    foreign = {
+        "names": np.array(["cat", "dog"]),
+        "objects": np.array([{"a": 1}, None], dtype=object),
+        "record": np.zeros(2, dtype=[("a", "f4"), ("b", "i8")]),
+        "dates": np.array(["2026-01-01"], dtype="M8[D]"),
+        "rng": np.random.RandomState(0).get_state(),
+        "generator": np.random.default_rng(0),
+        "kept": defaultdict(list, a=[1]),
+        "count": Counter("aab"),
+        "last": deque([1, 2]),
+        "fraction": Fraction(1, 3),
+        "complex": 1 + 2j,
+        "range": range(3),
+        "type": torch.float16,
+        "good": 3,
+    }
+    data = pickle.dumps(foreign, protocol)
+    value = read_stream(io.BytesIO(data), len(data))
+    assert (value["good"], value["count"], value["kept"]) == (3, {"a": 2, "b": 1}, {"a": [1]})
+
+
+@pytest.mark.parametrize("prefix", ["", "stylegan2_ada.", "src.models.", "third_party.sg3."])
+def test_nvidias_persistence_is_known_under_every_path(prefix: str, tmp_path: Path) -> None:
+    name = b"torch_utils.persistence\n"
+    data = dump({"G_ema": tiny_network()})
+    assert name in data
+    loaded = load(written(tmp_path / "a.pkl", data.replace(b"c" + name, b"c" + prefix.encode() + name)))
+    assert same(loaded, tiny_checkpoint())
+
+
+@pytest.mark.parametrize(
+    ("critic", "why"),
+    [
+        (network({"weight": stored(np.zeros((2, 2)))}), "it has no b8.conv0.weight"),
+        (network({}, {"b4": network(3)}), "no dictionary of names"),
+        ("diverged", "NaN or infinite"),
+        ("of another size", "pictures of 16 px and 3 channels"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_critic_that_cannot_be_read_keeps_nobody_from_the_generator(critic: object, why: str, tmp_path: Path) -> None:
+    if isinstance(critic, str):
+        size = (16, (4, 6, 4)) if critic == "of another size" else (8, (4, 6))
+        values = Discriminator(DiscriminatorConfig(*size)).state_dict()
+        if critic == "diverged":
+            values["b4.out.bias"].fill_(float("nan"))
+        critic = tree({name: value.numpy() for name, value in values.items()})
+    loaded = load(written(tmp_path / "a.pkl", dump({"G_ema": tiny_network(), "D": critic})))
+    assert loaded.discriminator is None
+    assert loaded.meta["source"]["discriminator"].startswith("not read: ")
+    assert why in loaded.meta["source"]["discriminator"]
+    assert same(load(loaded.save(tmp_path / "b.safetensors")), loaded)
+
+
+def test_the_inside_of_a_torch_file_is_named_as_such(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(tiny_rosinality())) as archive:
+        archive.extractall(tmp_path)
+    (pickled,) = tmp_path.rglob("data.pkl")
+    for inside in (pickled, pickled.parent):
+        with pytest.raises(CheckpointError, match=r"this is the inside of a \.pt file: give the .pt itself"):
+            load(inside)
+    for kind, words in ((zipfile.ZIP_STORED, None), (zipfile.ZIP_DEFLATED, "pack it without compression")):
+        with zipfile.ZipFile(tmp_path / "again.pt", "w", kind) as archive:
+            for file in pickled.parent.rglob("*"):
+                archive.write(file, file.relative_to(tmp_path))
+        if words is None:
+            assert load(tmp_path / "again.pt").generator.img_resolution == 8
+            continue
+        with pytest.raises(CheckpointError, match=words):
+            load(tmp_path / "again.pt")
+
+
+def test_a_domain_is_called_by_a_text_or_by_its_number() -> None:
+    laughs: list = [1]
+    for _ in range(60):
+        laughs = [laughs, laughs]
+    tasks = [
+        {"dimension": 9, "args": {"target_text": "x" * 10**6}},
+        {"dimension": laughs, "args": {"target_text": "cat"}},
+        {"dimension": 8, "args": {"target_text": laughs}, "type": laughs},
+        {"dimension": True, "args": {"target_text": "dog"}},
+    ]
+    assert domain_names(tasks, [9, 8, 1]) == ["x" * 200, "domain 8", "domain 1"]
