@@ -90,7 +90,8 @@ class Visitor:
         return value
 
     def edit(self) -> dict[str, Any]:
-        moves = [[self.random.randrange(400), self.random.uniform(-3, 3)] for _ in range(self.random.randrange(1, 6))]
+        dims = self.random.sample(range(400), self.random.randrange(1, 6))  # the last ones are domains
+        moves = [[dim, self.random.uniform(-3, 3)] for dim in dims]
         return {"seed": self.random.randrange(10**6), "strengths": moves}
 
     def wait_for(self, panel: str, look: str, id_: str) -> dict[str, Any]:
