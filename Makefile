@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: app test lint docs bench bench-gpu browser clean
+.PHONY: app test lint docs bench bench-gpu soak browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -27,6 +27,10 @@ bench: .venv/dev browser
 bench-gpu: .venv/dev
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.engine_gpu
+
+# An hour of visitors: does the server's memory level off? Leave the machine alone meanwhile.
+soak: .venv/dev
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 # The browser tests drive a real Chromium. As root on Debian or Ubuntu it is installed; elsewhere they say what is missing.
 browser:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import platformdirs
 import psutil
 
+from explorer.folders import data_home
 from explorer.refused import Refused
 from explorer.replacing import replacing, sweep
 
@@ -107,7 +107,7 @@ def identity(pid: int) -> str:
 
 def default_root() -> Path:
     """Where lessons are kept: `$EXPLORER_DATA/lessons`, else in the user's data folder."""
-    return Path(os.environ.get("EXPLORER_DATA") or platformdirs.user_data_dir("domain-explorer", False)) / "lessons"
+    return Path(os.environ.get("EXPLORER_DATA") or data_home()) / "lessons"
 
 
 class Jobs:

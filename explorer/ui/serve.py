@@ -47,7 +47,8 @@ class Serving:
         host, port: where it listens.
         share: also at a public address; it asks for a password that is printed, where `auth` gives none.
         auth: user names and passwords, `users` reads them; empty for none.
-        root_path: "/path" where a proxy serves the page below its own address.
+        root_path: "/path" where a proxy serves the page below its own address, or all of that address with its name,
+            "https://example.org/path"; without it what GRADIO_ROOT_PATH says.
         queue_limit: calls of endpoints that may wait; later ones are refused.
         mcp: offer the endpoints as tools of language models too.
     """
@@ -61,6 +62,8 @@ class Serving:
     mcp: bool = False
 
     def __post_init__(self) -> None:
+        if not self.root_path:  # Gradio obeys this variable whatever it is told
+            object.__setattr__(self, "root_path", os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/"))
         if not 0 <= self.port < 2**16:
             raise ServeError(f"--port is a number up to 65535, got {self.port}")
         if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
@@ -159,6 +162,8 @@ def settings(serving: Serving) -> dict[str, Any]:
         "auth": list(serving.auth) or None,
         "theme": Gallery(),
         "css": assets.read("page.css"),
+        "head": f"<script>{assets.read('page.js')}</script>",
+        "ssr_mode": False,  # another program would answer in front of the guard
         "run_history": False,  # it rewrites localStorage at every event: 10 frames a second instead of 60
         "show_error": False,
         "footer_links": [],
@@ -202,6 +207,7 @@ def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
         _app=GuardedApp(serving, middleware=middleware, default_response_class=ORJSONResponse),
         quiet=True,
         prevent_thread_lock=True,
+        num_workers=0,
         **told,
     )
     config = page.server.config

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-import platformdirs
-
+from explorer.folders import cache_home
 from explorer.replacing import replacing
 from explorer.shipped import check
 from explorer.weights.checkpoint import CheckpointError
@@ -105,7 +104,7 @@ REGISTRY: dict[str, Weights] = {
 
 def cache_folder() -> Path:
     """Where downloads are kept: `$EXPLORER_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("EXPLORER_CACHE") or platformdirs.user_cache_dir("domain-explorer")) / "weights"
+    return Path(os.environ.get("EXPLORER_CACHE") or cache_home()) / "weights"
 
 
 def resolve(source: str | Path, progress: Progress | None = None) -> Path:

@@ -55,10 +55,14 @@ def test_only_a_file_that_was_uploaded_is_taken(shelf: Shelf, uploads: Path, tmp
     assert not (uploads / "abc" / "a.pkl").exists()
 
 
-def test_without_a_folder_of_uploads_nothing_is_taken(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_of_uploads_nothing_is_taken(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
-    refused(shelf, str(EXPANDED))
-    assert EXPANDED.is_file()
+    (tmp_path / "abc").mkdir()
+    mine = Path(shutil.copy(EXPANDED, tmp_path / "abc"))
+    refused(shelf, str(mine))
+    assert mine.is_file()
 
 
 @pytest.fixture
