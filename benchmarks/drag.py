@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -64,12 +66,14 @@ def drag(page: Page) -> tuple[list[float], float]:
     return page.evaluate("bench.latencies"), frames
 
 
-def main() -> None:
+@contextmanager
+def opened_page(width: int = 1280, height: int = 720) -> Iterator[Page | None]:
+    """The page of the embedded default in Chromium, with its first picture painted; None without a Chromium."""
     chromium = next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
     if chromium is None:
-        print("\ndrag: not measured (no Chromium on this machine)")
+        yield None
         return
     port = free_port()
     server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -83,21 +87,30 @@ def main() -> None:
                     sys.exit("the server did not start")
                 time.sleep(0.1)
         with sync_playwright() as playwright:
-            page = playwright.chromium.launch(executable_path=chromium, args=FLAGS).new_page()
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            page = browser.new_page(viewport={"width": width, "height": height})
             page.goto(f"http://127.0.0.1:{port}/")
             page.wait_for_selector(".explore[data-painted]")
-            page.evaluate(WATCH)
-            drag(page)
-            print("\n| drag, 64 px | p50 ms (bar 35) | p95 ms (bar 60) | painted frames/s (bar 40) |")
-            print("|---|---|---|---|")
-            for turn in range(1, ROUNDS + 1):
-                latencies, frames = drag(page)
-                latencies.sort()
-                p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
-                print(f"| round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
+            yield page
     finally:
         server.terminate()
         server.wait()
+
+
+def main() -> None:
+    with opened_page() as page:
+        if page is None:
+            print("\ndrag: not measured (no Chromium on this machine)")
+            return
+        page.evaluate(WATCH)
+        drag(page)
+        print("\n| drag, 64 px | p50 ms (bar 35) | p95 ms (bar 60) | painted frames/s (bar 40) |")
+        print("|---|---|---|---|")
+        for turn in range(1, ROUNDS + 1):
+            latencies, frames = drag(page)
+            latencies.sort()
+            p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
+            print(f"| round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The house rules that a machine can hold: arrows between packages, the README's tree, the taken name `kernels`."""
+"""The house rules that a machine can hold: arrows between packages, tree, links, front matter, the name `kernels`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from PIL import Image
 
 import kernels
 from explorer import kernels as program_kernels
@@ -119,10 +120,10 @@ def test_the_interface_does_not_import_torch() -> None:
         assert "torch" not in {name.split(".")[0] for name in imports(path)}, path
 
 
-def test_readme_tree_is_the_tree() -> None:
-    """Every path in the README's tree exists, and every folder and module of the program is in it."""
-    tree = re.search(r"```text\n(.*?)```", README, re.S)
-    assert tree, "README.md needs a ```text block with the tree"
+def test_the_tree_in_contributing_is_the_tree() -> None:
+    """Every path in it exists, and every folder of the program is in it."""
+    tree = re.search(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    assert tree, "CONTRIBUTING.md needs a ```text block with the tree"
     listed, parents = set(), []
     for line in tree.group(1).splitlines():
         entry = re.match(r"( *)(\S+)  +\S", line)
@@ -130,7 +131,7 @@ def test_readme_tree_is_the_tree() -> None:
         depth, name = len(entry.group(1)) // 2, entry.group(2)
         parents = [*parents[:depth], name.rstrip("/")]
         path = "/".join(parents)
-        assert (ROOT / path).exists(), f"{path} is in the README's tree but not in the project"
+        assert (ROOT / path).exists(), f"{path} is in the tree but not in the project"
         listed.add(path)
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     top = {path.split("/")[0] for path in tracked}
@@ -140,7 +141,23 @@ def test_readme_tree_is_the_tree() -> None:
         if path.startswith(("explorer/", "kernels/")) and path.endswith(".py")
     }
     missing = {path for path in (top | packages) if path not in listed and not path.startswith(".")}
-    assert not missing, f"not in the README's tree: {sorted(missing)}"
+    assert not missing, f"not in the tree: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "checkpoints/README.md"])
+def test_links_between_texts_lead_somewhere(name: str) -> None:
+    """Those within `docs/` are checked by `make docs`."""
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{name} links to {target}, which is not there"
+
+
+def test_the_readme_is_short_and_its_film_small() -> None:
+    assert len(README.split("---\n", 2)[2].splitlines()) <= 80
+    film = ROOT / "docs" / "drag.webp"
+    assert film.stat().st_size < 3 * 2**20
+    with Image.open(film) as frames:
+        assert getattr(frames, "n_frames", 1) > 20
 
 
 def test_readme_starts_with_a_valid_hugging_face_space() -> None:
@@ -166,7 +183,7 @@ def test_readme_starts_with_a_valid_hugging_face_space() -> None:
 
 
 def test_every_dependency_is_pinned_to_a_range() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-serve.txt"):
         for line in (ROOT / name).read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 operators = {clause.operator for clause in Requirement(line).specifier}

@@ -50,7 +50,7 @@ def build_ui(
             value="",
             html_template=assets.read("header.html"),
             css_template=assets.read("header.css"),
-            js_on_load=assets.read("bus.js", "header.js"),
+            js_on_load=assets.script("header.js"),
             apply_default_css=False,
             elem_id="header",
             generator=f"{name}, {engine.resolution} px",

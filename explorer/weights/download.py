@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from explorer.folders import cache_home
 from explorer.replacing import replacing
-from explorer.shipped import check
+from explorer.shipped import FILES, FOLDER, check
 from explorer.weights.checkpoint import CheckpointError
 
 MAX_BYTES = 4 * 2**30
@@ -108,13 +108,18 @@ def cache_folder() -> Path:
 
 
 def resolve(source: str | Path, progress: Progress | None = None) -> Path:
-    """The local file of a path, an http(s) address or a name in `REGISTRY`, fetched where it is not here yet.
+    """The local file of a path, of a model that comes with the program (`cats64`), of an http(s) address or a name in
+    `REGISTRY`; these two are fetched where they are not here yet.
 
     Raises CheckpointError where it is none of these, MissingFile where the program itself comes with it, DownloadError
     where it cannot be fetched.
     """
     text = str(source)
     if Path(text).exists():
+        return Path(text)
+    if f"{text}.safetensors" in FILES:
+        text = str(FOLDER / f"{text}.safetensors")
+        check(Path(text))
         return Path(text)
     if text in REGISTRY:
         return fetch(REGISTRY[text], progress)

@@ -45,3 +45,7 @@ def test_a_missing_encoder_is_refused_for_the_shipped_generator_only(empty: Path
     with pytest.raises(shipped.MissingFile, match=r"cats64-encoder\.safetensors"):
         parts.part_of(checkpoint, "encoder")
     assert parts.part_of(replace(checkpoint, path=empty / "mine.safetensors"), "encoder") is None
+
+
+def test_a_shipped_model_has_a_name_wherever_the_program_lies() -> None:
+    assert load("cats64-source").path == shipped.FOLDER / "cats64-source.safetensors"

@@ -4,7 +4,8 @@ if (!window.domainExplorer?.openEdit) {
   const query = new URLSearchParams(location.search);
   const receivers = {}; // tab -> {panel, take}
   const pending = {};
-  const buttonOf = (tab) => [...document.querySelectorAll("#tabs [role=tab]")].find((button) => button.textContent.trim().toLowerCase() === tab);
+  const buttons = () => /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#tabs [role=tab]"));
+  const buttonOf = (tab) => [...buttons()].find((button) => button.textContent.trim().toLowerCase() === tab);
 
   const bus = Object.assign((window.domainExplorer ??= {}), {
     link: query.has("edit") ? { text: query.get("edit"), tab: query.get("tab") === "compose" ? "compose" : "explore" } : null,

@@ -1,44 +1,45 @@
-// Small helpers of every panel's scripts, and the tooltips. All scripts of a panel share one function scope, in which
-// Gradio provides `element`, `props`, `server`, `trigger` and `watch`.
+// Small helpers of every panel's scripts, and the tooltips. Each panel has its own copy: `element` is its part of the page.
 
-const panel = element.querySelector("[data-panel]");
-const find = (selector) => panel.querySelector(selector);
-const all = (selector) => [...panel.querySelectorAll(selector)];
-const act = (name) => all(`[data-do="${name}"]`);
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+export const panel = /** @type {HTMLElement} */ (element.querySelector("[data-panel]"));
+/** What kind of element it is, the panel's HTML says. @type {(selector: string) => any} */
+export const find = (selector) => panel.querySelector(selector);
+/** @type {(selector: string) => any[]} */
+export const all = (selector) => [...panel.querySelectorAll(selector)];
+export const act = (name) => all(`[data-do="${name}"]`);
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-function make(tag, attributes = {}, ...children) {
+export function make(tag, attributes = {}, ...children) {
   const node = Object.assign(document.createElement(tag), attributes);
   node.append(...children);
   return node;
 }
 
-function draw(tag, attributes = {}, ...children) {
+export function draw(tag, attributes = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;
 }
 
-function fromTemplate(name) {
+export function fromTemplate(name) {
   return find(`.${name}-template`).content.firstElementChild.cloneNode(true);
 }
 
 // One sentence in a place made for it; none hides the place. The same sentence again is not read aloud again.
-function say(place, text) {
+export function say(place, text) {
   if (place.textContent !== (text || "")) place.textContent = text || "";
   place.hidden = !text;
 }
 
-function onClick(name, listener) {
+export function onClick(name, listener) {
   for (const button of act(name)) button.addEventListener("click", listener);
 }
 
-function download(uri, name) {
+export function download(uri, name) {
   make("a", { href: uri, download: name }).click();
 }
 
-function readAsURI(file) {
+export function readAsURI(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);
@@ -47,7 +48,7 @@ function readAsURI(file) {
   });
 }
 
-async function loadImage(uri) {
+export async function loadImage(uri) {
   const image = new Image();
   image.src = uri;
   await image.decode();
@@ -55,11 +56,11 @@ async function loadImage(uri) {
 }
 
 // A number as a person writes it: at most two decimals, none that say nothing.
-const short = (value) => String(Math.round(value * 100) / 100).replace("-", "\u2212");
-const number = (value) => value.toLocaleString("en");
+export const short = (value) => String(Math.round(value * 100) / 100).replace("-", "\u2212");
+export const number = (value) => value.toLocaleString("en");
 
 // "3 h 5 min", "4 min", "20 s": as exact as a person needs.
-function duration(seconds) {
+export function duration(seconds) {
   const minutes = Math.round(seconds / 60);
   if (seconds < 90) return `${Math.max(Math.round(seconds), 1)} s`;
   if (minutes < 90) return `${minutes} min`;
@@ -67,7 +68,7 @@ function duration(seconds) {
 }
 
 // One tooltip for all `[data-tip]`, in the browser's top layer so that no scrolling box cuts it off.
-function createTips() {
+export function createTips() {
   const tip = find(".tip");
   let timer;
   function show(target) {
@@ -89,6 +90,6 @@ function createTips() {
     if (target) timer = setTimeout(() => target.isConnected && show(target), event.type === "focusin" ? 0 : 450);
   }
   panel.addEventListener("pointerover", over);
-  panel.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && over(event));
+  panel.addEventListener("focusin", (event) => /** @type {Element} */ (event.target).matches(":focus-visible") && over(event));
   for (const name of ["pointerleave", "pointerdown", "focusout", "keydown"]) panel.addEventListener(name, hide);
 }

@@ -1,5 +1,7 @@
 // What all tabs share: light or dark, the list of keys, and one sentence at the first visit of each tab.
 
+import "./bus.js";
+
 const find = (selector) => element.querySelector(selector);
 
 // Gradio follows the system; a choice made here is kept in this browser.
@@ -20,7 +22,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // A file dropped beside what takes files would be opened in place of the page.
-for (const name of ["dragover", "drop"]) {
+for (const name of /** @type {const} */ (["dragover", "drop"])) {
   document.addEventListener(name, (event) => {
     if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -40,7 +42,7 @@ let hinted = null;
 
 function readSeen() {
   try {
-    return JSON.parse(localStorage.getItem(SEEN)) ?? [];
+    return JSON.parse(localStorage.getItem(SEEN) ?? "null") ?? [];
   } catch {
     return []; // written by another program: hints are shown again
   }

@@ -1,5 +1,7 @@
 // The Model tab: facts of the loaded generator, one small picture a domain, and the way to another generator.
 
+import { find, make, panel, say } from "./dom.js";
+
 const trouble = find(".trouble");
 // Pages of other generators lie below /m/NAME/ of the first page, wherever a proxy puts that.
 const first = location.pathname.replace(/\/m\/[^/]+(\/.*)?$/, "/").replace(/\/?$/, "/");

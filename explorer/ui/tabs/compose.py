@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "compose.css", "narrow.css")
-SHARED = (*explore.SHARED, "keys")
-SCRIPTS = ("stage", "picks", "code", "views", "main")
 MEASURED = (0.25, 0.5, 0.75, 1.0)  # strengths at which `equalise` looks, as parts of the far end of a direction
 MAX_PICKED = 16
 NO_BLEND = "Blended networks join them where the app is started with --vs and one or two checkpoints."
@@ -48,12 +46,7 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         value={},
         html_template=explore.template("compose.html"),
         css_template=assets.read(*STYLES),
-        js_on_load=assets.read(
-            "bus.js",
-            "dom.js",
-            *(f"explore/{script}.js" for script in SHARED),
-            *(f"compose/{script}.js" for script in SCRIPTS),
-        ),
+        js_on_load=assets.script("compose/main.js"),
         apply_default_css=False,
         elem_id="compose",
         server_functions=[pictures, equalise, ways, *keeping.functions(engine, name)],

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "narrow.css")
-SHARED = ("state", "loop", "layers", "sheets", "shots", "history", "making", "keep")  # with Compose
-SCRIPTS = (*SHARED, "stage", "code", "rows", "tray", "neighbours", "keys", "main")
 
 
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
@@ -35,7 +33,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         value={},
         html_template=template("explore.html"),
         css_template=assets.read(*STYLES),
-        js_on_load=assets.read("bus.js", "dom.js", *(f"explore/{script}.js" for script in SCRIPTS)),
+        js_on_load=assets.script("explore/main.js"),
         apply_default_css=False,
         elem_id="explore",
         server_functions=[pictures, *keeping.functions(engine, name)],

@@ -45,19 +45,6 @@ from explorer.weights.parts import part_of
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-SCRIPTS = (
-    "session",
-    "frame",
-    "photo",
-    "camera",
-    "settings",
-    "compare",
-    "course",
-    "result",
-    "past",
-    "uses",
-    "main",
-)
 EXAMPLE = Path(assets.__file__).parent / "invert" / "chelsea.jpg"
 MAX_BYTES = 20 * 2**20
 KEPT_SIDE = 2048  # larger photos are scaled down: faces in them are larger than any generator's picture
@@ -105,7 +92,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         value={},
         html_template=assets.read("invert.html"),
         css_template=assets.read("switch.css", "invert.css", "invert/photo.css", "invert/narrow.css"),
-        js_on_load=assets.read("dom.js", *(f"invert/{script}.js" for script in SCRIPTS)),
+        js_on_load=assets.script("invert/main.js"),
         apply_default_css=False,
         elem_id="invert",
         server_functions=[photo, start, look, stop, load_latent, save_latent, render, directions, film],

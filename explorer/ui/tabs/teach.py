@@ -30,7 +30,6 @@ from explorer.ui.tabs import explore
 from explorer.weights import Checkpoint, load
 from explorer.weights.parts import part_of
 
-SCRIPTS = ("pictures", "wish", "lesson", "main")
 SEEDS = (1, 4, 7, 12)
 STRENGTHS = (0.0, 0.5, 1.0)
 PREVIEW_PX = 256
@@ -60,7 +59,7 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
         value={},
         html_template=assets.read("teach.html"),
         css_template=assets.read("teach.css"),
-        js_on_load=assets.read("dom.js", *(f"teach/{script}.js" for script in SCRIPTS)),
+        js_on_load=assets.script("teach/main.js"),
         apply_default_css=False,
         elem_id="teach",
         server_functions=[look, teach, act],

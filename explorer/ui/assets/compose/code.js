@@ -1,9 +1,11 @@
 // Which picture the sum is put on: a seed, or the code of a photo that another tab handed over.
 
-const LARGEST_SEED = 2 ** 32 - 1;
+import { act, clamp, find } from "../dom.js";
+
+export const LARGEST_SEED = 2 ** 32 - 1;
 const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
 
-function createCode(state) {
+export function createCode(state) {
   const seed = find("[name=seed]");
   const take = (value) => state.change({ seed: clamp(Math.round(value) || 0, 0, LARGEST_SEED), latent: null });
   const random = () => take(Math.floor(Math.random() * COMMON_SEEDS));

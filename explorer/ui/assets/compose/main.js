@@ -1,5 +1,17 @@
 // Puts the parts together: a change of the weights asks for pictures; weights at rest are kept and shown on the boards.
 
+import { act, all, createTips, find, loadImage, panel } from "../dom.js";
+import { createCode, LARGEST_SEED } from "./code.js";
+import { createPicks } from "./picks.js";
+import { createStage } from "./stage.js";
+import { createViews } from "./views.js";
+import { createHistory } from "../explore/history.js";
+import { createKeep } from "../explore/keep.js";
+import { createKeys } from "../explore/keys.js";
+import { createLoop } from "../explore/loop.js";
+import { createShots } from "../explore/shots.js";
+import { composeKey, createState } from "../explore/state.js";
+
 function start(generator) {
   const bus = window.domainExplorer;
   const state = createState({ ...generator, key: composeKey(generator) });
@@ -47,7 +59,7 @@ function start(generator) {
   }
   function snapshot() {
     if (!stage.image) return;
-    const kept = shots.add(JSON.parse(panel.dataset.painted), stage.image);
+    const kept = shots.add(JSON.parse(panel.dataset.painted ?? ""), stage.image);
     const button = act("snapshot")[0].querySelector("span");
     if (!kept) return stage.say("This browser has no room for more snapshots; delete some in Explore.");
     button.textContent = "Kept";
@@ -66,7 +78,7 @@ function start(generator) {
 
   const actions = { undo: state.undo, redo: state.redo, history: showPast, snapshot, equalise, try: picks.tryTwo, teach: () => bus.openTab("teach"), explore: () => bus.openEdit("explore", state.json()) };
   for (const [name, action] of Object.entries(actions)) act(name)[0].addEventListener("click", action);
-  for (const radio of panel.querySelectorAll("[name=seeds]")) radio.addEventListener("change", () => ask(state.edit));
+  for (const radio of all("[name=seeds]")) radio.addEventListener("change", () => ask(state.edit));
   state.onChange(ask);
   createKeys({ state, letters: { r: code.random, s: snapshot } });
   createTips();

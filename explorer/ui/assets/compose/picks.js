@@ -1,10 +1,14 @@
 // What is added up: a chip for every domain, a menu of factors, and a row for each one picked. Picked is what the edit's
 // strengths name, also at zero, so undo brings rows back and takes them away.
 
+import { act, clamp, find, fromTemplate, make, short } from "../dom.js";
+import { typed } from "../explore/keys.js";
+import { createExtra } from "../explore/layers.js";
+
 const FIRST_WEIGHT = { domains: 0.6, factors: 1, dormant: 0.6 };
 const LARGEST_SUM = 1.5; // of the domains' weights: beyond, their directions leave what training has seen together
 
-function createPicks(state, generator) {
+export function createPicks(state, generator) {
   const list = find(".directions");
   const directions = new Map(generator.directions.map((direction) => [direction.id, direction]));
   const domains = generator.directions.filter(({ group }) => group === "domains");

@@ -1,7 +1,9 @@
 // The picture of the sum, for one seed or several beside each other, and the messages that lie over it. `data-frames`
 // counts what was painted, `data-painted` is the edit of the first picture.
 
-function createStage() {
+import { find, make, panel } from "../dom.js";
+
+export function createStage() {
   const box = find(".canvases");
   let canvases = [];
   let images = [];
@@ -33,7 +35,7 @@ function createStage() {
     paint();
     find(".waiting").hidden = true;
     panel.dataset.painted = JSON.stringify(edit);
-    panel.dataset.frames = Number(panel.dataset.frames) + 1;
+    panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
   function say(text) {
     const message = find(".message");

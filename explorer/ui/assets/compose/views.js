@@ -1,6 +1,9 @@
 // The boards beside the live picture: a grid over two or three of the picked directions, all pairs of domains, and the
 // other ways to combine domains. Filled while nothing moves; a tile is an edit, and a click goes there.
 
+import { act, all, download, find, make, panel, short } from "../dom.js";
+import { composeSheet } from "../explore/sheets.js";
+
 const BOARD_TILE = 160; // px asked for a tile
 const STEPS = 5; // of an axis
 const PAIR_WEIGHT = 0.7; // of both domains of a pair
@@ -8,7 +11,7 @@ const PAIR_WEIGHT = 0.7; // of both domains of a pair
 const amounts = ({ group }, count) => Array.from({ length: count }, (_, i) => (group === "factors" ? -2 + (4 * i) / (count - 1) : i / (count - 1)));
 const withWeights = (edit, pairs) => ({ ...edit, strengths: new Map([...edit.strengths, ...pairs]) });
 
-function createViews(state, generator, picks, loop, stage) {
+export function createViews(state, generator, picks, loop, stage) {
   const board = find(".board");
   const axes = Object.fromEntries(["x", "y", "z"].map((name) => [name, find(`[name=${name}]`)]));
   let view = "picture";
@@ -19,7 +22,7 @@ function createViews(state, generator, picks, loop, stage) {
   const showCount = ({ latent }) => { find(".count").hidden = view !== "picture" || Boolean(latent); }; // a photo has no next one
   function open(name) {
     view = panel.dataset.view = name;
-    for (const tab of panel.querySelectorAll(".views [role=tab]")) {
+    for (const tab of all(".views [role=tab]")) {
       const on = tab.dataset.to === name;
       tab.ariaSelected = String(on);
       tab.tabIndex = on ? 0 : -1;
@@ -33,7 +36,7 @@ function createViews(state, generator, picks, loop, stage) {
     loop.cancel("board");
     refresh();
   }
-  for (const tab of panel.querySelectorAll(".views [role=tab]")) {
+  for (const tab of all(".views [role=tab]")) {
     tab.addEventListener("click", () => open(tab.dataset.to));
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
@@ -113,8 +116,8 @@ function createViews(state, generator, picks, loop, stage) {
     columns = all.length;
     const bare = { ...state.edit, strengths: new Map(), layers: new Map() };
     const cell = (a, b) => {
-      const pairs = a === b ? [[a.id, 1]] : [[a.id, PAIR_WEIGHT], [b.id, PAIR_WEIGHT]];
-      return createCell({ ...bare, strengths: new Map(pairs) }, a === b ? `${a.label} alone` : `${a.label} and ${b.label}`);
+      const strengths = a === b ? new Map([[a.id, 1]]) : new Map([[a.id, PAIR_WEIGHT], [b.id, PAIR_WEIGHT]]);
+      return createCell({ ...bare, strengths }, a === b ? `${a.label} alone` : `${a.label} and ${b.label}`);
     };
     const lines = all.flatMap((a) => [label(a.label, "side"), ...all.map((b) => cell(a, b))]);
     const sheet = make("div", { className: "sheets pairs" }, figure(`Both at ${PAIR_WEIGHT}; on the diagonal, each alone at 1.`, all.length, label(""), ...all.map((b) => label(b.label)), ...lines));

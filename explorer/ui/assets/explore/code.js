@@ -1,9 +1,12 @@
 // Where the picture starts: seed, truncation, noise, the base switch and the class.
 
+import { act, all, clamp, find } from "../dom.js";
+import { typed } from "./keys.js";
+
 const LARGEST_SEED = 2 ** 32 - 1;
 const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
 
-function createCode(state, generator) {
+export function createCode(state, generator) {
   const seed = find("#seed");
   const psi = find("#psi");
   const psiNumber = find("#psi-number");
@@ -23,7 +26,7 @@ function createCode(state, generator) {
     control.addEventListener("input", () => readPsi(control));
     control.addEventListener("change", () => { state.commit(); psiNumber.value = rounded(state.edit.truncation_psi); });
   }
-  for (const radio of panel.querySelectorAll("[name=noise]")) {
+  for (const radio of all("[name=noise]")) {
     radio.addEventListener("change", () => state.change({ noise_mode: radio.value }));
   }
   act("reroll")[0].addEventListener("click", () => state.change({ noise_mode: "random", noise_seed: randomSeed() }));

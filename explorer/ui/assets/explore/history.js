@@ -1,10 +1,12 @@
 // The history of this session as pictures: a click goes back, or forward again, to that step.
 
-const SHOWN = 40; // of the steps, the newest
-const TILE = 128; // px asked for a tile
-const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // a tile without its picture
+import { make } from "../dom.js";
 
-function createHistory(state, loop, box) {
+const SHOWN = 40; // of the steps, the newest
+export const TILE = 128; // px asked for a tile
+export const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // a tile without its picture
+
+export function createHistory(state, loop, box) {
   const uris = new Map(); // JSON text of an edit -> its picture
 
   function show() {

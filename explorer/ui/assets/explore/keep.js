@@ -1,10 +1,15 @@
 // Keeping an edit: the picture that carries it, a link, a session; and opening them again, also by dropping a file.
 // The server writes and reads all of them, so that there is one place which knows the formats.
 
+import "../bus.js";
+import { act, download, find, panel, readAsURI } from "../dom.js";
+import { createMaking } from "./making.js";
+import { composeKey, readJSON, storedEdit } from "./state.js";
+
 const LARGEST_FILE = 20 * 2 ** 20; // bytes; the server refuses more
 const OPTIONS = "explorer:keep";
 
-function createKeep({ tab, state, shots, generator, say }) {
+export function createKeep({ tab, state, shots, generator, say }) {
   const bus = window.domainExplorer;
   const dialog = find(".keep");
   const trouble = find(".keep-trouble");
@@ -78,15 +83,15 @@ function createKeep({ tab, state, shots, generator, say }) {
     if (chosen.size > LARGEST_FILE) return complain("This file is larger than 20 MB, which no picture or session of this page is.");
     const begin = await chosen.slice(0, 64).text(); // a name or a type may have been lost on the way
     if (begin.trimStart().startsWith("{")) await restore({ session: await chosen.text() });
-    else await restore({ picture: await readAsURI(chosen) });
+    else await restore({ picture: await readAsBytes(chosen) });
   }
 
   const hasFile = (event) => event.dataTransfer?.types.includes("Files");
   const showDrop = (on) => { find(".drop-here").hidden = !on; };
   panel.addEventListener("dragover", (event) => hasFile(event) && (event.preventDefault(), showDrop(true)));
-  panel.addEventListener("dragleave", (event) => panel.contains(event.relatedTarget) || showDrop(false));
+  panel.addEventListener("dragleave", (event) => panel.contains(/** @type {Node | null} */ (event.relatedTarget)) || showDrop(false));
   panel.addEventListener("drop", (event) => {
-    if (!hasFile(event)) return;
+    if (!event.dataTransfer || !hasFile(event)) return;
     event.preventDefault();
     showDrop(false);
     openFile(event.dataTransfer.files[0]);
@@ -108,11 +113,8 @@ function createKeep({ tab, state, shots, generator, say }) {
   else if (bus.link) bus.openTab(bus.link.tab);
 }
 
-function readAsURI(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(`data:;${reader.result.slice(reader.result.indexOf("base64,"))}`);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
+// As a data URI that names no type: the server looks at the bytes.
+async function readAsBytes(file) {
+  const uri = await readAsURI(file);
+  return `data:;${uri.slice(uri.indexOf("base64,"))}`;
 }

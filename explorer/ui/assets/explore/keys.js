@@ -1,12 +1,15 @@
 // The keyboard, for the whole page while the panel is visible; letters are left alone where something is typed.
 
+import { panel } from "../dom.js";
+
 // The box whose text is not taken over yet: only there, what is shown must not be rewritten.
-let typed = null;
+/** @type {EventTarget | null} */
+export let typed = null;
 panel.addEventListener("input", ({ target }) => { typed = target; }, true); // before what shows the change
 for (const name of ["change", "focusout"]) panel.addEventListener(name, () => { typed = null; }, true);
 
 // `letters` maps a key to what it does, `released` to what letting it go does.
-function createKeys({ state, letters, released = {}, leaveSearch = () => {} }) {
+export function createKeys({ state, letters, released = {}, leaveSearch = () => {} }) {
   const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
   const visible = () => panel.offsetParent !== null;
   const gone = new AbortController(); // Gradio may throw the panel away and build it anew
@@ -30,6 +33,7 @@ function createKeys({ state, letters, released = {}, leaveSearch = () => {} }) {
   window.addEventListener("blur", () => Object.values(released).forEach((letGo) => letGo()), { signal });
   // A turning wheel must scroll, never change the number box under it.
   panel.addEventListener("wheel", (event) => {
-    if (event.target.type === "number") event.target.blur();
+    const { target } = event;
+    if (target instanceof HTMLInputElement && target.type === "number") target.blur();
   }, { passive: true });
 }

@@ -1,7 +1,9 @@
 // What unfolds from a row: two thumbs that choose the layers which the direction moves. Shown from 1, both ends
 // included; kept as Python counts, [start, stop). Explore's has a button for the strip.
 
-function createExtra(state, direction, layers, onStrip) {
+import { fromTemplate } from "../dom.js";
+
+export function createExtra(state, direction, layers, onStrip) {
   const extra = fromTemplate("extra");
   const from = extra.querySelector(".from");
   const to = extra.querySelector(".to");

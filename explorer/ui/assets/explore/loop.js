@@ -1,11 +1,13 @@
 // Asking the server: one request in flight; the newest picture wanted goes first, then, while nothing moves, the tiles
 // of strips and grids in small batches. A lost connection is retried until it is back.
 
+import { clamp } from "../dom.js";
+
 const REST = 120; // ms without a change until a picture is asked for again without compression
 const BATCH = 60; // ms that a batch of tiles may take, so that a drag that begins meanwhile does not wait
 const RETRIES = [500, 1000, 2000, 4000];
 
-function createLoop({ ask, onPictures, onError, onLost }) {
+export function createLoop({ ask, onPictures, onError, onLost }) {
   let wanted = null;
   let jobs = []; // {name, edits, max_px, exact, done(index, uri)}
   let busy = false;

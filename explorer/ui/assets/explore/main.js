@@ -1,6 +1,19 @@
 // Puts the parts together: a change of the edit asks for a picture; an edit at rest is kept, compared and shown in
 // strips. Python sees the resting edit in `value`, and may write one there.
 
+import "../bus.js";
+import { act, createTips, loadImage } from "../dom.js";
+import { createCode } from "./code.js";
+import { createKeep } from "./keep.js";
+import { createKeys } from "./keys.js";
+import { createLoop } from "./loop.js";
+import { createNeighbours } from "./neighbours.js";
+import { createRows } from "./rows.js";
+import { createShots } from "./shots.js";
+import { createStage } from "./stage.js";
+import { createState } from "./state.js";
+import { createTray } from "./tray.js";
+
 const SHARE_REST = 300; // ms until Python is told; telling it makes Gradio read the whole panel again
 
 function start(generator) {

@@ -1,8 +1,10 @@
 // A film along the snapshots, or a zip of everything about them: made by the server, fetched when it is done.
 
+import { act, download, find } from "../dom.js";
+
 const LOOK = 400; // ms between looks at how far it is
 
-function createMaking({ shots, size, complain }) {
+export function createMaking({ shots, size, complain }) {
   const box = find(".makes");
   const bar = box.querySelector(".making");
   const note = box.querySelector(".make-note");

@@ -1,6 +1,9 @@
 // Pick a neighbour: nine tiles in the place of the picture. A tile is a real edit, the current one with a few strong
 // factors moved at random (or with another seed), so that a pick shows on the sliders and can be undone.
 
+import { act, all, clamp, find, make } from "../dom.js";
+import { TILE } from "./history.js";
+
 const NEAR_FACTORS = 32; // moves are drawn from the strongest of them
 const NEAR_MOVES = 10; // that many at once
 const MIDDLE = 4;
@@ -9,7 +12,7 @@ function gaussian() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-function createNeighbours(state, generator, loop, stage, code) {
+export function createNeighbours(state, generator, loop, stage, code) {
   const grid = find(".neighbours");
   const bar = find(".near-bar");
   const strongest = generator.directions.filter(({ group }) => group === "factors").slice(0, NEAR_FACTORS);
@@ -65,6 +68,6 @@ function createNeighbours(state, generator, loop, stage, code) {
   }
   for (const button of act("neighbours")) button.addEventListener("click", () => open(grid.hidden));
   act("more-neighbours")[0].addEventListener("click", fill);
-  for (const radio of panel.querySelectorAll("[name=reach]")) radio.addEventListener("change", fill);
+  for (const radio of all("[name=reach]")) radio.addEventListener("change", fill);
   return { toggle: () => open(grid.hidden), close: () => grid.hidden || open(false), refresh };
 }

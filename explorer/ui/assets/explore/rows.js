@@ -1,6 +1,10 @@
 // The directions: three groups of rows (slider, number, unfolding layers), built when a group is first opened, so that
 // 512 of them cost nothing until they are looked at. Events are caught once, at the list.
 
+import { act, clamp, find, fromTemplate } from "../dom.js";
+import { typed } from "./keys.js";
+import { createExtra } from "./layers.js";
+
 const GROUPS = {
   domains: ["Domains", "What this generator was taught in addition: 0 is off, 1 the full effect."],
   factors: ["Factors", "How the pictures differ by nature, strongest first: 1 is a typical amount."],
@@ -15,7 +19,7 @@ const EMPTY = {
 // A step that a key press or a drag can make without being coarse or endless.
 const stepOf = ({ low, high }) => (high - low > 8 ? 0.05 : 0.01);
 
-function createRows(state, generator, { onActive }) {
+export function createRows(state, generator, { onActive }) {
   const list = find(".directions");
   const search = find("[type=search]");
   const order = find(".sort select");

@@ -1,10 +1,12 @@
 // Several pictures as one file to download: the strip, and the contact sheet of snapshots.
 
+import { download, loadImage, make, short } from "../dom.js";
+
 const CELL = 256; // smallest side of a picture on a sheet
 const CAPTION = 34;
 const GAP = 12;
 
-async function composeSheet(uris, captions, columns) {
+export async function composeSheet(uris, captions, columns) {
   const images = await Promise.all(uris.map(loadImage));
   const side = Math.max(images[0].width, CELL);
   const rows = Math.ceil(images.length / columns);
@@ -24,7 +26,7 @@ async function composeSheet(uris, captions, columns) {
   return canvas.toDataURL("image/png");
 }
 
-async function saveStrip(loop, generator, direction, edits, captions) {
+export async function saveStrip(loop, generator, direction, edits, captions) {
   const uris = await loop.all({ name: "save", edits, exact: true });
   download(await composeSheet(uris, captions, uris.length), `${generator.name}-${direction.label}-strip.png`);
 }
@@ -35,7 +37,7 @@ function captionOf(edit, generator) {
   return [edit.latent ? "photo" : `seed ${edit.seed ?? 0}`, ...moves].join(", ");
 }
 
-async function saveSheet(loop, generator, edits) {
+export async function saveSheet(loop, generator, edits) {
   const uris = await loop.all({ name: "save", edits, exact: true });
   const columns = Math.ceil(Math.sqrt(uris.length));
   const captions = edits.map((edit) => captionOf(edit, generator));

@@ -1,9 +1,12 @@
 // Snapshots: a list of {edit, thumb} in this browser, one per generator, shared by its tabs and pages.
 
+import { make, panel } from "../dom.js";
+import { readJSON } from "./state.js";
+
 const SNAPSHOTS = 60; // kept at most
 const THUMB = 112; // px
 
-function createShots(key) {
+export function createShots(key) {
   const storageKey = `explorer:${key}:snapshots`;
   const read = () => readJSON(localStorage, storageKey) ?? [];
   // Whether there was room; if not, nothing changes.

@@ -2,9 +2,11 @@
 // border between them, and the messages that lie over it. `data-frames` counts what was painted, `data-painted` is the
 // edit of the last one.
 
+import { act, find, panel } from "../dom.js";
+
 const PIXELS = "explorer:pixels";
 
-function createStage() {
+export function createStage() {
   const canvas = find("canvas");
   const context = canvas.getContext("2d", { alpha: false });
   const wipe = find(".wipe");
@@ -55,7 +57,7 @@ function createStage() {
     repaint();
     find(".waiting").hidden = true;
     panel.dataset.painted = JSON.stringify(edit);
-    panel.dataset.frames = Number(panel.dataset.frames) + 1;
+    panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
   function say(text) {
     const box = find(".message");

@@ -21,7 +21,7 @@ function editToJSON(edit, defaults) {
   return data;
 }
 
-function readJSON(storage, key) {
+export function readJSON(storage, key) {
   try {
     return JSON.parse(storage.getItem(key));
   } catch {
@@ -30,15 +30,15 @@ function readJSON(storage, key) {
 }
 
 // Where Compose keeps its own edit, and the edit that another tab shows, also while it is closed.
-const composeKey = ({ key }) => `${key}:compose`;
+export const composeKey = ({ key }) => `${key}:compose`;
 const storageKeyOf = (key) => `explorer:${key}:edit`;
 
-function storedEdit(key) {
+export function storedEdit(key) {
   const stored = readJSON(sessionStorage, storageKeyOf(key));
   return stored ? JSON.parse(stored.edit) : null;
 }
 
-function createState({ key, defaults, directions }) {
+export function createState({ key, defaults, directions }) {
   const listeners = [];
   const storageKey = storageKeyOf(key);
   const parse = (text) => editFromJSON(JSON.parse(text), defaults);

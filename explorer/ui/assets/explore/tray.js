@@ -1,12 +1,16 @@
 // Below the picture: the strip of one direction over its range, the snapshots, and the history.
 
+import { act, all, find, make, panel, short } from "../dom.js";
+import { BLANK, createHistory, TILE } from "./history.js";
+import { saveSheet, saveStrip } from "./sheets.js";
+
 const STRIPS = [7, 9, 5]; // pictures in a strip: the first number that has one at zero
 const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest factors overshoot at their ends
 
-function createTray(state, generator, loop, stage, shots) {
+export function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");
   const shelf = find("#snapshots");
-  const tabs = [...panel.querySelectorAll(".tray [role=tab]")];
+  const tabs = all(".tray [role=tab]");
   const history = createHistory(state, loop, find("#history"));
   const title = find(".strip-title");
   const isFactor = ({ group }) => group === "factors";
@@ -81,7 +85,7 @@ function createTray(state, generator, loop, stage, shots) {
 
   function snapshot() {
     if (!stage.image) return;
-    if (!shots.add(JSON.parse(panel.dataset.painted), stage.image)) stage.say("This browser has no room for more snapshots; delete some.");
+    if (!shots.add(JSON.parse(panel.dataset.painted ?? ""), stage.image)) stage.say("This browser has no room for more snapshots; delete some.");
     open("snapshots");
     shelf.scrollLeft = shelf.scrollWidth;
   }

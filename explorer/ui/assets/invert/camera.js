@@ -1,6 +1,8 @@
 // The camera: a live picture in the place of the photo, until one is taken.
 
-function createCamera(session) {
+import { find, make, onClick, panel } from "../dom.js";
+
+export function createCamera(session) {
   const video = find("video");
   let stream = null;
 

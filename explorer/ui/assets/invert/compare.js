@@ -1,8 +1,10 @@
 // Photo and result: beside each other, or one over the other with a border to drag.
 
+import { all, find } from "../dom.js";
+
 const VIEW = "explorer:invert:view";
 
-function createCompare() {
+export function createCompare() {
   const box = find(".compare");
   const [target, found, wipe] = [find(".target"), find(".found"), find(".wipe")];
 
@@ -12,7 +14,7 @@ function createCompare() {
     find(`[name=view][value=${view}]`).checked = true;
   }
   const cut = () => box.style.setProperty("--cut", wipe.value);
-  for (const radio of panel.querySelectorAll("[name=view]")) radio.addEventListener("change", () => setView(radio.value));
+  for (const radio of all("[name=view]")) radio.addEventListener("change", () => setView(radio.value));
   wipe.addEventListener("input", cut);
   setView(localStorage.getItem(VIEW) === "wipe" ? "wipe" : "beside");
 

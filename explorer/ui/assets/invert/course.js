@@ -1,5 +1,7 @@
 // A search as it goes: its place in the queue, progress, time left, and a plot of every loss.
 
+import { act, draw, duration, find, make, onClick, say } from "../dom.js";
+
 const PLOT = { width: 240, height: 56 };
 const LOSSES = {
   pixel: "Colours", perceptual: "Look", clip: "Meaning", text: "Words", domain: "Out of the domain", mean: "From the average", offsets: "Layers apart",
@@ -23,14 +25,14 @@ function plot(name, points) {
   return make("figure", {}, caption, svg);
 }
 
-function showPlots(trace) {
+export function showPlots(trace) {
   const names = [...new Set(trace.flatMap(([, losses]) => Object.keys(losses)))].reverse(); // "total" first
   const curves = names.map((name) => [name, trace.filter(([, losses]) => name in losses).map(([step, losses]) => [step, losses[name]])]);
   const worth = curves.filter(([, points]) => points.length > 1 && points.some(([, value]) => value !== 0));
   find(".plots").replaceChildren(...worth.map(([name, points]) => plot(name, points)));
 }
 
-function createCourse(session, settings) {
+export function createCourse(session, settings) {
   const stop = act("stop")[0];
   onClick("start", () => session.start(settings.settings));
   stop.addEventListener("click", session.stop);

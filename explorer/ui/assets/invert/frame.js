@@ -1,11 +1,13 @@
 // The frame on the photo: a square that is dragged, resized at its corners, or moved by arrow keys. Boxes are in pixels
 // of the photo, {left, top, size}, and may reach over its edges; their middle stays on it.
 
+import { clamp, find } from "../dom.js";
+
 const SMALLEST = 0.08; // of the photo's shorter side
 const LARGEST = 1.5; // of its longer side
 const NUDGE = 0.01;
 
-function createFrame(session) {
+export function createFrame(session) {
   const frame = find(".frame");
   const image = find(".photo img");
 

@@ -1,5 +1,17 @@
 // Puts the parts together: the session's state decides what is seen.
 
+import { createTips, find, panel, say } from "../dom.js";
+import { createCamera } from "./camera.js";
+import { createCompare } from "./compare.js";
+import { createCourse, showPlots } from "./course.js";
+import { createFrame } from "./frame.js";
+import { createPast } from "./past.js";
+import { createPhoto } from "./photo.js";
+import { createGo, createResult } from "./result.js";
+import { createSession } from "./session.js";
+import { createSettings } from "./settings.js";
+import { createUses } from "./uses.js";
+
 function start(studio) {
   const shared = (window.domainExplorer ??= {});
   const session = (shared.inverting ??= createSession(studio));
@@ -41,7 +53,7 @@ function start(studio) {
     if (trace !== plotted) showPlots(trace);
     plotted = trace;
     if (moved) find(".area").scrollIntoView({ block: "nearest" });
-    panel.dataset.looks = Number(panel.dataset.looks) + 1;
+    panel.dataset.looks = String(Number(panel.dataset.looks) + 1);
   }
   session.attach(server, show);
 }

@@ -1,6 +1,9 @@
 // The results of this session as thumbnails: a click brings one back.
 
-function createPast(session) {
+import { draw, find, make } from "../dom.js";
+import { METHOD_TEXTS } from "./settings.js";
+
+export function createPast(session) {
   const tiles = find(".past .tiles");
   const empty = tiles.firstElementChild;
   let shown = null;

@@ -1,6 +1,8 @@
 // Where a photo comes from: a file, a drop, the clipboard or the example; and what was found on it.
 
-function createPhoto(session, studio) {
+import { act, find, onClick, panel, readAsURI } from "../dom.js";
+
+export function createPhoto(session, studio) {
   const [photoFile, latentFile] = [find(".photo-file"), find(".latent-file")];
   const area = find(".area");
   const gone = new AbortController(); // Gradio throws the panel away when another tab is opened
@@ -44,15 +46,15 @@ function createPhoto(session, studio) {
     event.preventDefault();
     area.classList.add("over");
   });
-  panel.addEventListener("dragleave", (event) => panel.contains(event.relatedTarget) || area.classList.remove("over"));
+  panel.addEventListener("dragleave", (event) => panel.contains(/** @type {Node | null} */ (event.relatedTarget)) || area.classList.remove("over"));
   panel.addEventListener("drop", (event) => {
     event.preventDefault();
     area.classList.remove("over");
-    takeFile(event.dataTransfer.files[0]);
+    takeFile(event.dataTransfer?.files[0]);
   });
   document.addEventListener("paste", (event) => {
     if (!panel.isConnected) return gone.abort();
-    const file = [...event.clipboardData.files][0];
+    const file = event.clipboardData?.files[0];
     if (file && panel.offsetParent !== null) takeFile(file);
   }, { signal });
 

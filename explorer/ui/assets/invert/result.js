@@ -1,7 +1,10 @@
 // What was found: figures, the photo in every domain, and where to go on with it.
 
-const TILE = 176; // px asked for a tile
+import { act, download, duration, find, make, onClick, say } from "../dom.js";
+
+export const TILE = 176; // px asked for a tile
 const digits = (value, count) => value.toFixed(count).replace("-", "\u2212");
+/** @type {Record<string, [string, (value: any) => string, (figures: any) => string]>} */
 const FIGURES = {
   perceptual: ["Difference to the eye", (value) => digits(value, 3), ({ perceptual_network: by }) => `lower is closer${by ? `, by ${by}` : ""}`],
   psnr: ["Exactness", (value) => `${digits(value, 1)} dB`, () => "PSNR, higher is closer"],
@@ -12,14 +15,14 @@ const FIGURES = {
 };
 
 // The other tabs take an edit through the page's own script.
-function createGo(session) {
+export function createGo(session) {
   return function go(tab, edit) {
     if (window.domainExplorer?.openEdit) window.domainExplorer.openEdit(tab, edit);
     else session.set({ trouble: "The other tabs are still loading: try again in a moment." });
   };
 }
 
-function createResult(session, studio, go) {
+export function createResult(session, studio, go) {
   const tiles = find(".every .tiles");
   const copy = find(".fitted input");
   let shownId = null;

@@ -6,17 +6,19 @@ const MOST_PAST = 24;
 const PAST = "explorer:invert:past";
 const NO_ANSWER = "The server does not answer. Trying again.";
 
-function createSession(studio) {
+export function createSession(studio) {
   const key = `${PAST}:${studio.name}:${studio.resolution}`;
   const past = readPast();
   const photos = new Map(); // of results, until a reload
+  /** @type {Record<string, any>} */
   let state = { photo: null, box: null, job: null, result: null, trouble: "", busy: "", form: null, use: null, other: null, past };
+  /** @type {(state: Record<string, any>) => void} */
   let show = () => {};
   let server = null;
 
   function readPast() {
     try {
-      return JSON.parse(sessionStorage.getItem(key)) ?? [];
+      return JSON.parse(sessionStorage.getItem(key) ?? "null") ?? [];
     } catch {
       return [];
     }
@@ -58,7 +60,7 @@ function createSession(studio) {
     set({ photo: { uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, use: null, other: null });
   }
   // Looks for the photo in its frame; with a `task`, does that with the photo of the result.
-  async function start(settings, task = null) {
+  async function start(settings, /** @type {Record<string, any> | null} */ task = null) {
     const { photo, box, result } = state;
     const side = studio.resolution;
     const asked = task ? { photo: result.target, box: { left: 0, top: 0, size: side }, settings: result.settings ?? {}, ...task } : { photo: photo.uri, box, settings, face: photo.faces.includes(box) };

@@ -1,6 +1,8 @@
 // The form: method, space, words, and the weights behind "Settings", where the published values stand.
 
-const METHOD_TEXTS = {
+import { act, clamp, find, fromTemplate, onClick } from "../dom.js";
+
+export const METHOD_TEXTS = {
   in_domain: ["Balanced", "Starts from a first guess and refines it, but only as far as sliders keep working."],
   clip_guided: ["By meaning", "Looks for what the photo shows more than for its pixels. Good for drawings and unusual photos, and takes words."],
   encoder: ["At once", "The first guess alone: instant, roughly right."],
@@ -20,7 +22,7 @@ const WEIGHTS = {
 };
 const ALWAYS = ["steps", "lr", "seed"];
 
-function createSettings(session, studio) {
+export function createSettings(session, studio) {
   const form = find(".settings");
   const first = { method: studio.method, space: studio.methods[studio.method].space, text: "", values: {} };
   const choice = () => session.state.form ?? first;

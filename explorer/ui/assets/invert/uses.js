@@ -1,6 +1,9 @@
 // What a result is good for, one thing at a time: in-betweens of two photos, mixed styles, words, another picture around
 // it, and a copy of the generator that is fitted to it. What comes out is a strip of pictures, or a new result.
 
+import { clamp, download, find, make, readAsURI, say } from "../dom.js";
+import { TILE } from "./result.js";
+
 const BLEND_STEPS = 7;
 const AMOUNTS = [-3, -2, -1, 0, 1, 2, 3]; // standard deviations along a direction
 const USES = {
@@ -26,7 +29,7 @@ function latentOf(numbers, layers) {
   return { shape: [layers, numbers.length / layers], data };
 }
 
-function createUses(session, generator, go) {
+export function createUses(session, generator, go) {
   const box = find(".uses");
   const [what, controls, tiles] = [".what", ".controls", ".tiles"].map((place) => box.querySelector(place));
   const layers = generator.layers;

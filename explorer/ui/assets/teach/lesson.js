@@ -1,6 +1,8 @@
 // One lesson as it goes: pictures, progress, loss curves, and the buttons that act on it.
 
-const STATES = {
+import { draw, duration, find, make, number, panel, say } from "../dom.js";
+
+export const STATES = {
   preparing: "Getting ready", training: "Learning", paused: "Paused", stopping: "Saving",
   done: "Finished", stopped: "Stopped", failed: "Failed",
 };
@@ -8,7 +10,7 @@ const RUNNING = ["preparing", "training", "paused", "stopping"];
 const STRENGTHS = ["Without", "Half", "Full"];
 const PLOT = { width: 300, height: 84 };
 
-function createLesson(onAct) {
+export function createLesson(onAct) {
   const kept = find(".kept");
   let lesson = null;
 

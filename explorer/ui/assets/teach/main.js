@@ -1,5 +1,9 @@
 // Puts the parts together: looks at the server again and again, since the lesson goes on without this page.
 
+import { find, make } from "../dom.js";
+import { createLesson, STATES } from "./lesson.js";
+import { createWish } from "./wish.js";
+
 const OFTEN = 1000; // ms between looks while something happens
 const SELDOM = 5000;
 

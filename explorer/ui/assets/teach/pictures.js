@@ -1,10 +1,12 @@
 // The visitor's pictures: chosen or dropped, turned upright by the browser, scaled down and kept as data URIs.
 
+import { all, draw, find, make } from "../dom.js";
+
 const LARGEST_SIDE = 768;
 const MOST_PICTURES = 200;
 const SHOWN = 24;
 
-function createPictures(say, onChange) {
+export function createPictures(say, onChange) {
   const drop = find(".drop");
   const [file, folder] = all("input[type=file]");
   let many = false;

@@ -1,5 +1,9 @@
 // The form of a new lesson: what to learn from, its name, how long, and along which direction.
 
+import { duration, find, make, say } from "../dom.js";
+import { createPictures } from "./pictures.js";
+
+/** @type {[string, string][]} */
 const EXAMPLES = [
   ["photo", "chalkboard"], ["photo", "x ray"], ["photo", "oil painting"], ["photo", "pencil sketch"],
   ["photo", "watercolor"], ["photo", "bronze statue"], ["photo", "blueprint"], ["photo", "mosaic"],
@@ -7,7 +11,7 @@ const EXAMPLES = [
 ];
 const SHOWN_EXAMPLES = 8;
 
-function createWish(onTeach, onMeasure) {
+export function createWish(onTeach, onMeasure) {
   const form = find(".wish");
   const fields = form.elements;
   const trouble = form.querySelector(".trouble");
