@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 ENDINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 NO_FACE = "No face was found, so the middle was taken."
 
-P = TypeVar("P")  # what is said while a request is worked on
-R = TypeVar("R")  # its result
+P = TypeVar("P", covariant=True)  # what is said while a request is worked on
+R = TypeVar("R", covariant=True)  # its result
 Photo = Image.Image | bytes | str | Path
 
 

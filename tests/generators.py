@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from explorer.networks import StyleGAN2, StyleGAN2Config
+from explorer.networks import Generator, StyleGAN2, StyleGAN2Config
+
+
+def stylegan2(generator: Generator) -> StyleGAN2:
+    """The same, known to be of that family."""
+    assert isinstance(generator, StyleGAN2)
+    return generator
 
 
 def make_generator(seed: int = 0, **changes: object) -> StyleGAN2:

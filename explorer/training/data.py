@@ -200,8 +200,7 @@ def _label(row: Any, folder: str) -> tuple[str, int]:
     name, label = row if isinstance(row, list) and len(row) == 2 else (None, None)
     if isinstance(label, float) and math.isfinite(label) and label == int(label):
         label = int(label)
-    whole = isinstance(label, int) and not isinstance(label, bool)
-    if not isinstance(name, str) or not whole or not 0 <= label < MAX_CLASSES:
+    if not isinstance(name, str) or type(label) is not int or not 0 <= label < MAX_CLASSES:
         raise DataError(
             f"dataset.json is not {EXPECTED} with an index from 0 to {MAX_CLASSES - 1:,}: it has {brief(row)}"
         )

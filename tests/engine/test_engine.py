@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generators import make_generator
+from generators import make_generator, stylegan2
 
 from explorer import Edit, EditError, Engine, Latent, latents
 from explorer.engine import effects
@@ -37,7 +37,7 @@ def engine(tiny_generator: StyleGAN2) -> Engine:
 
 def plain_picture(engine: Engine, edit: Edit) -> np.ndarray:
     """What an edit means, by the definitions alone: mapping, truncation, projection, moves, network."""
-    g, expansion = engine.generator, engine.checkpoint.expansion
+    g, expansion = stylegan2(engine.generator), engine.checkpoint.expansion
     if edit.latent is None:
         z = torch.from_numpy(np.random.RandomState(edit.seed).randn(1, g.z_dim)).float()
         ws = g.mapping(z, None, edit.truncation_psi, edit.truncation_cutoff)
@@ -185,7 +185,7 @@ def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_me
     assert before.expansion is not None
     column = before.expansion.basis[:, 7]
     with torch.no_grad():
-        weight = taught.generator.synthesis.get_parameter("b8.conv1.affine.weight")
+        weight = taught.generator.get_parameter("synthesis.b8.conv1.affine.weight")
         weight.add_(torch.outer(torch.randn(len(weight)), column))
     expansion = replace(before.expansion, dims=(23, 20, 7), domains=("sketch", "bronze", "new"))
     after = replace(taught, expansion=expansion, path=tmp_path / "after.safetensors")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from generators import stylegan2
 from tiny_expansion import NADA, SETTINGS, config, differences, fixtures, train, trainer_of, write_source
 
 from explorer.expansion.config import config_from
@@ -35,11 +36,11 @@ def test_replay_compares_pictures_of_the_same_noise(files: dict[str, Path], tmp_
     """Before the first step both generators are equal, so only different noise could make a difference."""
     trainer = trainer_of(files["source"], config(files["clip"], lambda_lpips=10.0), tmp_path)
     assert figures_of_first_step(trainer)["replay"] < 1e-9
-    ws = trainer.source.mapping(torch.randn(4, 12))
+    ws = trainer.source.draw(torch.randn(4, 12))
     noise = Noise(Draws(0, 0, 8, torch.arange(8)))
     rows = torch.arange(4)
-    a, b = (trainer.source.synthesis(ws, "random", noise.of(rows)) for _ in range(2))
-    c = trainer.source.synthesis(ws, "random", noise.of(rows + 4))
+    a, b = (trainer.source.decode(ws, "random", noise.of(rows)) for _ in range(2))
+    c = trainer.source.decode(ws, "random", noise.of(rows + 4))
     assert torch.equal(a, b)
     assert not torch.allclose(a, c, atol=1e-3), "another sample has other noise"
 
@@ -49,7 +50,7 @@ def test_tasks_see_pictures_as_files_hold_them(
 ) -> None:
     trainer = trainer_of(files["source"], config(files["clip"]), tmp_path)
     for generator in (trainer.G, trainer.source):
-        generator.synthesis.get_parameter("b16.torgb.bias").data += 2  # far too bright
+        generator.get_parameter("synthesis.b16.torgb.bias").data += 2  # far too bright
     task, seen = trainer.task(0), []
     loss = task.loss
     monkeypatch.setattr(task, "loss", lambda shown: seen.append(shown) or loss(shown))
@@ -88,14 +89,14 @@ def test_codes_of_w_plus_keep_their_differences(files: dict[str, Path], tmp_path
 
 def test_only_the_synthesis_network_learns_and_the_source_stays(files: dict[str, Path], tmp_path: Path) -> None:
     trainer = trainer_of(files["source"], config(files["clip"]), tmp_path)
-    source, mapping = copy.deepcopy(trainer.source), copy.deepcopy(trainer.G.mapping)
+    source, mapping = copy.deepcopy(trainer.source), copy.deepcopy(stylegan2(trainer.G).mapping)
     expansion = copy.deepcopy(trainer.expansion)
     for _ in range(3):
         trainer.train_step()
     assert differences(source.state_dict(), trainer.source.state_dict()) == []
-    assert differences(mapping.state_dict(), trainer.G.mapping.state_dict()) == []
+    assert differences(mapping.state_dict(), stylegan2(trainer.G).mapping.state_dict()) == []
     assert torch.equal(expansion.basis, trainer.expansion.basis)
-    weights = zip(source.synthesis.named_parameters(), trainer.G.synthesis.parameters(), strict=True)
+    weights = zip(source.learnable().items(), trainer.G.learnable().values(), strict=True)
     still = {name for (name, before), now in weights if torch.equal(before, now)}
     assert not still
 
@@ -183,7 +184,7 @@ def test_replay_holds_kept_domains_where_they_were(files: dict[str, Path], tmp_p
     kept = expansion.basis[:, expansion.dim("sketch")]
     torch.manual_seed(0)
     with torch.no_grad():
-        for layer in trainer.G.synthesis.modules():
+        for layer in trainer.G.modules():
             if isinstance(layer, FullyConnected):
                 moved = 0.3 * torch.randn(len(layer.weight))
                 layer.weight.add_(moved[:, None] * kept)
@@ -191,10 +192,10 @@ def test_replay_holds_kept_domains_where_they_were(files: dict[str, Path], tmp_p
 
     @torch.no_grad()
     def drift() -> float:
-        ws = trainer.source.mapping(torch.randn(16, 12, generator=torch.Generator().manual_seed(3)))
+        ws = trainer.source.draw(torch.randn(16, 12, generator=torch.Generator().manual_seed(3)))
         old = project(ws, expansion) + expansion.distance * kept
         assert teacher is not None
-        return float((trainer.G.synthesis(old) - teacher.synthesis(old)).abs().mean())
+        return float((trainer.G.decode(old) - teacher.decode(old)).abs().mean())
 
     before = drift()
     figures = trainer.train_step()
@@ -247,15 +248,15 @@ def test_warming_up_moves_the_domain_and_nothing_of_the_base(files: dict[str, Pa
     """Codes of the base have w_avg's component along the new direction: without the biases' part they would move."""
     settings = config(files["clip"], steps=8, warmup=5, warmup_lr=0.05)
     trainer = trainer_of(files["source"], settings, tmp_path)
-    ws = trainer.source.mapping(torch.randn(4, trainer.source.z_dim))
+    ws = trainer.source.draw(torch.randn(4, trainer.source.codes.z_dim))
     base, moved = trainer.codes(ws, torch.zeros(4, dtype=torch.int64))
     with torch.no_grad():
-        before = trainer.source.synthesis(base)
+        before = trainer.source.decode(base)
         for _ in range(5):
             with torch.enable_grad():
                 figures = trainer.train_step()
             assert "replay" not in figures
-        torch.testing.assert_close(trainer.G.synthesis(base), before, rtol=1e-4, atol=1e-4)
-        assert (trainer.G.synthesis(moved) - before).abs().mean() > 0.02
+        torch.testing.assert_close(trainer.G.decode(base), before, rtol=1e-4, atol=1e-4)
+        assert (trainer.G.decode(moved) - before).abs().mean() > 0.02
     assert not trainer.warming
     assert "replay" in trainer.train_step()

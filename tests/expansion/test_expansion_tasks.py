@@ -73,8 +73,8 @@ def test_an_image_folder_draws_pictures_towards_it(files: dict[str, Path], tmp_p
 
     def distance() -> float:
         with torch.no_grad():
-            ws = trainer.source.mapping(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
-            images = trainer.G.synthesis(trainer.codes(ws, torch.zeros(16, dtype=torch.int64))[1])
+            ws = trainer.source.draw(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
+            images = trainer.G.decode(trainer.codes(ws, torch.zeros(16, dtype=torch.int64))[1])
         return float((images.mean(dim=(0, 2, 3)) - pictures.mean(dim=(0, 2, 3))).norm())
 
     before = distance()
@@ -103,8 +103,8 @@ def test_a_task_adapts_a_plain_generator_too(files: dict[str, Path], tmp_path: P
     train(files["plain"], config(files["clip"], domain(kind, files), steps=2, plain=True), tmp_path)
     adapted = load(tmp_path / "network.safetensors")
     assert adapted.expansion is None
-    source = load(files["plain"]).generator.synthesis
-    assert differences(source.state_dict(), adapted.generator.synthesis.state_dict())
+    source = load(files["plain"]).generator
+    assert differences(source.learnable(), adapted.generator.learnable())
 
 
 def test_a_random_code_is_drawn_to_the_photo_of_the_nearest_anchor(files: dict[str, Path], tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_clip_models_count_by_their_weights(files: dict[str, Path], tmp_path: Pa
         settings = replace(config(files["clip"], domain, lambda_src=0.0), **changes)
         trainer = trainer_of(files["plain"], settings, tmp_path / "-".join(map(str, weights)))
         with torch.no_grad():
-            for number, weight in enumerate(trainer.G.synthesis.parameters()):
+            for number, weight in enumerate(trainer.G.learnable().values()):
                 weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
         return trainer.gradients(trainer.shares[0])[2]["x"]
 
@@ -164,15 +164,15 @@ def test_clip_models_count_by_their_weights(files: dict[str, Path], tmp_path: Pa
 def test_mined_codes_look_more_like_the_domain_and_stay_near(files: dict[str, Path]) -> None:
     generator = load(files["plain"]).generator
     eye = Eye(load_clip(str(files["clip"])), 1.0)
-    ws = generator.mapping(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
+    ws = generator.draw(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():
-        target = eye(generator.synthesis(ws))[3]
+        target = eye(generator.decode(ws))[3]
         mapper = mining.mine(generator, lambda codes: codes, [(eye, target)], 40)
         assert mapper is not None
         moved = mapper(ws)
-        before, after = (float((eye(generator.synthesis(codes)) @ target).mean()) for codes in (ws, moved))
+        before, after = (float((eye(generator.decode(codes)) @ target).mean()) for codes in (ws, moved))
     assert after > before
-    assert (moved - ws).square().mean() < (ws - generator.mapping.w_avg).square().mean()
+    assert (moved - ws).square().mean() < (ws - generator.mean).square().mean()
     assert mining.mine(generator, lambda codes: codes, [(eye, target)], 40, asked=lambda: True) is None
 
 

@@ -19,7 +19,8 @@ from explorer.inversion import comparison
 from explorer.inversion.latents import load_latent
 from explorer.inversion.networks import Networks
 from explorer.inversion.settings import Settings
-from explorer.inversion.uses import sampled
+from explorer.inversion.uses import SAMPLES
+from explorer.latents import sample_codes
 from explorer.photos import open_photo
 from explorer.weights import DEFAULT, load
 
@@ -35,7 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def spread(normal: np.ndarray) -> float:
     """Standard deviation of the default's codes along a normal."""
-    w = sampled(load(DEFAULT).generator)[:, 0].numpy()
+    w = sample_codes(load(DEFAULT).generator, SAMPLES)[:, 0].numpy()
     return float((w @ normal).std(ddof=1))
 
 

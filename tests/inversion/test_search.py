@@ -12,7 +12,7 @@ from tiny_networks import make_networks, samples
 
 from explorer.inversion import METHODS, SPACES, InversionError, Networks, Settings, defaults, invert, search
 from explorer.inversion.augment import COPIES, CORNERS, augment, homography
-from explorer.inversion.methods import from_mean
+from explorer.inversion.methods import without_encoder
 from explorer.inversion.objective import embed, perceptual_to
 from explorer.inversion.results import Figures
 from explorer.metrics.perceptual import clip_distance
@@ -44,7 +44,7 @@ def test_every_method_gives_the_same_kind_of_result(method: str, space: str, net
     result = invert(networks, photos, short(method, space=space, lr=0.05))
     assert result.ws.shape == (3, 6, 24)
     assert result.images.shape == photos.shape
-    assert torch.allclose(result.images, networks.generator.synthesis(result.ws))
+    assert torch.allclose(result.images, networks.generator.decode(result.ws))
     assert {len(values) for values in result.trace.values()} == {1 if method == "encoder" else 13}
     assert (space == "w") == bool((result.ws == result.ws[:, :1]).all())
     for image, photo, figures in zip(result.images, photos, result.figures, strict=True):
@@ -112,7 +112,7 @@ def test_a_larger_domain_weight_trades_pixels_for_the_encoders_agreement(photos:
         for weight in (0.0, 2.0, 50.0)
     ]
     with torch.no_grad():
-        images = [networks.generator.synthesis(ws) for ws in found]
+        images = [networks.generator.decode(ws) for ws in found]
         pixels = [(image - photos).square().mean().item() for image in images]
         apart = [
             (ws[:, 0] - networks.encode(image)[0]).square().mean().item()
@@ -127,7 +127,7 @@ def test_a_good_start_beats_three_times_the_steps_from_the_mean() -> None:
     photos = samples(networks, 4, seed=9)
     settings = replace(defaults("in_domain"), lr=0.003, steps=12)
     near = invert(networks, photos, settings)
-    far = invert(from_mean(networks), photos, replace(settings, steps=36))
+    far = invert(without_encoder(networks), photos, replace(settings, steps=36))
     assert mean(near.figures, "perceptual") < mean(far.figures, "perceptual")
 
 

@@ -71,7 +71,7 @@ def test_moving_along_a_direction_found_by_words_raises_its_score(networks: Netw
     boundary = uses.text_boundary(networks, seen, "a red cat", "a blue cat")
     assert networks.clip is not None
     text = networks.clip.encode_text(["a red cat", "a blue cat"])
-    ws = networks.generator.mapping(torch.randn(40, 12, generator=torch.Generator().manual_seed(3)))
+    ws = networks.generator.draw(torch.randn(40, 12, generator=torch.Generator().manual_seed(3)))
     scores = []
     for amount in (-1.5, 1.5):
         images = networks.render(move(ws, boundary.normal, amount * boundary.spread))
@@ -152,7 +152,7 @@ def test_likeness_falls_with_the_domain_weight(monkeypatch: pytest.MonkeyPatch) 
 def test_edits_of_sampled_codes_survive_in_full_and_of_unmoved_ones_not(networks: Networks) -> None:
     names = ("pencil sketch", "bronze", "mosaic", "neon", "blueprint", "oil painting")
     expansion = Expansion(factorize(networks.generator), tuple(range(6)), 5.0, names, networks.mean)
-    sampled = networks.generator.mapping(sample_z(8, 12, seed=0), truncation_psi=0.7)
+    sampled = networks.generator.draw(sample_z(8, 12, seed=0), psi=0.7)
     assert edit_quality(networks, sampled, expansion) == pytest.approx(1, rel=1e-4)
     other = edit_quality(networks, sampled + 3, expansion)
     assert other != pytest.approx(1, abs=0.01)

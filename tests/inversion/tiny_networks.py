@@ -49,6 +49,6 @@ def make_networks(encoder_steps: int | None = 0) -> Networks:
 
 def samples(networks: Networks, count: int, seed: int = 5) -> Tensor:  # [count, 3, 16, 16]
     """Pictures that the generator can make, so that a search can succeed."""
-    z = torch.randn(count, networks.generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(count, networks.generator.codes.z_dim, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         return networks.generator(z).clamp(-1, 1)

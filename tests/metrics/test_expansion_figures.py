@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from generators import make_generator
 from torch import Tensor
 
-from explorer.latents import Expansion, factorize
+from explorer.latents import Expansion, factorize, sample_codes
 from explorer.metrics import expansion as figures
 from explorer.metrics import report
 from explorer.metrics.frechet import Features
@@ -133,7 +133,7 @@ def test_a_scorer_by_texts_has_the_domains_then_the_source() -> None:
 def subject(expanded: StyleGAN2, dims: tuple[int, ...] = (23, 22)) -> report.Subject:
     source = make_generator()
     expansion = Expansion(factorize(source), dims, 4.0, ("a", "b")[: len(dims)], source.mapping.w_avg)
-    return report.Subject(expanded, source, expansion, report.codes(source, 40, 0))
+    return report.Subject(expanded, source, expansion, sample_codes(source, 40))
 
 
 def test_replay_uses_the_same_codes_and_the_same_noise() -> None:

@@ -21,7 +21,7 @@ from explorer.training import encoder
 from explorer.training.run import Folder, RunError
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.parts import load_discriminator, load_encoder, part_of, save_part
-from tests.generators import make_generator
+from tests.generators import make_generator, stylegan2
 from tests.training.tiny import differences, write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
@@ -121,7 +121,8 @@ def test_the_encoder_learns_codes_and_pictures_and_leaves_the_generator(files: d
     trainer = encoder.Trainer(config(files, 100, mirror=False, lambda_adv=0.0, lr=0.01), Accelerator(cpu=True))
     before = {name: value.clone() for name, value in trainer.G.state_dict().items()}
     with torch.no_grad():
-        images = trainer.G(torch.randn(BATCH, trainer.G.z_dim, generator=torch.Generator().manual_seed(0)))
+        z = torch.randn(BATCH, trainer.G.codes.z_dim, generator=torch.Generator().manual_seed(0))
+        images = trainer.G.decode(trainer.G.draw(z))
     real = (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
     figures = [trainer.train_step(real) for _ in range(30)]
     for name in ("pixel", "perceptual", "code"):
@@ -136,7 +137,7 @@ def test_half_of_a_batch_is_decoded_without_offsets(files: dict[str, str]) -> No
     with torch.no_grad():  # rows differ where offsets are used
         trainer.E.to_offsets.bias[: trainer.G.w_dim] = 5.0
     seen: list[torch.Tensor] = []
-    synthesis = trainer.G.synthesis.forward
+    synthesis = stylegan2(trainer.G).synthesis.forward
 
     def recording(ws: torch.Tensor, *arguments: Any, **settings: Any) -> torch.Tensor:
         seen.append(ws.detach())
@@ -156,7 +157,7 @@ def test_a_run_starts_from_what_another_encoder_sees(files: dict[str, str], tmp_
     for found in (begun.E, begun.ema):
         changed = differences(other.state_dict(), found.state_dict())
         assert sorted(changed) == [".scale", ".to_w.weight", ".w_avg"]  # fresh biases and offsets are zeros in both
-        assert torch.equal(found.w_avg, begun.G.mapping.w_avg)
+        assert torch.equal(found.w_avg, begun.G.mean)
 
     kept = encoder.Trainer(config(files, 1, start_from=str(path), keep_heads=True), Accelerator(cpu=True))
     assert sorted(differences(other.state_dict(), kept.E.state_dict())) == [".scale", ".w_avg"]
@@ -173,7 +174,7 @@ def test_an_encoder_is_used_with_its_own_generator_only(files: dict[str, str], t
     path = checkpoint.save(tmp_path / "cats.safetensors")
     save_part(own, tmp_path / "cats-encoder.safetensors", {})
     assert gather(load(path)).encoder is not None
-    checkpoint.generator.mapping.w_avg += own.scale
+    checkpoint.generator.mean.add_(own.scale)
     checkpoint.save(path)
     with pytest.raises(CheckpointError, match="made for another generator"):
         gather(load(path))

@@ -72,7 +72,7 @@ def fitted(tmp_path: Path) -> tuple[Engine, Path]:
     shutil.copy(EXPANDED, checkpoint)
     engine = Engine(load(checkpoint), "cpu", "fp32")
     other = load(checkpoint).generator
-    for parameter in other.synthesis.parameters():
+    for parameter in other.learnable().values():
         parameter.mul_(1.01)
     ws = engine.generator.mean.expand(1, engine.codes.rows, -1)
     return engine, save_delta(other, engine.checkpoint.generator, delta_folder(engine), ws)

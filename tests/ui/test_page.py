@@ -155,7 +155,7 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A page that strangers can open, with a second checkpoint to compare with."""
     expanded = ROOT / "tests" / "fixtures" / "expanded32.pkl"
     other = load(expanded)
-    for parameter in other.generator.synthesis.parameters():
+    for parameter in other.generator.learnable().values():
         parameter.mul_(1.5)
     file = other.save(tmp_path_factory.mktemp("vs") / "other.safetensors")
     server = Server(expanded, "--host", "0.0.0.0", "--vs", str(file))

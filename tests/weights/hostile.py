@@ -133,7 +133,7 @@ def native(generator: dict[str, Any]) -> bytes:
     """A native file with one small tensor and a configuration that claims anything."""
     tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
     metadata = {"format": "domain-explorer", "version": "1", "meta": "{}", "generator": json.dumps(generator)}
-    return safetensors({"__metadata__": metadata, "generator.mapping.w_avg": tensor}, bytes(16))
+    return safetensors({"__metadata__": metadata, "generator.mean": tensor}, bytes(16))
 
 
 def get(index: int) -> Raw:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from generators import make_generator
+from generators import make_generator, stylegan2
 from hostile import Call, tree
 
 from explorer.latents import Expansion, factorize
@@ -45,14 +45,14 @@ def tiny_checkpoint() -> Checkpoint:
     generator = make_generator(img_resolution=8, channels=(4, 6), z_dim=5, w_dim=7)
     config = DiscriminatorConfig(8, (4, 6), mbstd_group_size=2)
     discriminator = Discriminator(config).eval().requires_grad_(False)
-    w_avg = generator.mapping.w_avg.clone()
+    w_avg = generator.mean.clone()
     expansion = Expansion(factorize(generator), (6, 5), 10.0, ("sketch", "ünïcode domain"), w_avg)
     return Checkpoint(generator, discriminator, expansion, {"name": "tiny", "licence": "CC0", "classes": ["a", "b"]})
 
 
 def tiny_network(generator: StyleGAN2 | None = None, attributes: dict[str, dict[str, Any]] | None = None) -> Call:
     """A tiny generator as NVIDIA pickles it, with numpy scalars and filters among its data."""
-    generator = generator or tiny_checkpoint().generator
+    generator = generator or stylegan2(tiny_checkpoint().generator)
     tensors = {name: value.numpy() for name, value in generator.state_dict().items()}
     taps = np.array(generator.config.resample_filter)
     for resolution in generator.config.resolutions:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import hostile
 import pytest
 import torch
+from generators import stylegan2
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from samples import FIXTURES, relative_error, shared_storage, tiny_checkpoint, tiny_network
@@ -106,7 +107,7 @@ def test_weights_that_are_no_numbers_are_refused_by_name(poison: float, tmp_path
 
 
 def test_pickled_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None:
-    generator = tiny_checkpoint().generator
+    generator = stylegan2(tiny_checkpoint().generator)
     generator.state_dict()["synthesis.b8.torgb.bias"][1] = float("nan")
     (tmp_path / "nan.pkl").write_bytes(hostile.dump({"G_ema": tiny_network(generator)}))
     with pytest.raises(CheckpointError, match=r"synthesis\.b8\.torgb\.bias holds NaN or infinite"):

@@ -104,7 +104,7 @@ def test_half_precision_files_are_half_as_large_and_load_in_float32(tmp_path: Pa
 
 def test_values_beyond_half_precision_are_refused_by_name(tmp_path: Path) -> None:
     generator = make_generator()
-    generator.mapping.w_avg[0] = 1e6
+    generator.mean[0] = 1e6
     with pytest.raises(CheckpointError, match=r"generator\.mapping\.w_avg does not fit"):
         Checkpoint(generator).save(tmp_path / "a.safetensors", dtype=torch.float16)
     assert list(tmp_path.iterdir()) == []
@@ -135,8 +135,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
 def test_loaded_weights_own_their_memory(tmp_path: Path) -> None:
     path = tiny_checkpoint().save(tmp_path / "a.safetensors")
     loaded = load(path)
-    loaded.generator.mapping.w_avg.fill_(7)
-    assert load(path).generator.mapping.w_avg[0] != 7
+    loaded.generator.mean.fill_(7)
+    assert load(path).generator.mean[0] != 7
     assert loaded.expansion is not None
     assert loaded.expansion.mean[0] != 7
 
@@ -151,11 +151,11 @@ def metadata_of(part: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda values, _: values.pop("generator.mapping.w_avg"), "w_avg is missing"),
+        (lambda values, _: values.pop("generator.mean"), "w_avg is missing"),
         (lambda values, _: values.update({"generator.extra": torch.zeros(1)}), "extra is unknown"),
         (lambda values, _: values.update({"encoder.extra": torch.zeros(1)}), "unknown tensor encoder"),
         (
-            lambda values, _: values.update({"generator.mapping.w_avg": torch.zeros(3)}),
+            lambda values, _: values.update({"generator.mean": torch.zeros(3)}),
             r"must have shape \[7\], got \[3\]",
         ),
         (lambda values, _: values.pop("expansion.basis"), "expansion needs a basis"),
