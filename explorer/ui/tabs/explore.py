@@ -15,7 +15,9 @@ import gradio as gr
 
 from explorer.edit import Edit
 from explorer.ui import assets, keeping
+from explorer.ui.gate import Visitor
 from explorer.ui.pictures import answer
+from explorer.ui.visitors import served
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
@@ -28,8 +30,8 @@ SCRIPTS = (*SHARED, "stage", "code", "rows", "tray", "neighbours", "keys", "main
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
     """The panel of `engine`; pictures are shown at most `max_px` wide."""
 
-    def pictures(request: dict[str, Any]) -> dict[str, Any]:
-        return answer(engine, request)
+    def pictures(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        return answer(engine, request, visitor=visitor)
 
     return gr.HTML(
         value={},
@@ -38,7 +40,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         js_on_load=assets.read("bus.js", "dom.js", *(f"explore/{script}.js" for script in SCRIPTS)),
         apply_default_css=False,
         elem_id="explore",
-        server_functions=[pictures, *keeping.functions(engine, name)],
+        server_functions=[served(pictures), *keeping.functions(engine, name)],
         generator=describe(engine, name, max_px),
     )
 
