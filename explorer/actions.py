@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from explorer.weights import Checkpoint
 
 ENDINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+AT_ONCE = 2**20  # pixels of the pictures that are rendered at once
+SEARCHED = 4  # pictures that a step of a search costs: there, back, and the networks that look at it
 NO_FACE = "No face was found, so the middle was taken."
 
 P = TypeVar("P", covariant=True)  # what is said while a request is worked on
@@ -56,6 +58,11 @@ class Place:
     out: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def batch(self) -> int:
+        """How many pictures are rendered at once: few large ones, as whoever drags waits for them."""
+        return max(1, min(export.BATCH, AT_ONCE // self.engine.resolution**2))
+
     def pictures(self, edits: list[Edit]) -> list[np.ndarray]:
         return self.engine.render(edits)
 
@@ -69,9 +76,9 @@ class Place:
 class Request(Generic[P, R]):
     """What a user asks for: a frozen dataclass; `__post_init__` refuses what can be refused without an engine."""
 
-    def price(self, engine: Engine) -> int:
-        """How many pixels are rendered, enlarged or written: what it costs a server."""
-        return 0
+    def price(self, engine: Engine) -> tuple[int, int]:
+        """What it costs a server: how many pictures, and pixels of each."""
+        raise NotImplementedError
 
     def work(self, place: Place) -> Generator[P, None, R]:
         """Carry it out; yield how far it is after every picture or step. Closing it leaves nothing half-written."""
@@ -106,8 +113,8 @@ class Render(Request[float, Still]):
     def __post_init__(self) -> None:
         export.check_px(self.px)
 
-    def price(self, engine: Engine) -> int:
-        return _side(engine, self.px) ** 2
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return 1, _side(engine, self.px) ** 2
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         still = Still(export.upscaled(place.engine.render(self.edit, self.max_px), self.px), self.edit)
@@ -139,8 +146,8 @@ class Compose(Request[float, Still]):
         object.__setattr__(self, "strengths", tuple(strengths))
         object.__setattr__(self, "edit", edit)
 
-    def price(self, engine: Engine) -> int:
-        return _side(engine, self.px) ** 2
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return 1, _side(engine, self.px) ** 2
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from Render(self.edit, self.px).work(place))
@@ -162,8 +169,8 @@ class Strip(Request[float, Still]):
         object.__setattr__(self, "direction", direction(self.direction))
         object.__setattr__(self, "edits", tuple(export.strip_of(self.edit, self.direction, values)))
 
-    def price(self, engine: Engine) -> int:
-        return self.count * engine.resolution**2
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return self.count, engine.resolution**2
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -189,8 +196,8 @@ class Grid(Request[float, Still]):
         object.__setattr__(self, "y", y)
         object.__setattr__(self, "edits", tuple(edit for row in rows for edit in row))
 
-    def price(self, engine: Engine) -> int:
-        return len(self.edits) * engine.resolution**2
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return len(self.edits), engine.resolution**2
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -212,13 +219,13 @@ class Animate(Request[float, Written]):
         export.check_fps(self.fps)
         export.check_px(self.px)
 
-    def price(self, engine: Engine) -> int:
-        return export.film_length(len(self.edits), self.frames, self.loop) * _side(engine, self.px) ** 2
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return export.film_length(len(self.edits), self.frames, self.loop), _side(engine, self.px) ** 2
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
         film = export.along(self.edits, place.codes, self.frames, self.loop)
-        yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop)
+        yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop, place.batch)
         return Written(path, len(film))
 
 
@@ -235,13 +242,13 @@ class Bundle(Request[float, Written]):
             raise ExportError(f"a zip holds 1 to {export.MAX_PICTURES} pictures, got {len(self.edits)}")
         export.check_px(self.px)
 
-    def price(self, engine: Engine) -> int:
-        return len(self.edits) * _side(engine, self.px) ** 2
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return len(self.edits), _side(engine, self.px) ** 2
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "edits.zip")
         place.codes(self.edits)  # refuses what this generator does not have, before anything is written
-        yield from export.bundling(path, self.edits, place.pictures, place.codes, self.px, place.encode)
+        yield from export.bundling(path, self.edits, place.pictures, place.codes, self.px, place.encode, place.batch)
         return Written(path, len(self.edits))
 
 
@@ -269,6 +276,9 @@ class Invert(Request[Progress, list[Progress]]):
     def targets(self, engine: Engine) -> list[tuple[np.ndarray, str]]:
         """What is searched for: uint8 `[R, R, 3]` of every photo, and a note where no face was found in it."""
         return [target(engine, photo, self.crop, self.of_face) for photo in self.photos]
+
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return self.settings.steps + self.settings.tune_steps + 1, len(self.photos) * SEARCHED * engine.resolution**2
 
     def work(self, place: Place) -> Generator[Progress, None, list[Progress]]:
         engine, targets = place.engine, self.targets(place.engine)
@@ -300,6 +310,9 @@ class Fit(Request[Progress, Progress]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "photo", opened(self.photo))
+
+    def price(self, engine: Engine) -> tuple[int, int]:
+        return self.settings.tune_steps + 1, SEARCHED * engine.resolution**2
 
     def work(self, place: Place) -> Generator[Progress, None, Progress]:
         pixels, _ = target(place.engine, self.photo, self.crop, self.of_face)
@@ -415,7 +428,7 @@ def _named(place: Place, example: str) -> Path:
 
 def _sheet(place: Place, edits: tuple[Edit, ...], columns: int) -> Generator[float, None, Still]:
     sheet = export.Sheet(len(edits), columns, place.engine.resolution)
-    for index, picture in enumerate(export.rendered(edits, place.pictures)):
+    for index, picture in enumerate(export.rendered(edits, place.pictures, place.batch)):
         sheet.paste(index, picture)
         yield (index + 1) / (len(edits) + 1)
     still = Still(sheet.pixels)

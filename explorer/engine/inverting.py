@@ -5,11 +5,15 @@ The search looks through the engine's generator and changes nothing of it; it ta
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
+import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +37,7 @@ from explorer.networks import Generator as Network
 from explorer.networks.hardware import cpu_multiplies_bf16
 
 EVERY = 0.25  # seconds between two reports
+MOST_COPIES = 64  # fitted to photos, in one folder
 DELTA = re.compile(r"[0-9a-f]{16}\.safetensors")
 _networks: WeakKeyDictionary[Engine, Networks] = WeakKeyDictionary()
 _gathering = threading.Lock()
@@ -215,7 +220,10 @@ def _tuned(
             break
     assert tuned is not None
     images, (figures,) = measure(replace(networks, generator=tuned.generator), target, ws)
-    delta = save_delta(tuned.generator, networks.generator, folder or delta_folder(engine), ws)
+    kept = delta_folder(engine) if folder is None else folder
+    delta = save_delta(tuned.generator, networks.generator, kept, ws)
+    if folder is None:
+        bound(kept)
     last = report.progress(before + tuned.step, images, ws, tuned.losses)
     yield replace(report.end(last, figures), delta=delta)
 
@@ -284,17 +292,33 @@ def delta_folder(engine: Engine) -> Path:
                 return folder
         except OSError:
             pass
-    return _temporary_folder()
+    return temporary_folder()
 
 
 @cache
-def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="tuned-"))
+def temporary_folder() -> Path:
+    """A folder for tuned weights that goes with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="tuned-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
-def find_delta(engine: Engine, name: object) -> Path:
+def bound(folder: Path, most: int = MOST_COPIES) -> None:
+    """Delete the tuned weights in a folder that were not used for longest, until there are at most `most`."""
+    files = [path for path in folder.iterdir() if DELTA.fullmatch(path.name)]
+    used = {}
+    for path in files:
+        with suppress(FileNotFoundError):  # somebody else's work
+            used[path] = path.stat().st_mtime
+    for path in sorted(used, key=lambda path: used[path])[: max(len(used) - most, 0)]:
+        path.unlink(missing_ok=True)
+
+
+def find_delta(folder: Path, name: object) -> Path:
     """The file of tuned weights that `Progress.delta` called `name`. Raises InversionError where there is none."""
-    if isinstance(name, str) and DELTA.fullmatch(name) and (file := delta_folder(engine) / name).is_file():
+    if isinstance(name, str) and DELTA.fullmatch(name) and (file := folder / name).is_file():
+        with suppress(OSError):
+            os.utime(file)  # of those that are deleted one day, it is the last
         return file
     raise InversionError("the copy that was fitted to this photo is no longer here: fit it again")
 

@@ -7,6 +7,7 @@ Pure functions of edits and pictures. Whoever calls gives `render` (edits -> pic
 from explorer.export.animation import FORMATS, along, animating, check_fps, film_length, write_animation
 from explorer.export.bundle import bundling, write_bundle
 from explorer.export.pictures import (
+    BATCH,
     MAX_PICTURES,
     ExportError,
     Render,
@@ -22,6 +23,7 @@ from explorer.export.pictures import (
 )
 
 __all__ = [
+    "BATCH",
     "FORMATS",
     "MAX_PICTURES",
     "ExportError",

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from explorer.edit import Edit, Latent
-from explorer.export.pictures import ExportError, Render, rendered, replacing, upscaled
+from explorer.export.pictures import BATCH, ExportError, Render, rendered, replacing, upscaled
 
 FORMATS = (".mp4", ".webp", ".gif")
 MAX_EDITS = 64  # stops of a path
@@ -92,13 +92,20 @@ def write_animation(
 
 
 def animating(
-    path: str | Path, edits: Sequence[Edit], render: Render, fps: int = 25, px: int | None = None, loop: bool = True
+    path: str | Path,
+    edits: Sequence[Edit],
+    render: Render,
+    fps: int = 25,
+    px: int | None = None,
+    loop: bool = True,
+    batch: int = BATCH,
 ) -> Iterator[float]:
     """Render `edits` and write them as a film, by the ending of `path`; yields the fraction done after every frame.
 
     The file is there after the last fraction; closing the iterator earlier leaves nothing behind.
-    `px` enlarges or shrinks the frames. MP4 (H.264) has even sides: an odd one loses its last row. WebP and GIF repeat
-    for ever with `loop`. Raises ExportError for another ending, a frame rate outside 1 to 60 or too many pixels.
+    `px` enlarges or shrinks the frames, `batch` are rendered at once. MP4 (H.264) has even sides: an odd one loses its
+    last row. WebP and GIF repeat for ever with `loop`. Raises ExportError for another ending, a frame rate outside 1 to
+    60 or too many pixels.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
@@ -106,7 +113,7 @@ def animating(
     check_fps(fps)
     if not 1 <= len(edits) <= MAX_FRAMES + 1:
         raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames, got {len(edits)}")
-    frames = (upscaled(picture, px) for picture in rendered(edits, render))
+    frames = (upscaled(picture, px) for picture in rendered(edits, render, batch))
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             written = _write_mp4(temporary, frames, fps)

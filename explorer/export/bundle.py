@@ -18,7 +18,7 @@ from PIL import Image
 
 from explorer.edit import DirectionId, Edit
 from explorer.export.animation import Codes
-from explorer.export.pictures import MAX_PICTURES, ExportError, Render, Sheet, rendered, replacing, upscaled
+from explorer.export.pictures import BATCH, MAX_PICTURES, ExportError, Render, Sheet, rendered, replacing, upscaled
 
 COLUMNS = ("file", "seed", "truncation_psi", "noise_mode", "directions", "edit")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a table program would run a cell that begins so
@@ -45,6 +45,7 @@ def bundling(
     codes: Codes | None = None,
     px: int | None = None,
     encode: Callable[[np.ndarray, Edit], bytes] = lambda picture, _: png(picture),
+    batch: int = BATCH,
 ) -> Iterator[float]:
     """Write a zip with the pictures of `edits`; yields the fraction done after every picture.
 
@@ -63,7 +64,7 @@ def bundling(
     names = [f"{i:03d}.png" for i in range(1, len(edits) + 1)]
     sheet = None
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for index, picture in enumerate(rendered(edits, render)):
+        for index, picture in enumerate(rendered(edits, render, batch)):
             sheet = sheet or Sheet(len(edits), math.ceil(math.sqrt(len(edits))), *picture.shape[:2])
             sheet.paste(index, picture)
             archive.writestr(names[index], encode(upscaled(picture, px), edits[index]))
@@ -121,5 +122,5 @@ def npz(arrays: dict[str, np.ndarray]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            archive.writestr(f"{name.replace('/', '_')}.npy", npy(array))
+            archive.writestr(zipfile.ZipInfo(f"{name.replace('/', '_')}.npy"), npy(array))  # alike whenever it is made
     return out.getvalue()

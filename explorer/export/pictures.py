@@ -102,10 +102,10 @@ def sheet(
     return filled.pixels
 
 
-def rendered(edits: Sequence[Edit], render: Render) -> Iterator[np.ndarray]:
-    """The pictures of edits one after another, never more than BATCH of them in memory."""
-    for start in range(0, len(edits), BATCH):
-        yield from render(list(edits[start : start + BATCH]))
+def rendered(edits: Sequence[Edit], render: Render, batch: int = BATCH) -> Iterator[np.ndarray]:
+    """The pictures of edits one after another, never more than `batch` of them in memory."""
+    for start in range(0, len(edits), batch):
+        yield from render(list(edits[start : start + batch]))
 
 
 def check_px(px: int | None) -> None:

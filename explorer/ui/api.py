@@ -10,15 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import os
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 from gradio.events import api
 
 from explorer import actions
@@ -26,7 +24,10 @@ from explorer.actions import Request, edits_of
 from explorer.edit import Edit, EditError
 from explorer.export import ExportError
 from explorer.inversion import defaults
-from explorer.ui.answers import sentence
+from explorer.ui.answers import raise_ours, sentence
+from explorer.ui.exports import new_file
+from explorer.ui.gate import GATE, Left, Visitor, check
+from explorer.ui.visitors import address
 from explorer.weights import DEFAULT
 from explorer.weights.folder import generators
 
@@ -36,10 +37,9 @@ if TYPE_CHECKING:
 FORMATS = ("png", "jpg", "webp")
 MAX_STEPS = 1000  # of a search for a photo's code
 MAX_PHOTO = 20 * 2**20  # bytes
-KEEP_SECONDS = 60  # Gradio copies a file as soon as the endpoint returns
-FOLDER = "explorer-exports"
 
 Answer = dict[str, Any]
+Result = TypeVar("Result")
 
 
 def register(engine: Engine, name: str) -> None:
@@ -55,7 +55,10 @@ def explained(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     def inner(*arguments: Any, **named: Any) -> Any:
         try:
             return endpoint(*arguments, **named)
+        except Left:
+            raise gr.Error("Nobody waits for this any more.", print_exception=False) from None
         except Exception as error:
+            raise_ours(error)
             raise gr.Error(sentence(error), print_exception=False) from None
 
     return inner
@@ -168,7 +171,7 @@ class Endpoints:
         settings = defaults(method)
         if steps is not None and method != "encoder":
             settings = replace(settings, steps=limited("the number of steps of a search", steps, MAX_STEPS))
-        (result,) = actions.run(actions.Invert((decoded(photo),), settings), self.engine, name=self.name)
+        (result,) = self._carried_out(actions.Invert((decoded(photo),), settings))
         edit = Edit(latent=result.latent, project=False)
         return {"edit": edit.to_json(), "figures": result.figures, "note": result.note}
 
@@ -184,10 +187,28 @@ class Endpoints:
 
     def _file(self, request: Request[float, Any], title: str) -> Answer:
         """What Gradio's clients download: the file that the request makes."""
+        check(*request.price(self.engine))
         title = f"{self.name}-{title}"
-        path = new_file(title)
-        actions.run(request, self.engine, path, name=self.name)
-        return {"path": str(path), "orig_name": title, "meta": {"_type": "gradio.FileData"}}
+        with new_file(title) as path:
+            self._carried_out(request, path)
+            return {"path": str(path), "orig_name": title, "meta": {"_type": "gradio.FileData"}}
+
+    def _carried_out(self, request: Request[Any, Result], out: Path | None = None) -> Result:
+        _, pixels = request.price(self.engine)
+        return GATE.run(actions.steps(request, self.engine, out, self.name), pixels, caller())
+
+
+def caller() -> Visitor:
+    """Who calls the endpoint at work: Gradio knows where the call came from, and whether its answer is waited for."""
+    request, id_ = LocalContext.request.get(None), LocalContext.event_id.get(None)
+    blocks: Any = LocalContext.blocks.get(None)
+
+    def left() -> bool:
+        jobs = [] if blocks is None else blocks._queue.active_jobs
+        event = next((event for job in jobs for event in job or () if event._id == id_), None)
+        return event is not None and not event.alive
+
+    return Visitor(address(request), left)
 
 
 def loaded(engine: Engine, name: str) -> Answer:
@@ -210,20 +231,3 @@ def decoded(photo: Any) -> bytes:
         return base64.b64decode(photo.partition(",")[2] if photo.startswith("data:") else photo, validate=True)
     except (binascii.Error, ValueError):
         raise EditError("a photo is a base64 text of a picture file; this is no base64") from None
-
-
-def new_file(title: str) -> Path:
-    """Where an export of this title may be written, in a folder of its own."""
-    folder = Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir())) / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sweep(folder)
-    return Path(tempfile.mkdtemp(dir=folder)) / title.replace("/", "-")
-
-
-def sweep(folder: Path) -> None:
-    """Delete exports that Gradio has copied long ago."""
-    for old in folder.iterdir():
-        if old.stat().st_mtime < time.time() - KEEP_SECONDS:
-            for path in old.iterdir():
-                path.unlink(missing_ok=True)
-            old.rmdir()

@@ -7,61 +7,40 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from explorer.actions import Render, run
 from explorer.edit import Edit
 from explorer.keep import KeepError, Kept, Session, Snapshot, read_link, read_picture, write_link, write_picture
-from explorer.ui.answers import answered
+from explorer.ui.gate import GATE, Visitor
 from explorer.ui.making import Workshop
+from explorer.ui.visitors import ServerFunction, served
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-Work = Callable[[dict[str, Any]], dict[str, Any]]
 
-
-def functions(engine: Engine, name: str) -> list[Work]:
+def functions(engine: Engine, name: str) -> list[ServerFunction]:
     """The server functions of a panel whose generator is called `name`; bad input is answered `{error: sentence}`."""
-
-    def save_picture(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(partial(_save_picture, engine, name), request)
-
-    def save_session(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(partial(_save_session, engine, name), request)
-
-    def link(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(partial(_link, engine, name), request)
-
-    def restore(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(partial(_restore, engine, name), request)
-
     workshop = Workshop(engine, name)
-
-    def make(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(workshop.make, request)
-
-    def look_made(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(workshop.look, request)
-
-    def stop_making(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(workshop.stop, request)
-
-    return [save_picture, save_session, link, restore, make, look_made, stop_making]
+    keep = [served(partial(work, engine, name), work.__name__) for work in (save_picture, save_session, link, restore)]
+    make = [served(workshop.make), served(workshop.look, "look_made"), served(workshop.stop, "stop_making")]
+    return [*keep, *make]
 
 
-def _save_picture(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def save_picture(engine: Engine, name: str, request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
     """`{edit, format, settings: bool, px: int | null}` -> `{file: data URI}`; `px` enlarges the longer side."""
     edit, kind = Edit.from_json(request.get("edit") or {}), request.get("format", "png")
     kept = Kept(edit, name) if request.get("settings", True) else None
-    still = run(Render(edit, request.get("px")), engine)
-    data = write_picture(still.pixels, kind, kept)
+    wanted = Render(edit, request.get("px"))
+    _, pixels = wanted.price(engine)
+    with GATE.step(pixels, visitor):
+        data = write_picture(run(wanted, engine).pixels, kind, kept)
     return {"file": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}
 
 
-def _save_session(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def save_session(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """`{edits: {tab: edit}, snapshots: [{edit, thumb}]}` -> `{text}`."""
     edits, shots = request.get("edits"), request.get("snapshots")
     if not isinstance(edits, dict) or not isinstance(shots, list) or not all(isinstance(shot, dict) for shot in shots):
@@ -70,12 +49,12 @@ def _save_session(engine: Engine, name: str, request: dict[str, Any]) -> dict[st
     return {"text": Session(name, {tab: Edit.from_json(edit) for tab, edit in edits.items()}, snapshots).to_text()}
 
 
-def _link(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def link(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """`{edit}` -> `{text}`, what stands behind `?edit=`."""
     return {"text": write_link(Edit.from_json(request.get("edit") or {}))}
 
 
-def _restore(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def restore(engine: Engine, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """`{link}` or `{picture: data URI}` -> `{edit}`; `{session: text}` -> `{edits, snapshots}`."""
     if isinstance(request.get("session"), str):
         return _restore_session(engine, name, Session.from_text(request["session"]))

@@ -5,32 +5,32 @@ Keeps nothing of a visitor but what is being made or waits to be fetched. Knows 
 
 from __future__ import annotations
 
-import base64
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from explorer.actions import Animate, Bundle, edits_of, steps
 from explorer.edit import EditError
+from explorer.ui.exports import new_file
+from explorer.ui.gate import GATE, NOBODY, Visitor, check
 from explorer.ui.turns import TurnError, Turns
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
 FRAMES = 25  # of a film, from edit to edit
-KINDS = {"mp4": "video/mp4", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"}
+KINDS = ("mp4", "webp", "gif", "zip")
 
 
 @dataclass(frozen=True)
 class Made:
-    """How much of a file is done; with `data` all of it."""
+    """How much of a file is done; with `file` all of it."""
 
     fraction: float
-    data: bytes = b""
-    kind: str = ""
+    file: Path | None = None
 
 
 class Workshop:
@@ -40,39 +40,40 @@ class Workshop:
         self.engine, self.name = engine, name
         self.turns: Turns[Made] = Turns()
 
-    def make(self, request: dict[str, Any]) -> dict[str, Any]:
+    def make(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """`{kind: mp4 | webp | gif | zip, edits, px, frames}` -> `{id}`; `frames` of a film are from edit to edit."""
         kind, px = request.get("kind"), request.get("px")
         if kind not in KINDS:
             raise EditError(f"ask for one of {', '.join(KINDS)} and a list of edits")
         edits = edits_of(request.get("edits"))
         wanted = Bundle(edits, px) if kind == "zip" else Animate(edits, request.get("frames", FRAMES), px=px)
+        pictures, pixels = wanted.price(self.engine)
+        check(pictures, pixels)
         for edit in edits:
             self.engine.ws(edit)  # refuses what this generator does not have
 
         def work(stop: threading.Event) -> Iterator[Made]:
             yield Made(0.0)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"{self.name.replace('/', '-')}.{kind}"
-                for fraction in steps(wanted, self.engine, path, self.name):
+            with new_file(f"{self.name}-snapshots.{kind}") as path:
+                work = steps(wanted, self.engine, path, self.name)
+                for fraction in GATE.paced(work, pixels, Visitor(visitor.name, stop.is_set)):
                     yield Made(min(fraction, 0.99))
-                    if stop.is_set():
-                        return
-                yield Made(1.0, path.read_bytes(), kind)
+                yield Made(1.0, path)
 
-        return {"id": self.turns.join(work).id}
+        return {"id": self.turns.join(work, visitor.name).id}
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
-        """`{id, hidden}` -> `{state, fraction, ahead}`, and `{file: data URI, name}` once it is done."""
+        """`{id, hidden}` -> `{state, fraction, ahead}`, and `{file: address, name}` once it is done.
+
+        The address is one below the page's own; the file is there for some minutes.
+        """
         turn, ahead = self.turns.look(request.get("id"), request.get("hidden") is True)
         if turn.state == "failed":
             raise TurnError(turn.error)
         made = turn.latest or Made(0.0)
         answer: dict[str, Any] = {"state": turn.state, "fraction": made.fraction, "ahead": ahead}
-        if made.data and turn.state == "done":
-            uri = f"data:{KINDS[made.kind]};base64,{base64.b64encode(made.data).decode()}"
-            answer |= {"file": uri, "name": f"{self.name}-snapshots.{made.kind}"}
-            turn.latest = Made(1.0)  # it is large, and fetched once
+        if made.file is not None and turn.state == "done":
+            answer |= {"file": f"gradio_api/file={quote(str(made.file))}", "name": made.file.name}
         return answer
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:

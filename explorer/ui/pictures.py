@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from explorer.edit import Edit, EditError
-from explorer.ui.answers import sentence
+from explorer.ui.answers import answered
+from explorer.ui.gate import FREE, GATE, NOBODY, Visitor
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
@@ -23,21 +24,34 @@ EXACT_PX = 64  # pictures up to this side are sent without loss even during a dr
 JPEG_QUALITY = 90
 
 
-def answer(engine: Engine, request: Any, limit_px: int | None = None) -> dict[str, Any]:
+def answer(engine: Engine, request: Any, limit_px: int | None = None, visitor: Visitor = NOBODY) -> dict[str, Any]:
     """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool}`.
 
-    Returns `{pictures: [data URI, ...], exact: bool}`, or `{error: sentence}`; never raises, since an exception would
-    reach the page as nothing at all. `limit_px` bounds the side whatever the request says. Without `exact` the pictures
-    may be JPEG; the answer's `exact` tells whether anything was lost.
+    Returns `{pictures: [data URI, ...], exact: bool}`, or `{error: sentence}`; never raises but for a `visitor` who has
+    left, since an exception would reach the page as nothing at all. `limit_px` bounds the side whatever the request
+    says. Without `exact` the pictures may be JPEG; the answer's `exact` tells whether anything was lost.
     """
-    try:
-        edits, max_px, exact = _read(request)
-        sides = [side for side in (max_px, limit_px) if side is not None]
-        pictures = engine.render(edits, max_px=min(sides, default=None))
-        exact = exact or all(max(picture.shape) <= EXACT_PX for picture in pictures)
-        return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact}
-    except Exception as error:
-        return {"error": sentence(error)}
+    return answered(lambda asked: _answer(engine, asked, limit_px, visitor), request)
+
+
+def _answer(engine: Engine, request: dict[str, Any], limit_px: int | None, visitor: Visitor) -> dict[str, Any]:
+    edits, max_px, exact = _read(request)
+    max_px = min((side for side in (max_px, limit_px) if side is not None), default=None)
+    pictures = render(engine, edits, max_px, visitor)
+    exact = exact or all(max(picture.shape) <= EXACT_PX for picture in pictures)
+    return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact}
+
+
+def render(engine: Engine, edits: list[Edit], max_px: int | None, visitor: Visitor) -> list[np.ndarray]:
+    """Pictures uint8 `[H, W, 3]`: all at once where they are cheap, else a few at a time through the gate."""
+    side = engine.resolution**2
+    at_once = len(edits) if len(edits) * side <= FREE else max(FREE // side, 1)
+    pictures: list[np.ndarray] = []
+    for start in range(0, len(edits), at_once):
+        part = edits[start : start + at_once]
+        with GATE.step(side * len(edits), visitor):  # the price of all: it is not cheap because it comes in parts
+            pictures += engine.render(part, max_px=max_px)
+    return pictures
 
 
 def data_uri(picture: np.ndarray, exact: bool) -> str:

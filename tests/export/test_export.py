@@ -6,6 +6,9 @@ import csv
 import gc
 import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from explorer.cli import main
 from explorer.export import (
     ExportError,
     along,
+    animating,
+    bundling,
     grid_of,
     sheet,
     spread,
@@ -30,6 +35,7 @@ from explorer.export.animation import MAX_FRAMES, ease
 from explorer.export.bundle import table
 from explorer.keep import read_picture
 
+ROOT = Path(__file__).parents[2]
 EXPANDED = Path(__file__).parents[1] / "fixtures" / "expanded32.pkl"
 SIDE = 16
 
@@ -128,6 +134,72 @@ def test_a_failing_render_keeps_the_file_of_before(tmp_path: Path) -> None:
         write_animation(path, [Edit()], broken)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def noise(edits: list[Edit]) -> list[np.ndarray]:
+    """Pictures that no encoder makes small."""
+    return [np.random.default_rng(edit.seed).integers(0, 256, (128, 128, 3), np.uint8) for edit in edits]
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from explorer.edit import Edit
+from explorer.export import ExportError, write_animation
+
+def noise(edits):
+    return [np.random.default_rng(edit.seed).integers(0, 256, (128, 128, 3), np.uint8) for edit in edits]
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_animation(sys.argv[1], [Edit(seed=seed) for seed in range(40)], noise)
+except ExportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_a_film_without_room_is_refused_and_the_one_of_before_stays(ending: str, tmp_path: Path) -> None:
+    """Under a real limit of the size of files, which the kernel holds for ffmpeg too."""
+    (path := tmp_path / f"film.{ending}").write_bytes(b"before")
+    ended = subprocess.run([sys.executable, "-c", FULL, str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert "cannot be written" in ended.stdout, ended.stderr
+    assert ended.stdout.count("\n") == 1
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a disk")
+def test_on_a_full_disk_a_film_is_refused_and_the_one_of_before_stays(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        (path := disk / "film.mp4").write_bytes(b"before")
+        with pytest.raises(ExportError, match="the disk is full"):
+            write_animation(path, [Edit(seed=seed) for seed in range(40)], noise)
+        assert path.read_bytes() == b"before"
+        assert list(disk.iterdir()) == [path]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "zip"])
+def test_work_that_is_closed_early_leaves_nothing_and_renders_no_more(ending: str, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def counted(edits: list[Edit]) -> list[np.ndarray]:
+        seen.extend(edit.seed for edit in edits)
+        return noise(edits)
+
+    edits = [Edit(seed=seed) for seed in range(20)]
+    write = animating if ending == "mp4" else bundling
+    work = write(tmp_path / f"x.{ending}", edits, counted, batch=1)
+    next(work), next(work)
+    work.close()
+    assert len(seen) <= 3
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sheet_is_filled_row_by_row_on_white() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from explorer.ui.turns import HIDDEN_LEASE, LEASE, MOST_WAITING, TurnError, Turns
+from explorer.ui.gate import Left
+from explorer.ui.turns import HIDDEN_LEASE, LEASE, MOST_EACH, MOST_WAITING, TurnError, Turns
 
 SOON = 20.0  # seconds until a test gives up
 FOREVER = 1000.0
@@ -121,6 +122,39 @@ def test_the_queue_has_an_end(turns: Turns[int]) -> None:
         turns.join(Steps())
     with pytest.raises(TurnError, match="waiting"):
         turns.join(Steps())
+
+
+def test_one_visitor_has_a_share_of_the_queue(turns: Turns[int]) -> None:
+    first = Steps()
+    turns.join(first, "ann")
+    assert first.began.wait(SOON)
+    for _ in range(MOST_EACH):
+        turns.join(Steps(), "ann")
+    with pytest.raises(TurnError, match="your work"):
+        turns.join(Steps(), "ann")
+    turns.join(Steps(), "bob")
+
+
+def test_visitors_take_turns_whoever_came_with_more(turns: Turns[int]) -> None:
+    """Ann has one at work and two waiting: Bob's first is before both, his second between them."""
+    works = {name: Steps() for name in ("ann 1", "ann 2", "ann 3", "bob 1", "bob 2")}
+    joined = {name: turns.join(work, name.split()[0]) for name, work in works.items()}
+    order = ["ann 1", "bob 1", "ann 2", "bob 2", "ann 3"]
+    assert works["ann 1"].began.wait(SOON)
+    assert [turns.look(joined[name].id)[1] for name in order] == [0, 1, 2, 3, 4]
+    works["ann 1"].go.set()
+    assert works["bob 1"].began.wait(SOON)
+    assert joined["ann 2"].state == "waiting"
+
+
+def test_work_that_nobody_waits_for_any_more_is_stopped_without_an_error(turns: Turns[int]) -> None:
+    def leaves(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        raise Left
+
+    turn = turns.join(leaves)
+    until(lambda: turn.state == "stopped")
+    assert not turn.error
 
 
 def test_after_a_rest_work_begins_again(turns: Turns[int]) -> None:

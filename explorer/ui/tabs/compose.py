@@ -6,7 +6,6 @@ Like Explore, one panel that holds its own state and asks this server for pictur
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,9 +13,10 @@ import numpy as np
 
 from explorer.edit import DirectionId, Edit, EditError, Latent
 from explorer.ui import assets, keeping
-from explorer.ui.answers import answered
-from explorer.ui.pictures import answer, data_uri
+from explorer.ui.gate import NOBODY, Visitor
+from explorer.ui.pictures import answer, data_uri, render
 from explorer.ui.tabs import explore
+from explorer.ui.visitors import served
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
@@ -33,14 +33,14 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
     `blended` renders the mean weights of two checkpoints, for comparison.
     """
 
-    def pictures(request: dict[str, Any]) -> dict[str, Any]:
-        return answer(engine, request)
+    def pictures(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        return answer(engine, request, visitor=visitor)
 
-    def equalise(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(partial(_equalise, engine), request)
+    def equalise(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        return _equalise(engine, request, visitor)
 
-    def ways(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(partial(_ways, engine, blended), request)
+    def ways(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        return _ways(engine, blended, request, visitor)
 
     return gr.HTML(
         value={},
@@ -49,17 +49,17 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         js_on_load=assets.script("compose/main.js"),
         apply_default_css=False,
         elem_id="compose",
-        server_functions=[pictures, equalise, ways, *keeping.functions(engine, name)],
+        server_functions=[*map(served, (pictures, equalise, ways)), *keeping.functions(engine, name)],
         generator=explore.describe(engine, name, max_px),
     )
 
 
-def _equalise(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
+def _equalise(engine: Engine, request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
     """`{edit}` -> `{strengths: [[direction, strength], ...]}` that each alone change the picture equally."""
-    return {"strengths": [list(pair) for pair in equal_strengths(engine, _picked(request)).items()]}
+    return {"strengths": [list(pair) for pair in equal_strengths(engine, _picked(request), visitor).items()]}
 
 
-def equal_strengths(engine: Engine, edit: Edit) -> dict[DirectionId, float]:
+def equal_strengths(engine: Engine, edit: Edit, visitor: Visitor = NOBODY) -> dict[DirectionId, float]:
     """Strengths of the edit's directions at which each alone changes the picture by the same amount.
 
     The amount is the mean of what they change now, or less where one cannot reach it within its range; it is measured
@@ -73,7 +73,7 @@ def equal_strengths(engine: Engine, edit: Edit) -> dict[DirectionId, float]:
         end = direction.high if strength > 0 else direction.low
         at = np.array([0.0, *(part * end for part in MEASURED)])
         alone = [replace(base, strengths={id_: s}, layers={id_: rows[id_]} if id_ in rows else {}) for s in at]
-        pictures = np.stack(engine.render(alone, max_px=256)).astype(np.float32)
+        pictures = np.stack(render(engine, alone, 256, visitor)).astype(np.float32)
         change = np.sqrt(((pictures - pictures[0]) ** 2).mean(axis=(1, 2, 3)))
         curves[id_] = np.abs(at), np.maximum.accumulate(change)  # a stronger move never counts as less
         now.append(np.interp(abs(strength), *curves[id_]))
@@ -82,7 +82,7 @@ def equal_strengths(engine: Engine, edit: Edit) -> dict[DirectionId, float]:
     return {id_: round(float(np.copysign(value, before[id_])), 3) for id_, value in found.items()}
 
 
-def _ways(engine: Engine, blended: Engine | None, request: dict[str, Any]) -> dict[str, Any]:
+def _ways(engine: Engine, blended: Engine | None, request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
     """`{edit, max_px}` -> `{ways: [{name, note, picture}, ...], more: sentence}`: the sum first."""
     edit, max_px = _picked(request), request.get("max_px")
     rows = dict(edit.layers)
@@ -90,7 +90,7 @@ def _ways(engine: Engine, blended: Engine | None, request: dict[str, Any]) -> di
         replace(edit, strengths={id_: strength}, layers={id_: rows[id_]} if id_ in rows else {})
         for id_, strength in dict(edit.strengths).items()
     ]
-    total, *singles = engine.render([edit, *alone], max_px=max_px)
+    total, *singles = render(engine, [edit, *alone], max_px, visitor)
     mean = np.stack(singles).mean(axis=0).round().astype(np.uint8)
     shown = [
         ("Sum of directions", "One picture, made by one generator.", total),
@@ -99,7 +99,7 @@ def _ways(engine: Engine, blended: Engine | None, request: dict[str, Any]) -> di
     if blended is not None:
         bare = engine.ws(replace(edit, strengths={}, layers={})).cpu().numpy()
         code = replace(edit, latent=Latent.of(bare), project=False, strengths={}, layers={})
-        picture = blended.render(code, max_px=max_px)
+        (picture,) = render(blended, [code], max_px, visitor)
         shown.append(("Blended networks", "The mean weights of two checkpoints, on the same code.", picture))
     ways = [{"name": name, "note": note, "picture": data_uri(picture, True)} for name, note, picture in shown]
     return {"ways": ways, "more": NO_BLEND if blended is None else ""}

@@ -15,7 +15,9 @@ import gradio as gr
 
 from explorer.edit import Edit
 from explorer.ui import assets, keeping
+from explorer.ui.gate import Visitor
 from explorer.ui.pictures import answer
+from explorer.ui.visitors import served
 
 if TYPE_CHECKING:
     from explorer.engine import Engine
@@ -26,8 +28,8 @@ STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "nar
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
     """The panel of `engine`; pictures are shown at most `max_px` wide."""
 
-    def pictures(request: dict[str, Any]) -> dict[str, Any]:
-        return answer(engine, request)
+    def pictures(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        return answer(engine, request, visitor=visitor)
 
     return gr.HTML(
         value={},
@@ -36,7 +38,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         js_on_load=assets.script("explore/main.js"),
         apply_default_css=False,
         elem_id="explore",
-        server_functions=[pictures, *keeping.functions(engine, name)],
+        server_functions=[served(pictures), *keeping.functions(engine, name)],
         generator=describe(engine, name, max_px),
     )
 

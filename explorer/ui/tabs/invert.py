@@ -26,9 +26,12 @@ from explorer.actions import Animate, Fit, Invert, Request
 from explorer.edit import Edit, EditError, Latent
 from explorer.engine.inverting import (
     Progress,
+    bound,
     boundaries_of_file,
     boundary_of_words,
+    delta_folder,
     find_delta,
+    temporary_folder,
     tuned_engine,
 )
 from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
@@ -37,9 +40,10 @@ from explorer.inversion.latents import read_latent, write_latent
 from explorer.inversion.settings import MAX_TEXT
 from explorer.photos import PhotoError, open_photo
 from explorer.ui import assets, pictures
-from explorer.ui.answers import answered
+from explorer.ui.gate import GATE, NOBODY, Visitor
 from explorer.ui.tabs import explore
 from explorer.ui.turns import ENDED, Turns
+from explorer.ui.visitors import served
 from explorer.weights.parts import part_of
 
 if TYPE_CHECKING:
@@ -57,37 +61,13 @@ FILM_FRAMES, FILM_PX = 40, 256  # one way
 NUMBERS = tuple(field.name for field in fields(Settings) if field.name not in ("method", "space", "text"))
 
 
-def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
-    """The panel of `engine`; pictures are shown at most `max_px` wide."""
-    studio = Studio(engine, max_px)
+def build(engine: Engine, name: str, max_px: int | None, public: bool = False) -> gr.HTML:
+    """The panel of `engine`; pictures are shown at most `max_px` wide.
 
-    def photo(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.photo, request)
-
-    def start(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.start, request)
-
-    def look(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.look, request)
-
-    def stop(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.stop, request)
-
-    def load_latent(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.load_latent, request)
-
-    def save_latent(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.save_latent, request)
-
-    def render(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.render, request)
-
-    def directions(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.directions, request)
-
-    def film(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(studio.film, request)
-
+    On a `public` page, which strangers can open, copies that are fitted to their photos are temporary.
+    """
+    studio = Studio(engine, max_px, public)
+    names = ("photo", "start", "look", "stop", "load_latent", "save_latent", "render", "directions", "film")
     return gr.HTML(
         value={},
         html_template=assets.read("invert.html"),
@@ -95,7 +75,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         js_on_load=assets.script("invert/main.js"),
         apply_default_css=False,
         elem_id="invert",
-        server_functions=[photo, start, look, stop, load_latent, save_latent, render, directions, film],
+        server_functions=[served(getattr(studio, name)) for name in names],
         generator=describe(engine, name, max_px),
     )
 
@@ -117,11 +97,16 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
 class Studio:
     """What the panel may ask for, of one engine. Keeps nothing of a visitor but the searches that run or wait."""
 
-    def __init__(self, engine: Engine, max_px: int | None = None) -> None:
-        self.engine, self.max_px = engine, max_px
+    def __init__(self, engine: Engine, max_px: int | None = None, public: bool = False) -> None:
+        self.engine, self.max_px, self.public = engine, max_px, public
         self.turns: Turns[Progress] = Turns()
         self.tuned: OrderedDict[str, Engine] = OrderedDict()
         self.tuning = threading.Lock()
+
+    @property
+    def copies(self) -> Path:
+        """The folder with fitted copies: beside the checkpoint, on a public page a temporary one."""
+        return temporary_folder() if self.public else delta_folder(self.engine)
 
     def photo(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{photo: data URI | null}` (null is the example): the photo upright and in RGB, and the faces in it."""
@@ -137,7 +122,7 @@ class Studio:
             "centre": asdict(centre_box(image)),
         }
 
-    def start(self, request: dict[str, Any]) -> dict[str, Any]:
+    def start(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """For `{photo, box, settings}`: queues the search; its `id`, and `target`, what it looks for.
 
         `face` says that the box is a face as `photo` found it, so that it may be aligned. With `context`, a photo as
@@ -155,11 +140,15 @@ class Studio:
             settings = replace(settings, tune_steps=FIT_STEPS)
             wanted = Fit(photo, read_photo_edit(request["fit"]), settings, box, of_face)
 
+        _, pixels = wanted.price(self.engine)
+
         def work(stop: threading.Event) -> Iterator[Progress]:
-            yield from actions.steps(wanted, self.engine, stop=stop)
+            steps = actions.steps(wanted, self.engine, self.copies if isinstance(wanted, Fit) else None, stop=stop)
+            yield from GATE.paced(steps, pixels, Visitor(visitor.name))  # `stop` ends it with the best so far
+            bound(self.copies)
 
         search = Search(work)
-        return {"id": self.turns.join(search).id, "target": pictures.data_uri(target, exact=True)}
+        return {"id": self.turns.join(search, visitor.name).id, "target": pictures.data_uri(target, exact=True)}
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{id, seen, hidden}`: how the search stands, and its losses from the `seen`-th on."""
@@ -203,7 +192,7 @@ class Studio:
         """The engine of all, or for the name of tuned weights one with them; the last few are kept."""
         if tuned is None:
             return self.engine
-        file = find_delta(self.engine, tuned)
+        file = find_delta(self.copies, tuned)
         with self.tuning:
             kept = self.tuned.pop(file.name, None) or tuned_engine(self.engine, file)
             self.tuned[file.name] = kept
@@ -211,9 +200,9 @@ class Studio:
                 self.tuned.popitem(last=False)
             return kept
 
-    def render(self, request: dict[str, Any]) -> dict[str, Any]:
+    def render(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """Pictures of edits as `pictures.answer` gives them; `tuned` names the weights of a fitted copy."""
-        return pictures.answer(self.engine_with(request.get("tuned")), request, self.max_px)
+        return pictures.answer(self.engine_with(request.get("tuned")), request, self.max_px, visitor)
 
     def directions(self, request: dict[str, Any]) -> dict[str, Any]:
         """For `{more, less}`, two texts, or `{name, data}` of a `.npy` file: `directions` to move codes along.
@@ -228,14 +217,15 @@ class Studio:
         steps = ((boundary.normal * boundary.spread).numpy().tobytes() for boundary in found)
         return {"directions": [{"step": base64.b64encode(step).decode()} for step in steps]}
 
-    def film(self, request: dict[str, Any]) -> dict[str, Any]:
+    def film(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """For `{edits: [edit, edit], tuned}`: the way between them and back as an MP4, a data URI."""
         engine, edits = self.engine_with(request.get("tuned")), request.get("edits")
         if not isinstance(edits, list) or len(edits) != 2:
             raise EditError("A film goes from one photo to another.")
         film = Animate(tuple(map(Edit.from_json, edits)), FILM_FRAMES, px=max(FILM_PX, engine.resolution))
         with tempfile.TemporaryDirectory() as folder:
-            file = actions.run(film, engine, Path(folder) / "film.mp4").file
+            _, pixels = film.price(engine)
+            file = GATE.run(actions.steps(film, engine, Path(folder) / "film.mp4"), pixels, visitor).file
             return {"file": f"data:video/mp4;base64,{base64.b64encode(file.read_bytes()).decode()}"}
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:

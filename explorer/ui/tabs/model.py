@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from explorer.ui import assets
-from explorer.ui.answers import answered
+from explorer.ui.gate import Visitor
 from explorer.ui.pictures import answer
+from explorer.ui.visitors import served
 from explorer.weights import CheckpointError
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ MAX_TITLE = 120
 def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = None) -> gr.HTML:
     """The panel of `engine`; without a `shelf` it offers no other generator."""
 
-    def pictures(request: dict[str, Any]) -> dict[str, Any]:
-        return answer(engine, request, THUMB_PX)
+    def pictures(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        return answer(engine, request, THUMB_PX, visitor)
 
-    def look(_: Any = None) -> dict[str, Any]:
+    def look(_: dict[str, Any]) -> dict[str, Any]:
         return {"model": describe(engine, name), "others": None if shelf is None else shelf.names()}
 
     def bring(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(lambda asked: {"name": take(shelf, asked)}, request)
+        return {"name": take(shelf, request)}
 
     return gr.HTML(
         value="",
@@ -43,7 +44,7 @@ def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = N
         js_on_load=assets.script("model.js"),
         apply_default_css=False,
         elem_id="model",
-        server_functions=[pictures, look, bring],
+        server_functions=[served(pictures), served(look), served(bring)],
     )
 
 

@@ -22,11 +22,11 @@ from explorer.engine import Engine, effects
 from explorer.export.pictures import replacing
 from explorer.extras import require
 from explorer.ui import assets, jobs
-from explorer.ui.answers import answered
 from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Lesson, LessonError
 from explorer.ui.pictures import data_uri
 from explorer.ui.tabs import explore
+from explorer.ui.visitors import served
 from explorer.weights import Checkpoint, load
 from explorer.weights.parts import part_of
 
@@ -46,15 +46,6 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
     """The panel. `read_only` is for pages that strangers can open: lessons are shown there, never started."""
     classroom = Classroom(engine, name, Jobs(jobs.default_root()), read_only)
 
-    def look(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(classroom.look, request)
-
-    def teach(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(classroom.teach, request)
-
-    def act(request: dict[str, Any]) -> dict[str, Any]:
-        return answered(classroom.act, request)
-
     panel = gr.HTML(
         value={},
         html_template=assets.read("teach.html"),
@@ -62,7 +53,7 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
         js_on_load=assets.script("teach/main.js"),
         apply_default_css=False,
         elem_id="teach",
-        server_functions=[look, teach, act],
+        server_functions=[served(classroom.look), served(classroom.teach), served(classroom.act)],
     )
     show_new_domains(panel, engine, name, max_px)
     return panel
