@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: app test lint docs bench bench-gpu browser clean
+.PHONY: app test lint docs fuzz bench bench-gpu browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -16,6 +16,11 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# Damages tiny files of every kind, and holds every reader to its promise. What fails is kept in tests/fuzz/corpus.
+MINUTES ?= 30
+fuzz: .venv/dev
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 # The Python interface as HTML, from the docstrings.
 docs: .venv/dev

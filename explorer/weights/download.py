@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from explorer.foreign import brief
 from explorer.weights.checkpoint import CheckpointError
 
 MAX_BYTES = 4 * 2**30
@@ -113,17 +114,22 @@ def resolve(source: str | Path, progress: Progress | None = None) -> Path:
     Raises CheckpointError where it is none of these, DownloadError where it cannot be fetched.
     """
     text = str(source)
-    if Path(text).exists():
-        return Path(text)
-    if text in REGISTRY:
+    if text in REGISTRY and not Path(text).exists():
         return fetch(REGISTRY[text], progress)
-    if "://" in text:
+    try:
+        if Path(text).exists():
+            return Path(text)
         address = urlsplit(text)
+    except (ValueError, OSError) as error:  # a name too long for a file, a bracket in a host's name
+        raise CheckpointError(f"{brief(text)} is neither a path nor an address ({brief(error)})") from None
+    if "://" in text:
         if address.scheme not in ("http", "https"):
-            raise CheckpointError(f"{text}: only http and https addresses are fetched")
+            raise CheckpointError(f"{text[:200]}: only http and https addresses are fetched")
         name = re.sub(r"[^\w.-]", "_", address.path.rpartition("/")[2])[-80:] or "weights"
         return fetch(Weights(text, f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{name}", ""), progress)
-    raise CheckpointError(f"{text}: no such file; expected a path, an http(s) address or one of {', '.join(REGISTRY)}")
+    raise CheckpointError(
+        f"{text[:200]}: no such file; expected a path, an http(s) address or one of {', '.join(REGISTRY)}"
+    )
 
 
 def cached(name: str) -> Path | None:
@@ -143,7 +149,7 @@ def fetch(weights: Weights, progress: Progress | None = None) -> Path:
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"could not fetch {weights.url} ({str(reason)[:200]}); download it elsewhere and put it at {target}"
+            f"could not fetch {weights.url[:300]} ({str(reason)[:200]}); download it elsewhere and put it at {target}"
         ) from None
     return target
 
