@@ -31,7 +31,7 @@ from explorer.weights.folder import generators
 
 KEPT = 3  # generators in memory beside the first
 KEPT_FILES = 6  # files that visitors brought
-VISITORS_MEMORY = 3 * 10**9  # bytes that a generator may take which a visitor brings to a public page
+VISITORS_MEMORY = 2 * 10**9  # bytes that a generator may take which a visitor brings to a public page
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
 SAFE = re.compile(r"[^\w.-]+")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import pickle
+import pickletools
 import re
 import struct
 from collections.abc import Callable
 
+import numpy as np
 from hypothesis import strategies as st
 
 Change = tuple[str, float, int]  # kind, place as a share of the data, number
@@ -46,6 +50,7 @@ DIGITS = (
     b"null",
 )
 LAUGH = b"]\x94(NNe\x94" + b"".join(b"0](h" + bytes([n]) + b"h" + bytes([n]) + b"e\x94" for n in range(1, 40))
+ARRAY = pickle.dumps(np.arange(3.0), protocol=2)[2:-1]
 TOKENS = (
     *(
         b"[" * 3000,
@@ -68,7 +73,7 @@ shares = st.floats(0, 1, exclude_max=True, width=32)
 changes = st.lists(
     st.tuples(
         st.sampled_from(
-            ("flip", "flip", "number", "digits", "digits", "token", "token", "cut", "drop", "double", "move")
+            ("flip", "flip", "number", "digits", "token", "value", "value", "value", "cut", "drop", "double", "move")
         ),
         shares,
         st.integers(0, 2**16 - 1),
@@ -106,6 +111,28 @@ def _token(data: bytes, at: int, number: int) -> bytes:
     return data[:at] + TOKENS[number % len(TOKENS)] + data[at + number // 64 % 4 :]
 
 
+def _value(data: bytes, at: int, number: int) -> bytes:
+    """A whole value becomes another one: an opcode of a pickle, else a text, number or word of JSON."""
+    if data.startswith(b"\x80"):
+        start, stop = _opcode(data, at)
+        return data[:start] + OPCODES[number % len(OPCODES)] + data[stop:]
+    match = VALUE.search(data, at)
+    return data if match is None else data[: match.start()] + VALUES[number % len(VALUES)] + data[match.end() :]
+
+
+def _opcode(data: bytes, at: int) -> tuple[int, int]:
+    """From where to where the first opcode behind `at` goes, in one pickle or in several in a row."""
+    stream, start = io.BytesIO(data), 0
+    try:
+        while True:
+            for _ in pickletools.genops(stream):
+                if start >= at:
+                    return start, stream.tell()
+                start = stream.tell()
+    except Exception:  # the end, or bytes that are no pickle
+        return start, start
+
+
 def _cut(data: bytes, at: int, number: int) -> bytes:
     return data[:at]
 
@@ -125,11 +152,45 @@ def _move(data: bytes, at: int, number: int) -> bytes:
     return data[:at] + part + data[at + len(part) :]
 
 
+VALUE = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null')
+VALUES = (
+    *(b"0", b"-1", b"1e308", b"NaN", b"9" * 30, b"true", b"null", b'""', b'"a"', b'"\\ud800"', b"[]", b"{}", b"[[]]"),
+    *(
+        b'"' + b"x" * 5000 + b'"',
+        b"[" * 200 + b"]" * 200,
+        b"[" + b"0," * 5000 + b"0]",
+        b'{"a": {"b": [1, {}]}}',
+        b"1.5",
+    ),
+)
+OPCODES = (
+    *(
+        b"K\x00",
+        b"K\x01",
+        b"J\xff\xff\xff\xff",
+        b"\x8a\x09" + b"\xff" * 8 + b"\x7f",
+        b"N",
+        b"\x88",
+        b"G\x7f\xf0" + bytes(6),
+    ),
+    *(b"X\x00\x00\x00\x00", b"X\x01\x00\x00\x000", b"X\x88\x13\x00\x00" + b"x" * 5000, b"C\x03abc", b"}", b"]", b")"),
+    *(
+        b"ctorch\nFloatStorage\n",
+        b"ccollections\nOrderedDict\n)R",
+        b"(K\x01K\x02t",
+        b"cnumpy\ndtype\n",
+        b"",
+        b"0",
+        b"2",
+    ),
+    *(ARRAY, LAUGH, b"cpathlib\nPosixPath\n(X\x01\x00\x00\x00atR", b"\x8b\x40\x1f\x00\x00" + b"\x7f" * 8000),
+)
 KINDS: dict[str, Callable[[bytes, int, int], bytes]] = {
     "flip": _flip,
     "number": _number,
     "digits": _digits,
     "token": _token,
+    "value": _value,
     "cut": _cut,
     "drop": _drop,
     "double": _double,

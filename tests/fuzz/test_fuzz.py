@@ -57,7 +57,7 @@ def fuzz(name: str, examples: int, start: int | None = None) -> None:
             check(target, data)
         except Exception:
             if MINUTES:  # the last one that is written is the smallest that fails
-                (CORPUS / f"{name}-{kind.replace(' ', '-')}-new").write_bytes(data)
+                (CORPUS / f"{name}-{kind}-new".replace(" ", "_")).write_bytes(data)
             raise
 
     (damage if start is None else seed(start)(damage))()
