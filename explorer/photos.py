@@ -52,8 +52,8 @@ def open_photo(data: bytes | str | Path) -> Image.Image:
         # Pillow warns of odd notes, which do no harm, and of large pictures, which are refused here.
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(image)
-            times = _shrinks(image)
-            image.draft(None, (image.width // times, image.height // times))  # of JPEG, while it is decoded
+            factor = _shrinks(image)
+            image.draft(None, (image.width // factor, image.height // factor))  # of JPEG, while it is decoded
             image.load()
             _check_size(image)  # the picture inside of an icon has a size of its own
             return _turned(_to_rgb(image), image)

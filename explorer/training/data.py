@@ -7,7 +7,6 @@ asks for the same fraction leaves out the same ones, whatever else lies beside t
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import sys
 import zipfile
@@ -198,13 +197,17 @@ def _labels(text: bytes, folder: str, pictures: set[str]) -> tuple[dict[str, int
 def _label(row: Any, folder: str) -> tuple[str, int]:
     """(path of the picture, class index) of `[file, index]`; other programs write whole numbers as 3.0 too."""
     name, label = row if isinstance(row, list) and len(row) == 2 else (None, None)
-    if isinstance(label, float) and math.isfinite(label) and label == int(label):
-        label = int(label)
-    if not isinstance(name, str) or type(label) is not int or not 0 <= label < MAX_CLASSES:
+    index = _index(label)
+    if not isinstance(name, str) or index is None:
         raise DataError(
             f"dataset.json is not {EXPECTED} with an index from 0 to {MAX_CLASSES - 1:,}: it has {brief(row)}"
         )
-    return str(PurePosixPath(folder, name.replace("\\", "/"))), label
+    return str(PurePosixPath(folder, name.replace("\\", "/"))), index
+
+
+def _index(label: Any) -> int | None:
+    number = isinstance(label, (int, float)) and not isinstance(label, bool)
+    return int(label) if number and 0 <= label < MAX_CLASSES and label == int(label) else None
 
 
 def _class_name(name: Any) -> str:

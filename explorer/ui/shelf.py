@@ -34,7 +34,7 @@ from explorer.weights.folder import generators
 KEPT = 3  # generators in memory beside the first
 SWEEP_SECONDS = 60.0  # how long a half-written file was left alone
 KEPT_FILES = 6  # files that visitors brought
-VISITORS_MEMORY = 3 * 10**9  # bytes that a generator may take which a visitor brings to a public page
+VISITORS_MEMORY = 2 * 10**9  # bytes that a generator may take which a visitor brings to a public page
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
 SAFE = re.compile(r"[^\w.-]+")
 

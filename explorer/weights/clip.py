@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -22,9 +21,9 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from explorer.foreign import brief
 from explorer.networks.clip import Clip, ClipConfig, build_clip
 from explorer.shipped import FOLDER, check
 from explorer.weights import download
@@ -109,10 +108,12 @@ def _read(entries: Entries, metadata: dict[str, str]) -> tuple[Clip, dict[str, A
             if value.is_floating_point()
         }
     if odd := {f"clip.{key}" for key in shapes} ^ entries.keys():
-        raise CheckpointError(f"tensors missing or unknown: {sorted(odd)[:3]}; it does not fit its own configuration")
+        raise CheckpointError(
+            f"tensors missing or unknown: {brief(sorted(odd)[:3])}; it does not fit its own configuration"
+        )
     for key, shape in shapes.items():
         if entries[f"clip.{key}"].shape != shape:
-            raise CheckpointError(f"{key} must have shape {list(shape)}, got {list(entries[f'clip.{key}'].shape)}")
+            raise CheckpointError(f"{key} must have shape {brief(shape)}, got {brief(entries[f'clip.{key}'].shape)}")
     clip = build_clip(config, name)
     state = {key: read_finite(key, entries[f"clip.{key}"]) for key in shapes}
     clip.model.load_state_dict(state, strict=False)
@@ -140,11 +141,13 @@ def _load_open_clip(name: str, path: Path) -> Clip:
             _load_openai(model, path)
         else:
             load_checkpoint(model, str(path), weights_only=True)  # type: ignore[arg-type]
-    except (RuntimeError, ValueError, KeyError, SafetensorError, EOFError, OSError) as error:
-        cause = re.sub(r"\s+", " ", str(error))[:300]
-        raise CheckpointError(f"{path.name} holds no weights of {name}, or not as a state dict: {cause}") from None
     except UnpicklingError as error:
-        raise UnsafeCheckpointError(f"{path.name}: it asks to run code, nothing was run ({str(error)[:200]})") from None
+        raise UnsafeCheckpointError(
+            f"{path.name}: it asks to run code, nothing was run ({brief(error, 200)})"
+        ) from None
+    except Exception as error:  # torch.load and open_clip have no common error for damage
+        cause = brief(error, 300)
+        raise CheckpointError(f"{path.name} holds no weights of {name}, or not as a state dict: {cause}") from None
     settings = open_clip.get_model_preprocess_cfg(model)
     tokenizer = open_clip.get_tokenizer(name)
     return Clip(model, tokenizer, name, mean=settings["mean"], std=settings["std"])

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from explorer.folders import cache_home
+from explorer.foreign import brief
 from explorer.replacing import replacing
 from explorer.shipped import FILES, FOLDER, check
 from explorer.weights.checkpoint import CheckpointError
@@ -115,22 +116,27 @@ def resolve(source: str | Path, progress: Progress | None = None) -> Path:
     where it cannot be fetched.
     """
     text = str(source)
-    if Path(text).exists():
-        return Path(text)
+    try:
+        if Path(text).exists():
+            return Path(text)
+        address = urlsplit(text)
+    except (ValueError, OSError) as error:  # a name too long for a file, a bracket in a host's name
+        raise CheckpointError(f"{brief(text)} is neither a path nor an address ({brief(error)})") from None
     if f"{text}.safetensors" in FILES:
-        text = str(FOLDER / f"{text}.safetensors")
-        check(Path(text))
-        return Path(text)
+        shipped = FOLDER / f"{text}.safetensors"
+        check(shipped)
+        return shipped
     if text in REGISTRY:
         return fetch(REGISTRY[text], progress)
     if "://" in text:
-        address = urlsplit(text)
         if address.scheme not in ("http", "https"):
-            raise CheckpointError(f"{text}: only http and https addresses are fetched")
+            raise CheckpointError(f"{text[:200]}: only http and https addresses are fetched")
         name = re.sub(r"[^\w.-]", "_", address.path.rpartition("/")[2])[-80:] or "weights"
         return fetch(Weights(text, f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{name}", ""), progress)
     check(Path(text))
-    raise CheckpointError(f"{text}: no such file; expected a path, an http(s) address or one of {', '.join(REGISTRY)}")
+    raise CheckpointError(
+        f"{text[:200]}: no such file; expected a path, an http(s) address or one of {', '.join(REGISTRY)}"
+    )
 
 
 def cached(name: str) -> Path | None:
@@ -150,7 +156,7 @@ def fetch(weights: Weights, progress: Progress | None = None) -> Path:
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"could not fetch {weights.url} ({str(reason)[:200]}); download it elsewhere and put it at {target}"
+            f"could not fetch {weights.url[:300]} ({str(reason)[:200]}); download it elsewhere and put it at {target}"
         ) from None
     return target
 

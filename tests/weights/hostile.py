@@ -227,6 +227,10 @@ def _lying_tensors() -> dict[str, tuple[bytes, str]]:
             holding(tensor(payload=dump(Call("torch.storage._load_from_bytes", (legacy(),))))),
             "a file inside a file",
         ),
+        "storage_length_lies": (
+            legacy().replace(struct.pack("<q", 4) + bytes(16), struct.pack("<q", 5) + bytes(20)),
+            "a storage's length does not fit",
+        ),
         "payload_of_text": (holding(Call("torch.storage._load_from_bytes", ("text",))), "bytes expected, got str"),
         "array_huge": (
             dump(
@@ -335,10 +339,14 @@ def _wrong_opcodes() -> dict[str, tuple[bytes, str]]:
 def _archives() -> dict[str, tuple[bytes, str]]:
     members = {"archive/data.pkl": dump({"g_ema": {}}), "archive/data/0": bytes(16)}
     held = Storage(("storage", Ref("torch.FloatStorage"), "0", "cpu", HUGE))
+    kind, other = (Storage(("storage", Ref(f"torch.{n}Storage"), "0", "cpu", 4)) for n in ("Float", "Int"))
     huge = Call("torch._utils._rebuild_tensor_v2", (held, 0, (HUGE,), (1,), False, None))
     return {
         "zip_bomb": (archive({"a/data.pkl": bytes(2**26)}, zipfile.ZIP_DEFLATED), "compressed"),
         "zip_storage_huge": (archive(members | {"archive/data.pkl": dump(huge)}), "the archive holds 16"),
+        "zip_of_another_machine": (archive(members | {"archive/byteorder": b"big"}), "big-endian"),
+        "zip_order_of_a_megabyte": (archive(members | {"archive/byteorder": bytes(2**20)}), "big-endian"),
+        "zip_storage_of_two_kinds": (archive(members | {"archive/data.pkl": dump([kind, other])}), "two kinds at once"),
         "zip_size_lies": (_lying(archive(members)), "oversized"),
         "zip_without_pickle": (archive({"readme.txt": b"hello"}), "not written by torch.save"),
         "zip_truncated": (archive(members)[:60], "zip archive is damaged"),
@@ -349,12 +357,17 @@ def _headers() -> dict[str, tuple[bytes, str]]:
     config = {"img_resolution": 8, "channels": [512, 512], "z_dim": 4, "w_dim": 4, "mapping_layers": 1}
     nested = {"format": "domain-explorer", "version": "1", "generator": "[" * 100_000}
     past = {"a": {"dtype": "F32", "shape": [HUGE], "data_offsets": [0, 4 * HUGE]}}
+    nothing = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    odd = {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}
     other = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
     return {
         "header_huge": (struct.pack("<Q", 2**31) + b'{"a":', "announces"),
         "header_of_no_json": (struct.pack("<Q", 5) + b"{oops", "safetensors structure is damaged"),
         "header_nested": (struct.pack("<Q", 100_005) + b'{"a":' + b"[" * 100_000, "safetensors structure is damaged"),
         "header_past_the_end": (safetensors(past), "safetensors structure is damaged"),
+        "header_of_many_tensors": (safetensors({f"a{n}": nothing for n in range(20_001)}), "at most 20,000 are read"),
+        "header_of_odd_numbers": (safetensors({"a": odd}, bytes(4)), "'F8_E4M3', which are not read"),
+        "header_of_a_long_shape": (safetensors({"a": other["a"] | {"shape": [1] * 100_000}}, bytes(4)), "StyleGAN2"),
         "header_of_another_model": (safetensors(other, bytes(4)), "StyleGAN2"),
         "config_huge": (native(config | {"channels": [10**6, 10**6]}), "missing"),
         "config_beyond_memory": (native(config | {"channels": [2**30, 2**30], "w_dim": 2**30}), "impossible size"),

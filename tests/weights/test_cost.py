@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from generators import make_generator
+from hostile import dump
 from safetensors.torch import save_file
-from samples import tiny_checkpoint
+from samples import tiny_checkpoint, tiny_network, tiny_rosinality
 
 from explorer.networks import StyleGAN2, StyleGAN2Config
 from explorer.weights import Checkpoint, CheckpointError, cost, load
@@ -81,6 +82,18 @@ def test_a_generator_beyond_the_callers_limit_is_refused_with_both_numbers(tmp_p
     assert load(path, limit=needed).generator.img_resolution == 8
     with pytest.raises(CheckpointError, match=r"about 0\.1 GB of memory, 0\.0 GB are allowed"):
         load(path, limit=needed // 3)
+
+
+@pytest.mark.parametrize("kind", ["nvidia", "rosinality", "bare"])
+def test_the_callers_limit_counts_for_every_format(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / kind
+    if kind == "bare":
+        save_file(tiny_checkpoint().generator.state_dict(), path)
+    else:
+        path.write_bytes(dump({"G_ema": tiny_network()}) if kind == "nvidia" else tiny_rosinality())
+    load(path)
+    with pytest.raises(CheckpointError, match=r"0\.0 GB are allowed here"):
+        load(path, limit=10**6)
 
 
 def test_a_generator_beyond_the_machine_is_refused_before_a_value_is_read(

@@ -55,6 +55,16 @@ def server() -> Iterator[ThreadingHTTPServer]:
         thread.join()
 
 
+@pytest.mark.parametrize("source", ["x" * 10**6, "a\0b", "http://[::1", "https://" + "x" * 5000, "ftp://" + "x" * 5000])
+def test_what_is_neither_file_nor_address_is_refused_in_few_words(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError) as error:
+        resolve(source)
+    assert len(str(error.value)) < 900
+
+
 @pytest.fixture
 def address(server: ThreadingHTTPServer) -> str:
     return f"http://127.0.0.1:{server.server_port}"

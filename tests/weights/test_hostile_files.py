@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,6 +135,14 @@ def test_a_view_inside_its_storage_is_read_as_torch_reads_it() -> None:
     entry = view.entry().reshaped((6,), 2.0)
     assert isinstance(entry, Entry)
     assert relative_error(entry.read(), 2 * values.as_strided((2, 3), (1, 5), 3).reshape(6)) == 0
+
+
+def test_a_description_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive, archive.open("a/data.pkl", "w") as member:
+        for _ in range(2**6 + 1):
+            member.write(bytes(2**20))
+    with pytest.raises(CheckpointError, match="far larger than a description"):
+        load(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("make", ["missing", "folder", "pipe"])

@@ -375,6 +375,22 @@ def test_a_critic_that_cannot_be_read_keeps_nobody_from_the_generator(critic: ob
     assert same(load(loaded.save(tmp_path / "b.safetensors")), loaded)
 
 
+@pytest.mark.parametrize("name", ["noises.noise_0", "to_rgb1.bias", "input.input", "conv1.conv.weight"])
+def test_a_tensor_of_as_many_axes_and_other_sizes_is_refused(name: str, tmp_path: Path) -> None:
+    data = rosinality_state()
+    data["g_ema"][name] = torch.cat([data["g_ema"][name]] * 2)
+    with pytest.raises(CheckpointError, match=r"cannot be|must have shape"):
+        load(saved(tmp_path / "a.pt", data))
+
+
+def test_a_list_of_dimensions_that_is_far_too_long_is_refused(tmp_path: Path) -> None:
+    basis = stored(np.eye(7))
+    for dims in (stored(np.zeros(10_001)), [1] * 10_001):
+        data = dump({"G_ema": tiny_network(), "latent_basis": basis, "repurposed_dims": dims, "subspace_distance": 20})
+        with pytest.raises(CheckpointError, match="far too long"):
+            load(written(tmp_path / "a.pkl", data))
+
+
 def test_the_inside_of_a_torch_file_is_named_as_such(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(tiny_rosinality())) as archive:
         archive.extractall(tmp_path)
