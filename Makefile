@@ -28,7 +28,7 @@ fuzz: .venv/dev
 
 # The guide, and the Python interface from the docstrings, as a site in site/.
 docs: .venv/dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # docs/drag.webp: a real drag on the real page.
 drag: .venv/dev browser
