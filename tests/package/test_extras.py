@@ -11,9 +11,11 @@ from installation import ROOT
 
 from explorer import extras
 from explorer.engine import Engine
+from explorer.shipped import DEFAULT
+from explorer.ui.answers import answered
 from explorer.ui.jobs import Jobs
-from explorer.ui.tabs.teach import Classroom, answered
-from explorer.weights import DEFAULT, load
+from explorer.ui.tabs.teach import Classroom
+from explorer.weights import load
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What pip would not have installed cannot be imported.
@@ -34,7 +36,7 @@ def slim(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_page_and_photos_need_no_extra() -> None:
-    run = slim("import explorer.app, explorer.ui, explorer.engine.inverting, explorer.inversion.command")
+    run = slim("import explorer.app, explorer.ui, explorer.engine.inverting, explorer.cli_invert")
     assert run.returncode == 0, run.stderr
 
 

@@ -80,11 +80,11 @@ def fitted(tmp_path: Path) -> tuple[Engine, Path]:
 
 def test_a_fitted_copy_is_known_by_its_own_name_alone(fitted: tuple[Engine, Path], tmp_path: Path) -> None:
     engine, file = fitted
-    assert find_delta(engine, file.name) == file
+    assert find_delta(delta_folder(engine), file.name) == file
     shutil.copy(file, tmp_path / file.name)
     shutil.copy(file, file.with_name("notes.safetensors"))
     names = [f"../{file.name}", str(tmp_path / file.name), "../expanded32.pkl", "notes.safetensors", file.stem, ""]
     names += [f"./{file.name}", f"{file.name}\n", file.name.upper(), os.fspath(file), "0" * 16 + ".safetensors"]
     for name in (*names, None, 3, [file.name]):
         with pytest.raises(InversionError, match="no longer here"):
-            find_delta(engine, name)
+            find_delta(delta_folder(engine), name)
