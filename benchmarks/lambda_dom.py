@@ -15,6 +15,7 @@ import torch
 from explorer.engine import Engine
 from explorer.engine.inverting import networks_of
 from explorer.inversion import comparison
+from explorer.networks.pixels import from_pixels
 from explorer.training.data import Pictures
 from explorer.weights import DEFAULT, load
 
@@ -53,7 +54,7 @@ def main() -> None:
     engine = Engine(load(DEFAULT))
     pictures = Pictures(arguments.photos, engine.resolution, HELD_OUT, held_out=True)
     count = min(arguments.count, len(pictures))
-    photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
+    photos = from_pixels(torch.stack([pictures[i][0] for i in range(count)]).to(engine.device))
     networks = networks_of(engine)
     rows = comparison.ablation(networks, photos, engine.checkpoint.expansion)
     draw(rows, arguments.plot)

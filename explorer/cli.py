@@ -71,6 +71,7 @@ def measure_inversion(arguments: argparse.Namespace) -> str:
 
     from explorer.engine.inverting import networks_of
     from explorer.inversion import InversionError, comparison
+    from explorer.networks.pixels import from_pixels
     from explorer.training.data import Pictures
 
     if arguments.count < 1 or not 0 < arguments.held_out <= 1:
@@ -78,7 +79,7 @@ def measure_inversion(arguments: argparse.Namespace) -> str:
     engine = cli_export.engine_of(arguments)
     pictures = Pictures(arguments.photos, engine.resolution, arguments.held_out, held_out=True)
     count = min(arguments.count, len(pictures))
-    photos = torch.stack([pictures[i][0] for i in range(count)]).to(engine.device).float() / 127.5 - 1
+    photos = from_pixels(torch.stack([pictures[i][0] for i in range(count)]).to(engine.device))
     networks = networks_of(engine)
     rows = comparison.compare(networks, photos, engine.checkpoint.expansion)
     return f"{count} photos\n{comparison.table(rows, networks.perceptual.name)}"

@@ -23,6 +23,7 @@ from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
 from explorer.networks.family import fingerprint
 from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
+from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
@@ -208,5 +209,5 @@ def to_uint8(images: Tensor, max_px: int | None = None) -> list[np.ndarray]:
     images = images.float().clamp(-1, 1)
     while max_px is not None and images.shape[-1] > max_px:
         images = F.avg_pool2d(images, 2)
-    pixels = (images * 127.5 + 128).clamp_max(255).to(torch.uint8).permute(0, 2, 3, 1)
+    pixels = to_pixels(images).permute(0, 2, 3, 1)
     return list(pixels.expand(-1, -1, -1, 3).contiguous().cpu().numpy())

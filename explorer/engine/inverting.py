@@ -35,6 +35,7 @@ from explorer.inversion.uses import Seen, diffusing, imported, labelled_boundary
 from explorer.latents.boundaries import Boundary, BoundaryError
 from explorer.networks import Generator as Network
 from explorer.networks.hardware import cpu_multiplies_bf16
+from explorer.networks.pixels import from_array
 
 EVERY = 0.25  # seconds between two reports
 MOST_COPIES = 64  # fitted to photos, in one folder
@@ -279,7 +280,7 @@ def _to_tensor(photo: np.ndarray, resolution: int) -> Tensor:
         raise InversionError(f"a photo is uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
     if photo.shape[:2] != (resolution, resolution):
         photo = np.asarray(Image.fromarray(photo).resize((resolution, resolution), Image.Resampling.LANCZOS))
-    return torch.from_numpy(photo.copy()).permute(2, 0, 1).float() / 127.5 - 1
+    return from_array(photo)
 
 
 def delta_folder(engine: Engine) -> Path:

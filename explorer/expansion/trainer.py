@@ -26,6 +26,7 @@ from explorer.latents import Expansion, project
 from explorer.networks import Generator
 from explorer.networks.family import Decoder
 from explorer.networks.fuse import fuse, unfused
+from explorer.networks.pixels import from_pixels
 from explorer.training import losses
 from explorer.training.data import Order, Pictures
 from explorer.training.descent import average, descend
@@ -425,7 +426,7 @@ class Trainer:
                 return self.source.decode(ws, "random", draws.noise, self.dtype), c
         indices = self.order.at(self.step)[batch.part].tolist()
         pixels, labels = zip(*(self.pictures[i] for i in indices), strict=True)
-        real = torch.stack(pixels).to(self.device).float() / 127.5 - 1
+        real = from_pixels(torch.stack(pixels).to(self.device))
         if c is not None:
             c = F.one_hot(torch.tensor(labels, device=self.device), self.source.classes).float()
         return torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real), c

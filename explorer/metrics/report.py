@@ -20,6 +20,7 @@ from explorer.metrics.frechet import Features, frechet_distance, statistics
 from explorer.networks import Generator
 from explorer.networks.clip import Clip
 from explorer.networks.judge import Judge
+from explorer.networks.pixels import as_shown
 from explorer.refused import Refused
 
 BATCH = 50
@@ -58,8 +59,7 @@ class Subject:
 def pictures(generator: Generator, ws: Tensor) -> Iterator[Tensor]:  # [N, rows, dim] -> batches [n, 3, H, W]
     """Pictures batch by batch, rounded to 8 bits as files are; each with noise that depends on its place alone."""
     for seed, part in enumerate(ws.split(BATCH)):
-        images = generator.decode(part, "random", seed)
-        yield (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).float() / 127.5 - 1
+        yield as_shown(generator.decode(part, "random", seed))
 
 
 def judge_scorer(judge: Judge, domains: Sequence[str], classes: Mapping[str, str] | None = None) -> Scorer:

@@ -25,6 +25,7 @@ from explorer.latents import sample_codes
 from explorer.metrics import load_perceptual
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.networks.fuse import fuse
+from explorer.networks.pixels import from_pixels
 from explorer.training import command, losses
 from explorer.training.data import DataError, Order, Pictures
 from explorer.training.descent import descend
@@ -128,7 +129,7 @@ class Trainer:
         """One step on this process's share of the batch, uint8 `[share, 3, H, W]`; returns figures to log."""
         config = self.config
         draws = Draws(config.seed, self.step, config.batch, self.share, self.device)
-        real = real.to(self.device).to(torch.float32) / 127.5 - 1
+        real = from_pixels(real.to(self.device))
         if config.mirror:
             real = torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
         # Chosen by place in the whole batch, whose quarters every process has its part of.
@@ -215,7 +216,7 @@ class Trainer:
     @torch.no_grad()
     def samples(self, real: Tensor) -> Tensor:  # uint8 [N, 3, H, W] -> [3 N, 3, H, W], rows of 8
         """Eight pictures, below them what W gives, below that what W+ gives; then the next eight."""
-        real = real.to(self.device).float() / 127.5 - 1
+        real = from_pixels(real.to(self.device))
         w, offsets = self.ema(real)
         ws = self.G.codes.repeat(w)
         kinds = [real, self.G.decode(ws), self.G.decode(ws + offsets)]

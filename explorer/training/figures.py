@@ -20,6 +20,7 @@ from explorer.latents import sample_codes
 from explorer.metrics import report
 from explorer.metrics.expansion import BARS, Distance, Scorer, composition, mean_distance, pairs
 from explorer.metrics.perceptual import Perceptual, load_perceptual
+from explorer.networks.pixels import from_array
 from explorer.refused import Refused
 from explorer.training.captions import style_of, style_prompts
 from explorer.training.data import Pictures
@@ -195,7 +196,7 @@ def drawn(style: str, photos: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def signals(photos: Sequence[np.ndarray]) -> Tensor:  # uint8 [H, W, 3] each -> [N, 3, H, W] in [-1, 1]
     """Pictures as networks take them."""
-    return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return from_array(np.stack(photos))
 
 
 def taught(meta: Mapping[str, Any], domains: Sequence[str]) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
 from explorer.networks.fuse import fuse, unfused
+from explorer.networks.pixels import from_pixels
 from explorer.training import command, dormancy, losses
 from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Order, Pictures
@@ -198,7 +199,7 @@ class Trainer:
         config = self.config
         draws = Draws(config.seed, self.step, config.batch, self.share, self.device)
         g_rate, d_rate = self.rates()
-        real = real.to(self.device).to(torch.float32) / 127.5 - 1
+        real = from_pixels(real.to(self.device))
         if config.mirror:
             real = torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
         c = nn.functional.one_hot(labels.to(self.device), len(self.classes)).float() if config.labels else None
@@ -354,7 +355,7 @@ def known(pictures: Pictures) -> Iterator[Tensor]:  # float32 [N, 3, H, W] in [-
     """Batches of up to KNOWN pictures spread over all, for the moments of real features."""
     indices = torch.linspace(0, len(pictures) - 1, min(len(pictures), KNOWN)).long().tolist()
     for begin in range(0, len(indices), 64):
-        yield torch.stack([pictures[i][0] for i in indices[begin : begin + 64]]).float() / 127.5 - 1
+        yield from_pixels(torch.stack([pictures[i][0] for i in indices[begin : begin + 64]]))
 
 
 def start_from(checkpoint: Checkpoint, generator: StyleGAN2, discriminator: Discriminator) -> None:

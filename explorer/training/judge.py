@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.networks.judge import Judge, JudgeConfig
+from explorer.networks.pixels import from_array
 from explorer.refused import Refused
 from explorer.training.captions import NOTHING
 from explorer.training.data import DataError, Pictures
@@ -112,7 +113,7 @@ def batch(classes: Classes, size: int, rng: np.random.Generator) -> tuple[Tensor
 
 
 def _images(pixels: Pixels) -> Tensor:  # [N, H, W, 3] uint8 -> [N, 3, H, W] in [-1, 1]
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return from_array(pixels)
 
 
 def train(classes: Classes, steps: int, seed: int = 0, widths: Sequence[int] = JudgeConfig.widths) -> Judge:

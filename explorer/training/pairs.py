@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explorer.networks.pixels import from_array
 from explorer.replacing import replacing
 from explorer.training.captions import NOTHING, Caption, Content, caption
 from explorer.training.styles import PHOTO, STYLES, render
@@ -110,7 +111,7 @@ def draw(bank: Bank, images: int, captions: int, rng: np.random.Generator, augme
         else:
             pixels.append(_jpeg(styled[0], rng) if augmented and rng.random() < 0.2 else styled[0])
             contents.append(Content(styled[1], bank.coats[i]))
-    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    batch = from_array(np.stack(pixels))
     texts = [caption(content, rng) for content in contents[:captions]]
     match = torch.tensor([[float(text.describes(content)) for text in texts] for content in contents])
     return Batch(augment(batch, rng) if augmented else batch, contents, texts, match)

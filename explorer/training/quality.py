@@ -21,6 +21,7 @@ from explorer.latents.basis import style_weights
 from explorer.metrics.frechet import Features, clip_features, frechet_distance, imagenet_features, statistics
 from explorer.metrics.perceptual import load_perceptual
 from explorer.networks import Generator
+from explorer.networks.pixels import as_shown, from_pixels
 from explorer.refused import Refused
 from explorer.training.data import Pictures
 from explorer.weights import DEFAULT, load
@@ -96,15 +97,14 @@ def compare(features: Features, generator: Generator, pictures: Pictures, count:
 def real(pictures: Pictures, chosen: slice) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
     """The chosen pictures in batches."""
     for indices in torch.arange(len(pictures))[chosen].split(BATCH):
-        yield torch.stack([pictures[int(i)][0] for i in indices]).float() / 127.5 - 1
+        yield from_pixels(torch.stack([pictures[int(i)][0] for i in indices]))
 
 
 @torch.no_grad()
 def samples(generator: Generator, count: int, seed: int = 0) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
     """Samples at psi 1, each with noise of its own, rounded to 8 bits as files are."""
     for number, codes in enumerate(sample_codes(generator, count, seed).split(BATCH)):
-        images = generator.decode(codes, "random", number)
-        yield (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).float() / 127.5 - 1
+        yield as_shown(generator.decode(codes, "random", number))
 
 
 def spectrum(generator: Generator) -> list[float]:

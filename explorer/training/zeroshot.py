@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from explorer.networks.clip import Clip
+from explorer.networks.pixels import from_array, from_pixels
 from explorer.refused import Refused
 from explorer.training.captions import NOTHING, PHRASES, STYLE_NAMES, Content, caption, coat_prompts, style_prompts
 from explorer.training.data import Pictures
@@ -39,7 +40,7 @@ def encode(clip: Clip, pixels: np.ndarray) -> Tensor:  # [N, H, W, 3] -> [N, E]
     """Directions of pictures, in batches."""
     device = clip.mean.device
     parts = (torch.from_numpy(pixels[i : i + BATCH]).to(device) for i in range(0, len(pixels), BATCH))
-    return torch.cat([clip.encode_image(part.permute(0, 3, 1, 2).float() / 127.5 - 1) for part in parts])
+    return torch.cat([clip.encode_image(from_pixels(part.permute(0, 3, 1, 2))) for part in parts])
 
 
 @torch.no_grad()
@@ -102,7 +103,7 @@ def _attacked(clip: Clip, pixels: np.ndarray, directions: Tensor) -> float:
     right = 0
     for truth, style in enumerate(STYLE_NAMES):
         made = np.stack([render(style, p, np.random.default_rng((1, i))) for i, p in enumerate(pixels)])
-        clean = torch.from_numpy(made).to(directions.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        clean = from_array(made).to(directions.device)
         images = clean.clone()
         for _ in range(ATTACK_STEPS):
             images.requires_grad_()
@@ -144,7 +145,7 @@ def retrieved(clip: Clip, pixels: np.ndarray, columns: int = 8) -> Tensor:  # [s
     images = encode(clip, rendered)
     texts = clip.encode_prompts([style_prompts(style) for style in STYLE_NAMES])
     found = (texts @ images.t()).topk(min(columns, len(rendered)), dim=1).indices.flatten().cpu()
-    return torch.from_numpy(rendered[found.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return from_array(rendered[found.numpy()])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from explorer.expansion.tasks.nada import unlikeness
 from explorer.expansion.tasks.task import ExpansionError, Shown, Studio, Task
 from explorer.networks import Discriminator, DiscriminatorConfig
+from explorer.networks.pixels import from_pixels
 from explorer.training import losses
 from explorer.training.augment import KINDS, augment
 from explorer.training.data import Pictures
@@ -67,7 +68,7 @@ class ImageFolder(Task):
 
     def critic_loss(self, shown: Shown) -> Tensor:
         chosen = (shown.draws.uniform() * len(self.pictures)).long().tolist()
-        real = torch.stack([self.pictures[i][0] for i in chosen]).to(shown.images) / 127.5 - 1
+        real = from_pixels(torch.stack([self.pictures[i][0] for i in chosen]).to(shown.images.device))
         real = torch.where(shown.draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
         kinds = self.arguments.kinds
         real, fake = augment(real, kinds, shown.draws), augment(shown.images, kinds, shown.draws)

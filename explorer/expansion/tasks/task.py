@@ -30,6 +30,7 @@ from explorer.inversion.objective import perceptual_to
 from explorer.latents import sample_codes
 from explorer.networks import Discriminator
 from explorer.networks.clip import Clip
+from explorer.networks.pixels import from_array
 from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
 from explorer.training.data import ENDINGS
@@ -90,7 +91,7 @@ class Studio:
             pixels = crop(open_photo(Path(path)), None, self.resolution)
         except PhotoError as error:
             raise ExpansionError(f"{path} cannot be used as a picture: {error}") from None
-        return torch.from_numpy(pixels.copy()).permute(2, 0, 1).to(self.device, torch.float32) / 127.5 - 1
+        return from_array(pixels).to(self.device)
 
     def photos(self, path: str | Path) -> Tensor:  # [N, 3, R, R]
         """A picture, or all pictures of a folder by name. Raises ExpansionError where there are none."""
