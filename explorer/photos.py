@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -144,21 +145,26 @@ def _turned(picture: Image.Image, source: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """RGB of at most DETAIL pixels, a strip at a time: a whole copy of every step takes 25 bytes a pixel."""
-    factor, scale = _shrinks(image), _white(image)
+    factor = _shrinks(image)
+    white = _white(image, factor) if _is_deep(image) else 255
     result = Image.new("RGB", (image.width // factor, image.height // factor))
-    rows = max(STRIP // image.width // factor, 1) * factor
-    for top in range(0, result.height * factor, rows):
-        bottom = min(top + rows, result.height * factor)
-        strip = _strip_to_rgb(image.crop((0, top, result.width * factor, bottom)), scale)
+    for top, strip in _strips(image, factor):
+        strip = _strip_to_rgb(strip, white)
         result.paste(strip if factor == 1 else strip.reduce(factor), (0, top // factor))
     return result
 
 
-def _white(image: Image.Image) -> float:
+def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+    """(first row, part) from top to bottom; sides are multiples of `factor`."""
+    width, height = (side // factor * factor for side in image.size)
+    rows = max(STRIP // width // factor, 1) * factor
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
+
+
+def _white(image: Image.Image, factor: int) -> float:
     """What is white in a picture of one large number a pixel: 1, 255 or 65535, whichever its values fit."""
-    if not _is_deep(image):
-        return 255
-    most = np.asarray(image.getextrema(), np.float64).max()
+    most = max(float(np.asarray(strip).max()) for _, strip in _strips(image, factor))
     return next((white for white in (1, 255, 65535) if most <= white), most)
 
 

@@ -80,7 +80,7 @@ def _restore_session(engine: Engine, name: str, session: Session) -> dict[str, A
 
 def _check_name(of: str, name: str, what: str) -> None:
     if of != name:
-        raise KeepError(f"This {what} belongs to the generator “{of}”; this page shows “{name}”.")
+        raise KeepError(f"This {what} belongs to the generator “{of[:100]}”; this page shows “{name}”.")
 
 
 def _bytes_of(uri: Any) -> bytes:

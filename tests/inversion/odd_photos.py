@@ -56,12 +56,22 @@ def readable() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
         "cmyk": (encoded(plain().convert("CMYK"), "JPEG", quality=95), COLOUR),
         "cmyk tiff": (encoded(plain().convert("CMYK"), "TIFF"), COLOUR),
         "16 bit grey": (encoded(grey16), (100, 100, 100)),
+        "16 bit tiff of a Mac": (big_endian_tiff(100 * 257), (100, 100, 100)),
         "16 bit tiff": (encoded(grey16, "TIFF"), (100, 100, 100)),
         "float tiff": (encoded(Image.fromarray(np.full((30, 40), 0.5, np.float32)), "TIFF"), (128, 128, 128)),
         "animated gif": (encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), COLOUR),
         "animated webp": (encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True), COLOUR),
         "lab": (encoded(plain().convert("YCbCr"), "JPEG", quality=95), COLOUR),
     }
+
+
+def big_endian_tiff(value: int, width: int = 40, height: int = 30) -> bytes:
+    """16 bits a pixel, most significant byte first."""
+    pixels = np.full((height, width), value, ">u2").tobytes()
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 277: 1, 278: height, 279: len(pixels)}
+    start = 8 + 2 + 12 * (len(tags) + 1) + 4
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, number) for tag, number in sorted({**tags, 273: start}.items()))
+    return b"MM\0*" + struct.pack(">IH", 8, len(tags) + 1) + entries + bytes(4) + pixels
 
 
 def png_of_size(width: int, height: int) -> bytes:
