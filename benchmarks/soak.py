@@ -39,7 +39,7 @@ from explorer import DEFAULT
 EVERY = 5.0  # seconds between two measurements
 STEP = 0.1  # seconds between two events of the visitor whose latency is measured
 THINK = 0.5  # seconds at most between two things that the others do
-QUIET = 0.1  # part of the time that nobody comes at the end
+QUIET = 120.0  # seconds at the end that nobody comes
 GROWTH = 0.03  # of memory from the third quarter to the last that still is flat
 PHOTO = ROOT / "explorer" / "ui" / "assets" / "invert" / "chelsea.jpg"
 
@@ -220,8 +220,8 @@ def run(minutes: float, visitors: int, port: int, server: subprocess.Popen[bytes
     began = time.monotonic()
     for thread in threads:
         thread.start()
-    busy = 60 * minutes * (1 - QUIET)
-    while (passed := time.monotonic() - began) < 60 * minutes:
+    busy = 60 * minutes
+    while (passed := time.monotonic() - began) < busy + QUIET:
         if passed > busy:
             soak.ended.set()
         soak.measure(passed)
@@ -249,7 +249,7 @@ def plot(soak: Soak, path: Path) -> None:
 
 def quarters(soak: Soak, name: str) -> list[float]:
     """The median of each quarter of the time with visitors."""
-    busy = soak.rows[: int(len(soak.rows) * (1 - QUIET))]
+    busy = [row for row in soak.rows if row["minutes"] < soak.rows[-1]["minutes"] - QUIET / 60]
     size = max(len(busy) // 4, 1)
     return [statistics.median(row[name] for row in busy[i * size : (i + 1) * size]) for i in range(4)]
 

@@ -57,13 +57,14 @@ class Guard:
     ) -> None:
         self.app, self.names, self.any_name, self.root_path = app, names, any_name, urlsplit(root_path).path
         self.bodies = Bodies(limits or Limits())
+        self.asked = 0.0  # when the last request came, by the monotonic clock
         self._open: Counter[str] = Counter()
         self._wrong: dict[str, list[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        begun = False
+        begun, self.asked = False, time.monotonic()
 
         async def sent(message: Message) -> None:
             nonlocal begun

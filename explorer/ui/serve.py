@@ -27,7 +27,8 @@ from explorer.refused import Refused
 from explorer.ui import assets
 from explorer.ui.connections import impatient
 from explorer.ui.guard import Guard, is_loopback
-from explorer.ui.shelf import OtherPages, Shelf
+from explorer.ui.idle import trim_when_idle
+from explorer.ui.shelf import SESSIONS, OtherPages, Shelf
 from explorer.ui.theme import Gallery
 
 MAX_UPLOAD = "64mb"
@@ -199,17 +200,20 @@ def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:
     if shelf is not None:
         limits = {"root_path": serving.root_path, "queue_limit": serving.queue_limit}
         middleware.append(Middleware(OtherPages, shelf=shelf, settings=told, **limits))
+    app = GuardedApp(serving, middleware=middleware, default_response_class=ORJSONResponse)
     _, address, public = page.launch(
         server_name=f"[{serving.host}]" if ":" in serving.host else serving.host,  # IPv6
         server_port=serving.port,
         share=serving.share,
         root_path=serving.root_path or None,
-        _app=GuardedApp(serving, middleware=middleware, default_response_class=ORJSONResponse),
+        _app=app,
         quiet=True,
         prevent_thread_lock=True,
         num_workers=0,
+        state_session_capacity=SESSIONS,
         **told,
     )
+    trim_when_idle(lambda: app.guard.asked)
     config = page.server.config
     config.http_protocol_class = impatient(config.http_protocol_class)
     return public or address

@@ -33,6 +33,7 @@ from explorer.weights.folder import generators
 
 KEPT = 3  # generators in memory beside the first
 SWEEP_SECONDS = 60.0  # how long a half-written file was left alone
+SESSIONS = 1000  # of visitors that Gradio remembers for a page; each takes 50 kB, and anybody may begin many
 KEPT_FILES = 6  # files that visitors brought
 VISITORS_MEMORY = 2 * 10**9  # bytes that a generator may take which a visitor brings to a public page
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
@@ -130,6 +131,7 @@ class OtherPages:
         parent = gr.mount_gradio_app(FastAPI(), blocks, path, root_path=self.root_path + path, **self.settings)
         page: Any = next(route for route in parent.routes if isinstance(route, Mount)).app
         page.tokens, page.cookie_id = first.tokens, first.cookie_id
+        page.state_holder.capacity = SESSIONS
         opened, started = Opened(page), asyncio.Event()
 
         async def live() -> None:

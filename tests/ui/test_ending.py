@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -82,6 +83,38 @@ def test_what_a_killed_server_left_goes_with_the_next_start_and_what_a_living_on
 def in_use_by(server: Server, folder: Path) -> bool:
     descriptors = Path(f"/proc/{server.process.pid}/fd").iterdir()
     return any(os.path.realpath(descriptor).startswith(str(folder.resolve())) for descriptor in descriptors)
+
+
+IDLE = """
+import sys, time, psutil
+from explorer.networks.hardware import tune_allocator
+from explorer.ui.idle import trim_when_idle
+tune_allocator()
+asked, memory = [time.monotonic()], psutil.Process().memory_info
+trim_when_idle(lambda: asked[0], 0.4)
+for _ in range(2):  # it is watched again after the first time
+    before = memory().rss
+    kept = [bytearray(50_000) for _ in range(6000)]
+    used = memory().rss - before
+    asked[0] = time.monotonic()
+    last = kept.pop()
+    kept.clear()
+    freed = memory().rss - before
+    deadline = time.monotonic() + 30  # on a machine that may be busy
+    while memory().rss - before > used / 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    print(used >> 20, freed >> 20, memory().rss - before >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have ways of their own")
+def test_memory_goes_back_while_nobody_asks() -> None:
+    output = subprocess.run([sys.executable, "-c", IDLE], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for line in output.splitlines():
+        used, freed, later = map(int, line.split())
+        assert used > 250
+        assert freed > 250  # the allocator keeps it for the next picture
+        assert later < 100
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:

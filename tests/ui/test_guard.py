@@ -29,6 +29,7 @@ from explorer.ui import Serving, build_ui
 from explorer.ui.bodies import Bodies, Limits, check_json, size_of
 from explorer.ui.guard import CLOSED, TRIES, Guard
 from explorer.ui.serve import start
+from explorer.ui.shelf import SESSIONS
 
 JSON = {"Content-Type": "application/json"}
 CALL = "/gradio_api/call/render"
@@ -382,6 +383,16 @@ def test_one_address_may_keep_only_so_many_requests_open() -> None:
     statuses = asyncio.run(work())
     assert statuses.count(429) == 300 - 256
     assert statuses.count(200) == 256
+
+
+def test_sessions_that_nobody_ends_are_forgotten() -> None:
+    engine = Engine(load(ROOT / "tests" / "fixtures" / "expanded32.pkl"), "cpu", "fp32")
+    page = build_ui(engine)
+    start(page, Serving(port=free_port()))
+    for number in range(SESSIONS + 10):
+        assert page.app.state_holder[str(number)]
+    assert len(page.app.state_holder.session_data) == SESSIONS
+    page.close(verbose=False)
 
 
 def test_passwords_cannot_be_guessed_fast() -> None:

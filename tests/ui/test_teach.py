@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from app_server import ROOT, Server
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from explorer import load
+from explorer import Engine, load
+from explorer.refused import Refused
 from explorer.ui import jobs
 from explorer.ui.jobs import Jobs
+from explorer.ui.tabs.teach import Classroom
 
 PATIENCE = 300_000  # ms that a lesson may take to begin or to end on a busy machine
 
@@ -235,3 +238,33 @@ def test_a_lesson_that_fails_says_why(teach: Page, lessons: Jobs) -> None:
     process.kill()
     state(teach, "failed")
     expect(teach.locator(".course .trouble")).to_contain_text("ended without a word")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"command": ["x"], "resume": []}',
+        '{"command": ["x"], "resume": [], "about": {"name": 3, "what": [], "home": 1}}',
+    ],
+)
+def test_damaged_folders_are_said_and_nothing_else_is_lost(tmp_path: Path, text: str) -> None:
+    for name in ("20200101-odd", "20200102-whole"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "20200101-odd" / "job.json").write_text(text)
+    about = dict.fromkeys(("name", "what", "source", "home", "original"), "sketch")
+    whole = {"command": ["x"], "resume": [], "about": about, "started": 1.0}
+    (tmp_path / "20200102-whole" / "job.json").write_text(json.dumps(whole))
+    (tmp_path / "20200102-whole" / "progress.json").write_text(
+        '{"state": ["done"], "step": "x", "seconds_left": "soon"}'
+    )
+    (tmp_path / "20200102-whole" / "config.toml").write_bytes(b"\xff\xfe")
+    classroom = Classroom(
+        Engine(load(ROOT / "tests" / "fixtures" / "expanded32.pkl"), "cpu", "fp32"), "a", Jobs(tmp_path)
+    )
+    seen = classroom.look({"id": None})
+    json.dumps(seen, allow_nan=False)
+    assert [lesson["name"] for lesson in seen["lessons"]] == ["sketch"]
+    assert "20200101-odd" in seen["generator"]["note"]
+    with pytest.raises(Refused):
+        classroom.act({"id": "20200101-odd", "what": "keep"})
