@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -99,7 +99,7 @@ def animating(
     px: int | None = None,
     loop: bool = True,
     batch: int = BATCH,
-) -> Iterator[float]:
+) -> Generator[float, None, None]:
     """Render `edits` and write them as a film, by the ending of `path`; yields the fraction done after every frame.
 
     The file is there after the last fraction; closing the iterator earlier leaves nothing behind.

@@ -10,7 +10,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def bundling(
     px: int | None = None,
     encode: Callable[[np.ndarray, Edit], bytes] = lambda picture, _: png(picture),
     batch: int = BATCH,
-) -> Iterator[float]:
+) -> Generator[float, None, None]:
     """Write a zip with the pictures of `edits`; yields the fraction done after every picture.
 
     The file is there after the last fraction; closing the iterator earlier leaves nothing behind. It holds
