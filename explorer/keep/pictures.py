@@ -19,6 +19,7 @@ from explorer.keep.kept import KeepError, Kept
 FORMATS = ("png", "webp", "jpeg")
 KEYWORD = "domain-explorer"  # of the PNG chunk
 QUALITY = 95  # of WebP and JPEG
+OPTIMISED = 3 * 512**2  # numbers of a PNG up to which the smallest file is looked for: 4096 px take over a minute
 MAX_BYTES = 20 * 2**20
 NO_PICTURE = "This is no PNG, WebP or JPEG picture, or it is damaged."
 NO_SETTINGS = (
@@ -41,7 +42,7 @@ def write_picture(
         raise KeepError(f"a picture is saved as {', '.join(FORMATS)}, not as {brief(kind)}")
     options: dict = {"quality": QUALITY} | ({"subsampling": 0} if kind == "jpeg" else {})
     if kind == "png":
-        options = {"optimize": True}
+        options = {"optimize": picture.size <= OPTIMISED}
     if kept is not None and kind == "png":
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt(KEYWORD, kept.to_text())

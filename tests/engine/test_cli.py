@@ -82,3 +82,37 @@ def test_a_direction_given_twice_and_a_strength_beyond_all_pictures_are_refused(
         assert main([*words, "--out", str(out)]) == 2
         assert "given twice" in (said := capsys.readouterr().err) or "from -1e+06 to 1e+06" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["animate", "no-such.json"], "no-such.json"),
+        (["bundle", "."], ". cannot be read"),
+        (["compose", "2=1", "--out", "/proc/x.png"], "/proc/x.png"),
+        (["compose", "2=1", "--out", "x.svg"], "x.svg"),
+        (["strip", "2", "--count", "257", "--out", "x.png"], "256"),
+        (["grid", "2", "2", "--out", "x.png"], "two different"),
+        (["invert", "no-such.jpg", "--out", "x"], "no-such.jpg"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence(
+    words: list[str], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, *([] if "--out" in words else ["--out", "x.zip"])]) == 2
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken on purpose, as no input is known that breaks it."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("not meant for users")
+
+    monkeypatch.setattr(Engine, "render", broken)
+    with pytest.raises(ValueError, match="not meant for users"):
+        main(["render", "--out", str(tmp_path / "x.png")])

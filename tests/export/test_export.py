@@ -196,7 +196,8 @@ def test_work_that_is_closed_early_leaves_nothing_and_renders_no_more(ending: st
     edits = [Edit(seed=seed) for seed in range(20)]
     write = animating if ending == "mp4" else bundling
     work = write(tmp_path / f"x.{ending}", edits, counted, batch=1)
-    next(work), next(work)
+    next(work)
+    next(work)
     work.close()
     assert len(seen) <= 3
     assert not list(tmp_path.iterdir())

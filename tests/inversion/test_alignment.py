@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from explorer.inversion import alignment
-from explorer.inversion.alignment import MODEL, aligned, ffhq_crop, model_file, quad
-from explorer.inversion.faces import Box
+from explorer.inversion.alignment import MODEL, Crop, aligned, ffhq_crop, model_file, quad, square
+from explorer.inversion.faces import Box, crop
+from explorer.photos import PhotoError
 
 # Eyes 20 apart at height 40, mouth 22 below: the mouth's distance does not decide.
 FACE = np.array([[40.0, 40], [60, 40], [50, 50], [44, 62], [56, 62]])
@@ -72,3 +73,35 @@ def test_a_model_is_used_only_where_its_file_is(tmp_path: Path, monkeypatch: pyt
     assert ffhq_crop(photo, Box(0, 0, 90), 32, tmp_path / "none" / "ffhq.pkl") is None
     monkeypatch.setenv("EXPLORER_LANDMARKS", str(tmp_path / "other.yaml"))
     assert model_file((tmp_path,)) is None
+
+
+@pytest.mark.parametrize(
+    ("where", "of_face", "aligns"),
+    [("face", False, True), ("centre", False, False), (Box(10, 5, 60), False, False), (Box(10, 5, 60), True, True)],
+)
+def test_a_face_is_aligned_however_it_is_asked_for_and_nothing_else_is(
+    where: Crop, of_face: bool, aligns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One decision for command line, endpoint and page; the landmarks stand in for a model that is not shipped."""
+    monkeypatch.delenv("EXPLORER_LANDMARKS", raising=False)
+    (tmp_path / MODEL).write_text("")
+    points = np.tile(FACE[0], (68, 1))
+    points[42:48], points[48], points[54] = FACE[1], FACE[3], FACE[4]
+    monkeypatch.setattr(alignment, "facemark", lambda file: lambda image, box: points)
+    monkeypatch.setattr(alignment, "find_faces", lambda image: [Box(10, 5, 60)])
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
+    pixels, face = square(photo, where, 32, tmp_path / "ffhq.pkl", of_face)
+    assert face == aligns
+    box = {"face": Box(10, 5, 60), "centre": None}.get(where, where) if isinstance(where, str) else where
+    plain = crop(photo, box, 32)
+    assert np.array_equal(pixels, aligned(photo, quad(points), 32) if aligns else plain)
+    assert np.array_equal(square(photo, where, 32, tmp_path / "cats64.safetensors", of_face)[0], plain)
+
+
+def test_without_a_face_the_middle_is_taken_and_that_is_known(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (40, 64), "grey")
+    pixels, face = square(photo, "face", 16, tmp_path / "ffhq.pkl")
+    assert not face
+    assert np.array_equal(pixels, crop(photo, None, 16))
+    with pytest.raises(PhotoError, match="face, centre"):
+        square(photo, "left", 16, None)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from generators import make_generator
 
-from explorer.edit import Edit
+from explorer.edit import Edit, Latent
 from explorer.engine import Engine, inverting
-from explorer.engine.inverting import invert, networks_of, tuned_engine
+from explorer.engine.inverting import MOST_COPIES, bound, find_delta, invert, networks_of, tuned_engine
 from explorer.inversion import SPACES, InversionError, defaults
 from explorer.weights import Checkpoint
 
@@ -104,6 +105,43 @@ def test_a_folder_that_cannot_be_written_costs_no_result(engine: Engine, tmp_pat
     blocked = Engine(replace(engine.checkpoint, path=tmp_path / "there.safetensors"), "cpu", "fp32")
     assert inverting.delta_folder(blocked).is_dir()
     assert inverting.delta_folder(blocked).parent != tmp_path
+
+
+def test_fitted_copies_are_bounded_and_those_last_used_stay(tmp_path: Path) -> None:
+    names = [f"{number:016x}.safetensors" for number in range(6)]
+    for age, name in enumerate(names):
+        (tmp_path / name).write_bytes(b"weights")
+        os.utime(tmp_path / name, (10_000 - age, 10_000 - age))
+    (other := tmp_path / "notes.txt").write_text("not a copy")
+    assert find_delta(tmp_path, names[-1]) == tmp_path / names[-1], "the oldest, used once more"
+    bound(tmp_path, most=3)
+    assert {path.name for path in tmp_path.iterdir()} == {names[0], names[1], names[-1], other.name}
+    for wrong in (names[2], "../notes.txt", "notes.txt", None, f"../{tmp_path.name}/{names[0]}"):
+        with pytest.raises(InversionError, match="fit it again"):
+            find_delta(tmp_path, wrong)
+
+
+def test_a_copy_for_a_folder_of_the_users_own_deletes_nothing_there(engine: Engine, tmp_path: Path) -> None:
+    for number in range(MOST_COPIES + 1):
+        (tmp_path / f"{number:016x}.safetensors").write_bytes(b"weights")
+    latent = Latent.of(engine.ws(Edit(seed=1)).numpy())
+    *_, last = inverting.fit(engine, PHOTO, latent, replace(defaults("in_domain"), tune_steps=1), folder=tmp_path)
+    assert last.delta is not None
+    assert last.delta.parent == tmp_path
+    assert len(list(tmp_path.iterdir())) == MOST_COPIES + 2
+
+
+def test_photos_that_are_looked_for_together_are_found_as_alone(engine: Engine) -> None:
+    settings = replace(defaults("clip_guided"), steps=2)
+    other = PHOTO[::-1].copy()
+    *_, first, second = invert(engine, [PHOTO, other], settings)
+    assert (first.photo, second.photo) == (0, 1)
+    for together, photo in ((first, PHOTO), (second, other)):
+        *_, alone = invert(engine, photo, settings)
+        assert together.latent.numpy() == pytest.approx(alone.latent.numpy(), abs=1e-3)
+        assert together.figures is not None
+        assert alone.figures is not None
+        assert together.figures["mse"] == pytest.approx(alone.figures["mse"], rel=1e-3)
 
 
 def test_pictures_do_not_wait_for_a_search(engine: Engine) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
-from explorer import Engine, load
+from explorer import Edit, Engine, Latent, load
 from explorer.ui.answers import answered
+from explorer.ui.tabs import invert
 from explorer.ui.tabs.invert import MAX_BYTES, Studio
 
 
@@ -304,3 +307,23 @@ def test_a_latent_of_another_generator_is_refused(studio: Studio) -> None:
     assert (
         "a latent of this generator is" in answered(studio.load_latent, {"name": "x.npy", "data": uri})["error"].lower()
     )
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_copies_fitted_on_a_public_page_do_not_lie_beside_the_checkpoint(
+    public: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invert, "FIT_STEPS", 1)
+    shutil.copyfile(ROOT / "tests" / "fixtures" / "expanded32.pkl", tmp_path / "tiny.pkl")
+    engine = Engine(load(tmp_path / "tiny.pkl"), "cpu", "fp32")
+    studio = Studio(engine, public=public)
+    code = Edit(latent=Latent.of(engine.ws(Edit(seed=1)).numpy()), project=False).to_json()
+    photo = f"data:image/png;base64,{base64.b64encode(png(engine.render(Edit(seed=2)))).decode()}"
+    id_ = studio.start({"photo": photo, "box": {"left": 0, "top": 0, "size": 32}, "fit": code})["id"]
+    while (answer := studio.look({"id": id_}))["state"] in ("waiting", "working"):
+        time.sleep(0.02)
+    name = answer["result"]["tuned"]
+    assert (studio.copies / name).is_file()
+    assert (tmp_path / "tiny-tuned" / name).exists() != public
+    assert "pictures" in studio.render({"edits": [code], "tuned": name})
+    studio.turns.close()
