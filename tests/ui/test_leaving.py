@@ -136,6 +136,6 @@ def test_pictures_behind_the_gate_are_those_of_before(monkeypatch: pytest.Monkey
 
     engine = Engine(load(EXPANDED), "cpu", "fp32")
     edits = [Edit(seed=seed) for seed in range(5)]
-    monkeypatch.setattr(pictures, "FREE", 2 * engine.img_resolution**2)
+    monkeypatch.setattr(pictures, "FREE", 2 * engine.resolution**2)
     for found, expected in zip(pictures.render(engine, edits, None, NOBODY), engine.render(edits), strict=True):
         assert np.abs(found.astype(int) - expected).max() <= 1
