@@ -19,10 +19,10 @@ from accelerate import Accelerator
 from explorer.expansion import run
 from explorer.expansion.config import config_from
 from explorer.networks.hardware import tune_allocator
-from explorer.training import figures
-from explorer.training.captions import PHRASES
+from explorer.recipes import figures
+from explorer.recipes.captions import PHRASES
+from explorer.recipes.styles import STYLES
 from explorer.training.run import Folder
-from explorer.training.styles import STYLES
 from explorer.weights import DEFAULT, load
 
 # The styles come first; what follows has no class in the judge and is there to fill directions.
@@ -77,7 +77,7 @@ def row(folder: Path, count: int, arguments: argparse.Namespace) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", default=str(SOURCE))
-    parser.add_argument("--judge", type=Path, default=JUDGE, help="made by `python -m explorer.training.judge`")
+    parser.add_argument("--judge", type=Path, default=JUDGE, help="made by `python -m explorer.recipes.judge`")
     parser.add_argument("--out", type=Path, help="keep the runs in this folder")
     parser.add_argument("--domains", type=int, nargs="+", default=COUNTS, help=f"at most {len(DOMAINS)} each")
     parser.add_argument("--steps", type=int, default=50, help="of warm-up in each row")

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from explorer.networks.hardware import tune_allocator
-from explorer.training.gan import Config, Trainer
+from explorer.recipes.gan import Config, Trainer
 
 BAR = 60.0  # images/s on two idle cores
 

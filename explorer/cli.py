@@ -167,7 +167,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         "expansion": ("figures", "what an expanded generator has learned, and what it has kept"),
     }.items():
         command = measures.add_parser(name, help=what)
-        add_flags(command, f"explorer.training.{module}", "measure", name)
+        add_flags(command, f"explorer.recipes.{module}", "measure", name)
 
     command = measures.add_parser("inversion", help="methods of inversion held against each other on real photos")
     command.add_argument("photos", metavar="FOLDER_OR_ZIP", help="pictures; of a training set the held-out ones")
@@ -195,7 +195,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         "encoder": "an encoder for a generator",
     }.items():
         command = trainers.add_parser(name, help=what)
-        add_flags(command, f"explorer.training.{name}", "train", name)
+        add_flags(command, f"explorer.recipes.{name}", "train", name)
 
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
     command.set_defaults(run=doctor)

@@ -35,6 +35,9 @@ ALLOWED["explorer.metrics"] = ALLOWED["explorer.weights"] | {"explorer.weights"}
 ALLOWED["explorer.training"] = ALLOWED["explorer.metrics"] | {"explorer.metrics", "explorer.photos"}
 ALLOWED["explorer.inversion"] = ALLOWED["explorer.metrics"] | {"explorer.metrics", "explorer.photos"}
 ALLOWED["explorer.expansion"] = ALLOWED["explorer.training"] | {"explorer.training", "explorer.inversion"}
+# The phrases of a style belong into a CLIP's own file; until one is trained that has them, `nada` reads the recipe's.
+ALLOWED["explorer.expansion"] |= {"explorer.recipes"}
+ALLOWED["explorer.recipes"] = ALLOWED["explorer.training"] | {"explorer.training"}
 ALLOWED["explorer.engine"] = ALLOWED["explorer.inversion"] | {"explorer.inversion"}
 ALLOWED["explorer.keep"] = ALLOWED["explorer.export"] = {"explorer.edit"}
 ALLOWED["explorer.actions"] = {"explorer.engine", "explorer.edit", "explorer.weights", "explorer.inversion"} | {

@@ -190,7 +190,7 @@ def adaptation(
 
 
 def text(report: Mapping) -> str:
-    """A report of `explorer.training.figures` as tables, each figure under its definition."""
+    """A report of `explorer.recipes.figures` as tables, each figure under its definition."""
     lines = [f"{report['count']} codes, perceptual distance: {report['distance']}"]
     if found := report.get("frechet"):
         lines += _heading("Preservation, Frechet distance", preservation)

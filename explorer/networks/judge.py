@@ -1,6 +1,6 @@
 """A small classifier of pictures, plain residual (arXiv 1512.03385): the judge of what a generator has learned.
 
-Knows neither how it is trained (`explorer.training.judge`) nor what its classes mean.
+Knows neither how it is trained (`explorer.recipes.judge`) nor what its classes mean.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Training of the project's own models, one straight loop each: `gan` (StyleGAN2) and `clip` (a small CLIP).
+"""What every trainer shares: `loop`, a run's folder (`run`), its settings (`options`, `command`), pictures in a
 
-Knows no interface and no domain expansion. The loops share `data` (pictures in a reproducible order), `draws` (every
-random number of a step as a function of seed and step) and `run` (folder, checkpoints, progress, interruption).
+reproducible order (`data`), every random number of a step as a function of seed and step (`draws`), losses and
+optimisers' steps. Knows no model; `explorer.recipes` trains one each, `explorer.expansion` teaches domains.
 """

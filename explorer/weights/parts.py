@@ -54,7 +54,7 @@ def load_discriminator(path: Path) -> tuple[Discriminator, dict[str, Any]]:
 
 
 def load_judge(path: Path) -> tuple[Judge, dict[str, Any]]:
-    """The judge in a file, likewise; `python -m explorer.training.judge` makes one."""
+    """The judge in a file, likewise; `python -m explorer.recipes.judge` makes one."""
     return _load(path, "judge", JudgeConfig, lambda config, entries: fill(Judge, config, entries))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explorer.training.captions import (
+from explorer.recipes.captions import (
     COATS,
     COLORFUL,
     NOTHING,
@@ -17,7 +17,7 @@ from explorer.training.captions import (
     coat_prompts,
     style_prompts,
 )
-from explorer.training.styles import PHOTO, STYLES
+from explorer.recipes.styles import PHOTO, STYLES
 
 NATURAL = {
     "pencil sketch": ("pencil sketch", "drawing of a {} in pencil"),

@@ -16,13 +16,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from explorer.training import clip as trainer
-from explorer.training.captions import style_prompts
+from explorer.recipes import clip as trainer
+from explorer.recipes.captions import style_prompts
+from explorer.recipes.pairs import build_bank, draw
+from explorer.recipes.styles import render
+from explorer.recipes.zeroshot import encode, load_pixels, measure
 from explorer.training.data import Pictures, is_held_out
-from explorer.training.pairs import build_bank, draw
 from explorer.training.run import Diverged, Folder, RunError
-from explorer.training.styles import render
-from explorer.training.zeroshot import encode, load_pixels, measure
 from explorer.weights.clip import load_clip
 from tests.clip.tiny_clip import COATS, SETTINGS, face, flags, settings, train, write_faces
 from tests.training.tiny import differences
@@ -70,7 +70,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 
 
 def test_a_killed_run_goes_on_bit_for_bit(data: Path, whole: dict[str, Any], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "explorer.training.clip", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "explorer.recipes.clip", str(tmp_path / "killed")]
     command += flags(data, STEPS, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "killed" / "checkpoint-1.pt").exists():
@@ -95,7 +95,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(data: Path, tmp_path:
     photos, coats = load_pixels(Pictures(data, config.resolution))  # as a start with another seed would leave behind
     build_bank(photos, coats, config.styles_per_photo, 9, tmp_path / "two" / trainer.BANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.training.clip", str(tmp_path / "two"), *flags(data, 4, **tower)]
+    command += ["-m", "explorer.recipes.clip", str(tmp_path / "two"), *flags(data, 4, **tower)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     two, one = Folder(tmp_path / "two").load(), train(tmp_path / "one", config)

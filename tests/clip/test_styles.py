@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.training import pairs
-from explorer.training.pairs import augment, build_bank, draw, nothing
-from explorer.training.styles import PHOTO, STYLES, render
+from explorer.recipes import pairs
+from explorer.recipes.pairs import augment, build_bank, draw, nothing
+from explorer.recipes.styles import PHOTO, STYLES, render
 from tests.clip.tiny_clip import face
 
 FACES = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "white"))]

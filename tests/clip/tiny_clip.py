@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from PIL import Image
 
 from explorer.networks.clip import Clip, ClipConfig, build_clip
-from explorer.training import clip as trainer
+from explorer.recipes import clip as trainer
 from explorer.training.run import Folder
 
 COATS = ("black", "ginger", "white")

@@ -12,7 +12,7 @@ from PIL import Image
 from explorer import cli
 from explorer.latents import sample_z
 from explorer.metrics.frechet import Features, Statistics, frechet_distance, statistics
-from explorer.training import quality
+from explorer.recipes import quality
 from explorer.weights import Checkpoint
 from tests.generators import make_generator
 from tests.training.tiny import write_pictures

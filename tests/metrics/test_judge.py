@@ -11,9 +11,9 @@ from PIL import Image
 
 from explorer.metrics.report import judge_scorer
 from explorer.networks.judge import Judge, JudgeConfig
-from explorer.training import judge as trainer
+from explorer.recipes import judge as trainer
+from explorer.recipes.styles import STYLES
 from explorer.training.data import is_held_out
-from explorer.training.styles import STYLES
 from explorer.weights import CheckpointError
 from explorer.weights.parts import load_judge, save_part
 

@@ -18,8 +18,8 @@ from explorer.metrics.frechet import Features
 from explorer.metrics.perceptual import Perceptual
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.networks.judge import Judge, JudgeConfig
-from explorer.training import figures
-from explorer.training.captions import style_prompts
+from explorer.recipes import figures
+from explorer.recipes.captions import style_prompts
 from explorer.training.data import Pictures
 from explorer.weights.clip import save_clip
 from explorer.weights.parts import save_part

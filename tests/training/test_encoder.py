@@ -17,7 +17,7 @@ from accelerate import Accelerator
 
 from explorer.inversion import gather
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
-from explorer.training import encoder
+from explorer.recipes import encoder
 from explorer.training.run import Folder, RunError
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.parts import load_discriminator, load_encoder, part_of, save_part
@@ -86,7 +86,7 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
 
 def test_a_killed_run_goes_on_bit_for_bit(files: dict[str, str], tmp_path: Path) -> None:
     run = tmp_path / "killed"
-    command = [sys.executable, "-m", "explorer.training.encoder", str(run)]
+    command = [sys.executable, "-m", "explorer.recipes.encoder", str(run)]
     command += flags(files, 100_000, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
@@ -108,7 +108,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
     files: dict[str, str], eight_steps: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.training.encoder", str(tmp_path / "two"), *flags(files, 8)]
+    command += ["-m", "explorer.recipes.encoder", str(tmp_path / "two"), *flags(files, 8)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     state = Folder(tmp_path / "two").load()

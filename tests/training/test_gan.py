@@ -18,9 +18,10 @@ from accelerate import Accelerator
 from PIL import Image
 
 from explorer import weights
-from explorer.training import gan, losses
+from explorer.recipes import gan
+from explorer.recipes.gan import Config
+from explorer.training import losses
 from explorer.training.data import Order, Pictures
-from explorer.training.gan import Config
 from explorer.training.run import Diverged, Folder, RunError
 from tests.training.tiny import config, differences, flags, train, write_pictures
 
@@ -79,7 +80,7 @@ def test_a_resumed_run_augments_as_the_uninterrupted_one(data: Path, tmp_path: P
 
 
 def test_a_killed_run_goes_on_bit_for_bit(data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "explorer.training.gan", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "explorer.recipes.gan", str(tmp_path / "killed")]
     command += flags(data, 100_000, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
@@ -146,7 +147,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
     data: Path, eight_steps: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.training.gan", str(tmp_path / "two"), *flags(data, 8)]
+    command += ["-m", "explorer.recipes.gan", str(tmp_path / "two"), *flags(data, 8)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     state = Folder(tmp_path / "two").load()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from explorer.metrics.frechet import Statistics, frechet_distance
-from explorer.training import matching
-from explorer.training.matching import Matching, transport
+from explorer.recipes import matching
+from explorer.recipes.matching import Matching, transport
 from tests.training.tiny import config, differences, train, write_pictures
 
 NAME = "efficientnet-lite0"

@@ -16,7 +16,8 @@ from explorer.networks import Discriminator, DiscriminatorConfig
 from explorer.networks.fuse import epilogue, fuse, unfused
 from explorer.networks.layers import Conv2d, demodulation, upsample_image
 from explorer.networks.stylegan2 import SynthesisLayer
-from explorer.training import dormancy, losses, run
+from explorer.recipes import dormancy
+from explorer.training import losses, run
 from explorer.training.augment import augment, cutout, translation
 from explorer.training.descent import descend
 from explorer.training.draws import Draws

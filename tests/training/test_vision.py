@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from skimage import data
 
-from explorer.training.vision import Backbone, VisionCritic
+from explorer.recipes.vision import Backbone, VisionCritic
 from explorer.weights import CheckpointError
 from explorer.weights.imagenet import MEAN, STD, load_imagenet
 from tests.training.tiny import config, differences, train, write_pictures

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from explorer.training import gan
+from explorer.recipes import gan
 from explorer.training.run import Folder
 
 COUNT = 40

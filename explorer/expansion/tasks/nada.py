@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Eye, Shown, Studio, Task
-from explorer.training.captions import style_of, style_prompts
+from explorer.recipes.captions import style_of, style_prompts
 
 TEMPLATES = ("{}", "a picture of {}", "an image of {}", "a rendering of {}")
 SOURCE_SAMPLES = 16  # whose mean stands for the source, where the target is pictures

@@ -1,6 +1,6 @@
 """A judge of domains that no generator ever saw: a classifier of real photos to which styles were applied.
 
-`python -m explorer.training.judge OUT --data PICTURES [--folder NAME=FOLDER] [--image NAME=PICTURE]`. Classes are
+`python -m explorer.recipes.judge OUT --data PICTURES [--folder NAME=FOLDER] [--image NAME=PICTURE]`. Classes are
 `photo`, `nothing` (textures without a face, so that these do not win) and one a style of `styles`, and further:
 
 - a folder's class is its pictures, every fifth of them held out where there are ten or more;
@@ -28,13 +28,13 @@ from torch import Tensor
 
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.networks.pixels import from_array
+from explorer.recipes.captions import NOTHING
+from explorer.recipes.pairs import Pixels, augment, nothing
+from explorer.recipes.styles import PHOTO, STYLES, render
+from explorer.recipes.zeroshot import load_pixels
 from explorer.refused import Refused
-from explorer.training.captions import NOTHING
 from explorer.training.data import DataError, Pictures
-from explorer.training.pairs import Pixels, augment, nothing
 from explorer.training.run import Progress, RunError, training_dtype
-from explorer.training.styles import PHOTO, STYLES, render
-from explorer.training.zeroshot import load_pixels
 from explorer.weights.parts import save_part
 
 PX = 64
@@ -222,7 +222,7 @@ def check(out: Path, steps: int, seed: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, measure and write a judge; the exit code is 0, or 2 with one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.training.judge", description="Train a judge of domains.")
+    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.judge", description="Train a judge of domains.")
     parser.add_argument("out", metavar="OUT", type=Path, help="where to write, usually NAME.safetensors")
     parser.add_argument("--data", required=True, help="a folder or zip of photos")
     parser.add_argument("--folder", type=named, action="append", default=[], metavar="NAME=FOLDER", help="a class")

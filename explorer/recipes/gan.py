@@ -1,7 +1,7 @@
 """StyleGAN2 from pictures: non-saturating loss, lazy R1, style mixing, EMA, and dormant directions on purpose.
 
-`python -m explorer.training.gan RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
-Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.training.gan ...`. Source: StyleGAN2 (arXiv
+`python -m explorer.recipes.gan RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
+Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.recipes.gan ...`. Source: StyleGAN2 (arXiv
 1912.04958). Knows no domain expansion and no interface.
 """
 
@@ -23,16 +23,17 @@ from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
 from explorer.networks.fuse import fuse, unfused
 from explorer.networks.pixels import from_pixels
-from explorer.training import command, dormancy, losses
+from explorer.recipes import dormancy
+from explorer.recipes.matching import Matching
+from explorer.recipes.vision import VisionCritic
+from explorer.training import command, losses
 from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Order, Pictures
 from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.loop import Journal, loop, steps_of
-from explorer.training.matching import Matching
 from explorer.training.options import check_numbers, check_widths, doubling, option
 from explorer.training.run import Folder, Interruption, RunError, training_dtype
-from explorer.training.vision import VisionCritic
 from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
@@ -424,7 +425,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.training.gan", description="Train StyleGAN2.")
+    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.gan", description="Train StyleGAN2.")
     add_arguments(parser)
     return command.main(parser, run, argv)
 

@@ -1,6 +1,6 @@
 """What a CLIP model knows of styles and coats, on pictures it has not been trained on.
 
-`python -m explorer.training.zeroshot --data PICTURES [--clip SOURCE]` prints the figures as JSON. Works for any model
+`python -m explorer.recipes.zeroshot --data PICTURES [--clip SOURCE]` prints the figures as JSON. Works for any model
 that `load_clip` reads; knows no training.
 """
 
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from explorer.networks.clip import Clip
 from explorer.networks.pixels import from_array, from_pixels
+from explorer.recipes.captions import NOTHING, PHRASES, STYLE_NAMES, Content, caption, coat_prompts, style_prompts
+from explorer.recipes.pairs import nothing
+from explorer.recipes.styles import render
 from explorer.refused import Refused
-from explorer.training.captions import NOTHING, PHRASES, STYLE_NAMES, Content, caption, coat_prompts, style_prompts
 from explorer.training.data import Pictures
-from explorer.training.pairs import nothing
-from explorer.training.styles import render
 from explorer.weights.clip import SHIPPED, load_clip
 
 BATCH = 128
@@ -150,7 +150,7 @@ def retrieved(clip: Clip, pixels: np.ndarray, columns: int = 8) -> Tensor:  # [s
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures of a model; the exit code is 0, or 2 with one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.training.zeroshot", description="Measure a CLIP model.")
+    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.zeroshot", description="Measure a CLIP model.")
     parser.add_argument("--data", required=True, help="a folder or zip of pictures, with dataset.json for coats")
     parser.add_argument("--clip", default=SHIPPED, help="a native file, or as `explorer.weights.clip` lists them")
     parser.add_argument("--held-out", type=float, default=0.05, help="fraction that was never trained on")

@@ -1,6 +1,6 @@
 """The domain-guided encoder of in-domain inversion: pictures to codes of a frozen generator, trained on real pictures.
 
-`python -m explorer.training.encoder RUN --data PICTURES --generator CHECKPOINT`; `--resume` continues RUN, bit for bit
+`python -m explorer.recipes.encoder RUN --data PICTURES --generator CHECKPOINT`; `--resume` continues RUN, bit for bit
 in float32 on a CPU. Source: In-Domain GAN Inversion (arXiv 2004.00049), equations 1 and 2. Ours beside it: half of each
 batch is decoded in W and half in W+, so that both outputs learn, and codes of generated pictures are regressed, which
 teaches the map before pictures can. Knows no inversion by optimisation and no interface.
@@ -301,7 +301,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.training.encoder", description="Train an encoder.")
+    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.encoder", description="Train an encoder.")
     add_arguments(parser)
     return command.main(parser, run, argv)
 

@@ -1,7 +1,7 @@
 """A small CLIP from pictures, styles made of them, and captions: contrastive, every matching pair of a batch positive.
 
-`python -m explorer.training.clip RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
-Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.training.clip ...`. Sources: CLIP (arXiv
+`python -m explorer.recipes.clip RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU.
+Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.recipes.clip ...`. Sources: CLIP (arXiv
 2103.00020), UniCL (arXiv 2204.03610). Knows no generator and no interface; `zeroshot` measures the result.
 """
 
@@ -21,14 +21,14 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from explorer.networks.clip import ClipConfig, build_clip
+from explorer.recipes.pairs import Batch, build_bank, draw
+from explorer.recipes.styles import STYLES
+from explorer.recipes.zeroshot import load_pixels, measure, retrieved
 from explorer.training import command
 from explorer.training.data import DataError, Pictures
 from explorer.training.loop import Journal, loop, steps_of
 from explorer.training.options import check_numbers, option
-from explorer.training.pairs import Batch, build_bank, draw
 from explorer.training.run import Folder, Interruption, RunError, anywhere, training_dtype
-from explorer.training.styles import STYLES
-from explorer.training.zeroshot import load_pixels, measure, retrieved
 from explorer.weights.clip import save_clip
 
 MAX_SCALE = math.log(100)  # section 2.5 of the CLIP paper
@@ -315,7 +315,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.training.clip", description="Train a small CLIP.")
+    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.clip", description="Train a small CLIP.")
     add_arguments(parser)
     return command.main(parser, run, argv)
 

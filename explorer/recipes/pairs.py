@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.networks.pixels import from_array
+from explorer.recipes.captions import NOTHING, Caption, Content, caption
+from explorer.recipes.styles import PHOTO, STYLES, render
 from explorer.replacing import replacing
-from explorer.training.captions import NOTHING, Caption, Content, caption
-from explorer.training.styles import PHOTO, STYLES, render
 
 Pixels = np.ndarray  # [N, H, W, 3], uint8, RGB
 PHOTOS, NOTHINGS = 0.26, 0.12  # shares of a batch; the rest is styled

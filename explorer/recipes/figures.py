@@ -21,11 +21,11 @@ from explorer.metrics import report
 from explorer.metrics.expansion import BARS, Distance, Scorer, composition, mean_distance, pairs
 from explorer.metrics.perceptual import Perceptual, load_perceptual
 from explorer.networks.pixels import from_array
+from explorer.recipes.captions import style_of, style_prompts
+from explorer.recipes.quality import FEATURES, real
+from explorer.recipes.styles import PHOTO, STYLES, render
 from explorer.refused import Refused
-from explorer.training.captions import style_of, style_prompts
 from explorer.training.data import Pictures
-from explorer.training.quality import FEATURES, real
-from explorer.training.styles import PHOTO, STYLES, render
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import SHIPPED, load_clip
 from explorer.weights.parts import load_judge, part_of
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--judge",
         type=Path,
         metavar="FILE",
-        help="of `python -m explorer.training.judge`; else the one beside CHECKPOINT",
+        help="of `python -m explorer.recipes.judge`; else the one beside CHECKPOINT",
     )
     parser.add_argument("--domain", action="append", default=[], metavar="NAME", help="only this one, and others named")
     pair = {"type": named, "action": "append", "default": []}
