@@ -83,8 +83,7 @@ def test_a_sweep_takes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> No
     assert leftovers(tmp_path) == sorted([*others, name, f".b.{dead}", f".folder.{dead}"])
     sweep(tmp_path, "a")
     assert leftovers(tmp_path) == sorted([*others, f".b.{dead}", f".folder.{dead}"])
-    old = time.time() - 61
-    os.utime(tmp_path / f".b.{dead}", (old, old))
+    os.utime(tmp_path / f".b.{dead}", (0, time.time() - 61))
     sweep(tmp_path, seconds=60)
     assert leftovers(tmp_path) == sorted([*others, f".folder.{dead}"])
     sweep(tmp_path / "nowhere")

@@ -28,6 +28,7 @@ from explorer import Engine, load
 from explorer.ui import Serving, build_ui
 from explorer.ui.bodies import Bodies, Limits, check_json, size_of
 from explorer.ui.guard import CLOSED, TRIES, Guard
+from explorer.ui.replicas import page_app
 from explorer.ui.serve import start
 from explorer.ui.shelf import SESSIONS
 
@@ -165,6 +166,14 @@ def test_behind_a_proxy_its_name_is_the_servers(root_path: str, host: str, origi
 
     guard = Guard(app, **Serving(root_path=root_path).guarded)
     assert asyncio.run(answer(guard, CALL, {"host": host, "origin": origin})) == status
+
+
+def test_a_page_in_front_of_several_engines_is_guarded_too() -> None:
+    engine = Engine(load(ROOT / "tests" / "fixtures" / "expanded32.pkl"), "cpu", "fp32")
+    app: Any = page_app(engine, "expanded32", Serving())
+    assert asyncio.run(answer(app, CALL, {"host": "evil.test"})) == 421
+    assert asyncio.run(answer(app, CALL, {"host": "localhost", "origin": "http://evil.test"})) == 403
+    assert asyncio.run(answer(app, "/monitoring", {"host": "localhost"})) == 404
 
 
 def test_a_proxy_that_changes_the_name_may_say_which_it_was(open_port: int) -> None:
@@ -455,3 +464,4 @@ def test_a_browser_is_not_led_here_under_another_name(browser: Browser, port: in
     finally:
         rebound.close()
         elsewhere.shutdown()
+        elsewhere.server_close()
