@@ -21,7 +21,8 @@ def brief(value: Any, length: int = LENGTH) -> str:
     exception its words. Nothing inside a container is entered, so parts that share their parts cost nothing.
     """
     if isinstance(value, BaseException):
-        return " ".join(str(value)[: 10 * length].split())[:length] or type(value).__name__
+        words = " ".join(str(value)[: 10 * length].split())[:length]
+        return "".join(letter if letter.isprintable() else "?" for letter in words) or type(value).__name__
     if isinstance(value, (list, tuple, set, frozenset)):
         first = [entry for entry, _ in zip(value, range(ENTRIES), strict=False)]
         if all(isinstance(entry, (bool, int, float, str)) for entry in first):

@@ -129,7 +129,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         try:
             picture = open_photo(self._read(name, MAX_BYTES))
         except PhotoError as error:
-            raise DataError(f"{name[-200:]} in {self.source}: {error}") from None
+            raise DataError(f"{brief(name[-60:])} in {self.source}: {error}") from None
         if picture.size != (self.resolution, self.resolution):
             picture = ImageOps.fit(picture, (self.resolution, self.resolution), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
@@ -138,7 +138,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         if self.source.is_dir():
             yield from (p.relative_to(self.source).as_posix() for p in self.source.rglob("*") if p.is_file())
         elif self.source.is_file() and zipfile.is_zipfile(self.source):
-            yield from (info.filename for info in self._zip().infolist() if not info.is_dir())
+            yield from (name for name in self._zip().namelist() if name and not name.endswith("/"))
         else:
             raise DataError(f"{self.source} is neither a folder nor a zip file")
 
@@ -151,7 +151,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
             else:
                 size, read = self._zip().getinfo(name).file_size, partial(self._zip().read, name)
             if size > most:
-                raise DataError(f"{name[-200:]} in {self.source} has {size:,} bytes, at most {most:,} are read")
+                raise DataError(f"{brief(name[-60:])} in {self.source} has {size:,} bytes, at most {most:,} are read")
             return read()
 
     @contextmanager
@@ -161,7 +161,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         except DataError:
             raise
         except Exception as error:  # zipfile has no common error for damage, passwords and unknown compression
-            raise DataError(f"{name[-200:]} in {self.source} cannot be read ({brief(error)})") from None
+            raise DataError(f"{brief(name[-60:])} in {self.source} cannot be read ({brief(error)})") from None
 
     def _zip(self) -> zipfile.ZipFile:
         """The open archive; every process opens its own, since a file position cannot be shared after a fork."""

@@ -23,6 +23,7 @@ from explorer.weights.checkpoint import CheckpointError, Entry
 
 MAX_HEADER = 2**24
 MAX_TENSORS = 20_000
+MAX_NAME = 200  # letters of a tensor's name
 NUMBERS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")  # kinds of numbers that networks have
 
 
@@ -46,6 +47,8 @@ def opened(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, str]]]:
             names = list(file.keys())
             if len(names) > MAX_TENSORS:
                 raise CheckpointError(f"it holds {len(names):,} tensors, at most {MAX_TENSORS:,} are read")
+            if odd := [name for name in names if len(name) > MAX_NAME or not name.isprintable()]:
+                raise CheckpointError(f"{brief(odd[0])} is no tensor's name: the file is damaged")
             yield {name: _entry(file, name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
         raise CheckpointError(f"its safetensors structure is damaged ({brief(error)}): get it again") from None

@@ -230,9 +230,13 @@ def _state(record: Any) -> dict[str, Any]:
 
 def _dict(state: dict[str, Any], key: str) -> dict[str, Any]:
     value = {} if state.get(key) is None else state[key]
-    if not isinstance(value, dict) or not all(isinstance(name, str) and len(name) < 100 for name in value):
+    if not isinstance(value, dict) or not all(map(_is_name, value)):
         raise CheckpointError(f"{key} of a module inside it is no dictionary of names: it is damaged")
     return value
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) < 100 and value.isprintable()
 
 
 def _resolutions(entries: Entries, pattern: str, first: int = 4) -> list[int]:

@@ -23,6 +23,7 @@ from explorer.weights.storage import StoredTensor
 LR_MULTIPLIER = 0.01  # of its mapping network; fixed in that implementation
 MEAN_SAMPLES = 10_000
 NOISE_SEED = 0
+MAX_NAME = 200  # letters of a tensor's name
 MAX_ROWS = 100  # of a mean that is repeated for every row of W+
 
 
@@ -43,6 +44,8 @@ def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
         for name, value in state.items()
         if isinstance(name, str) and isinstance(value, StoredTensor)
     }
+    if odd := [name for name in entries if len(name) > MAX_NAME or not name.isprintable()]:
+        raise CheckpointError(f"{brief(odd[0])} is no tensor's name: the file is damaged")
     renamed = _renamed(entries)
     config = _config(entries, renamed)
     source = {"format": "rosinality", "network": "g_ema" if "g_ema" in data else "g"}

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from generators import make_generator
-from hostile import dump
+from hostile import dump  # pyright: ignore[reportMissingImports]
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from samples import tiny_checkpoint, tiny_network, tiny_rosinality
 
 from explorer.edit import Edit, EditError, Latent
 from explorer.inversion import InversionError
@@ -39,6 +38,7 @@ from explorer.ui.lessons import Lesson, LessonError
 from explorer.weights import CheckpointError, load
 from explorer.weights.clip import read_clip, save_clip
 from explorer.weights.parts import load_discriminator, load_encoder, load_judge, load_mapper, save_part
+from tests.weights.samples import tiny_checkpoint, tiny_network, tiny_rosinality
 
 Seed = tuple[bytes, Callable[[bytes], bytes]]  # what is damaged, and what wraps it in a container with good checksums
 EDIT = Edit(seed=3, strengths={"pencil sketch": 0.5, 7: -2.25}, layers={7: (1, 4)}, class_index=2)

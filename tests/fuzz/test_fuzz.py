@@ -46,7 +46,7 @@ def fuzz(name: str, examples: int, start: int | None = None) -> None:
         max_examples=examples,
         deadline=None,
         database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
         phases=[Phase.generate, Phase.shrink],
     )
     @given(kind=st.sampled_from(sorted(seeds)), steps=changes)

@@ -18,7 +18,7 @@ from safetensors.torch import save as save_tensors
 
 from explorer.edit import Latent
 from explorer.inversion import InversionError
-from explorer.inversion.latents import load_latent, read_latent, write_latent
+from explorer.inversion.latents import MAX_BYTES, load_latent, read_latent, write_latent
 
 CODE = np.random.default_rng(0).standard_normal((6, 24)).astype(np.float32)
 
@@ -141,4 +141,14 @@ def test_what_is_no_code_is_refused_in_one_sentence(data: bytes, word: str) -> N
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InversionError, match=r"code\.npy"):
+        load_latent(tmp_path / "code.npy")
+
+
+def test_a_file_larger_than_any_code_is_not_even_looked_at(tmp_path: Path) -> None:
+    padded = write_latent(Latent.of(CODE)).ljust(MAX_BYTES + 1)
+    with pytest.raises(InversionError, match="too large"):
+        read_latent(padded)
+    with (tmp_path / "code.npy").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(InversionError, match=r"code\.npy is too large"):
         load_latent(tmp_path / "code.npy")

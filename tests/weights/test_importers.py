@@ -383,6 +383,13 @@ def test_a_tensor_of_as_many_axes_and_other_sizes_is_refused(name: str, tmp_path
         load(saved(tmp_path / "a.pt", data))
 
 
+def test_a_tensor_of_an_odd_name_is_refused_in_one_line(tmp_path: Path) -> None:
+    data = rosinality_state()
+    data["g_ema"]["conv1\n.weight"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match=r"'conv1\\n\.weight' is no tensor's name"):
+        load(saved(tmp_path / "a.pt", data))
+
+
 def test_a_list_of_dimensions_that_is_far_too_long_is_refused(tmp_path: Path) -> None:
     basis = stored(np.eye(7))
     for dims in (stored(np.zeros(10_001)), [1] * 10_001):
