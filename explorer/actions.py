@@ -11,6 +11,7 @@ Whatever a user can get wrong raises `Refused`. Knows no Gradio and no argparse.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -73,16 +74,16 @@ class Place:
         return write_picture(picture, kind, None if edit is None else Kept(edit, self.name))
 
 
-class Request(Generic[P, R]):
+class Request(ABC, Generic[P, R]):
     """What a user asks for: a frozen dataclass; `__post_init__` refuses what can be refused without an engine."""
 
+    @abstractmethod
     def price(self, engine: Engine) -> tuple[int, int]:
         """What it costs a server: how many pictures, and pixels of each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def work(self, place: Place) -> Generator[P, None, R]:
         """Carry it out; yield how far it is after every picture or step. Closing it leaves nothing half-written."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
