@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ from explorer.extras import MissingExtra, extra_of
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, the app where none is named; the exit code is 0, or 2 with one sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that lacks a letter shows a question mark
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--version"]:
         print(__version__)

@@ -30,6 +30,7 @@ def render(arguments: argparse.Namespace) -> str:
     if arguments.edit is None:
         edit = Edit(
             seed=arguments.seed,
+            class_index=arguments.class_index,
             truncation_psi=arguments.psi,
             noise_mode=arguments.noise,
             project=not arguments.no_project,
@@ -208,6 +209,7 @@ def add_commands(commands: Any, source: str) -> None:
     command.add_argument(
         "--edit", metavar="FILE", help="an edit as JSON, or a saved picture; the flags for its parts are ignored then"
     )
+    command.add_argument("--class", type=int, dest="class_index", metavar="N", help="of a generator with classes")
     command.add_argument("--noise", choices=("const", "none", "random"), default="const")
     command.add_argument("--no-project", action="store_true", help="do not go to the base subspace first")
     command.add_argument("--set", type=strength, action="append", default=[], metavar="DIRECTION=STRENGTH")

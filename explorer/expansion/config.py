@@ -102,13 +102,15 @@ def read_config(path: str | Path, **changes: Any) -> Config:
 
     Paths in it are taken from the file's own folder, where there is such a file, else from the working folder.
     """
-    path = Path(path)
+    path, text = Path(path), ""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors may begin with a mark
+        values = tomllib.loads(text)
     except OSError as error:
         raise ExpansionError(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise ExpansionError(f"{path} is no TOML: {error}") from None
+        hint = "; in double quotes a backslash is written twice, or as /" if "\\" in text else ""
+        raise ExpansionError(f"{path} is no TOML: {error}{hint}") from None
     return config_from(values, path.parent, **changes)
 
 

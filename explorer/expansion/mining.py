@@ -15,6 +15,7 @@ from torch import Tensor
 from explorer.expansion.tasks.task import Eye
 from explorer.networks import Generator
 from explorer.networks.mapper import Mapper, MapperConfig
+from explorer.networks.pixels import as_rgb
 from explorer.training.draws import Draws
 
 LAMBDA_CLIP, LAMBDA_L2, LAMBDA_NORM = 1.0, 0.8, 0.5
@@ -43,7 +44,7 @@ def mine(
         with torch.no_grad():
             ws = generator.draw(draws.normal(generator.codes.z_dim), labels)
         moved = mapper(ws)
-        loss = mining_loss(ws, moved, generator.decode(placed(moved)), targets, generator.mean)
+        loss = mining_loss(ws, moved, as_rgb(generator.decode(placed(moved))), targets, generator.mean)
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -26,7 +26,7 @@ from explorer.latents import Expansion, project
 from explorer.networks import Generator
 from explorer.networks.family import Decoder
 from explorer.networks.fuse import fuse, unfused
-from explorer.networks.pixels import from_pixels
+from explorer.networks.pixels import as_rgb, from_pixels
 from explorer.training import losses
 from explorer.training.data import Order, Pictures
 from explorer.training.descent import average, descend
@@ -362,8 +362,8 @@ class Trainer:
 
         Beyond [-1, 1] a generator can please a judge with what no file and no screen shows.
         """
-        before = (pictures.truth if self.alone else pictures.base.detach()).clamp(-1, 1)
-        after, members, draws = pictures.moved.clamp(-1, 1), batch.members, batch.draws_by_domain
+        before = as_rgb((pictures.truth if self.alone else pictures.base.detach()).clamp(-1, 1))
+        after, members, draws = as_rgb(pictures.moved.clamp(-1, 1)), batch.members, batch.draws_by_domain
         seen = self.judged_by_clip(after, before, members, draws)
         return {
             i: Shown(after[mine], before[mine], batch.base[mine], *seen.get(i, ((), ())), draws[i], self.step)
@@ -396,7 +396,7 @@ class Trainer:
         """lambda_lpips * LPIPS + lambda_l2 * MSE to what a frozen generator makes of the same code and noise."""
         total = images.new_zeros(())
         if self.config.lambda_lpips:
-            total = total + self.config.lambda_lpips * self.studio.perceptual_to(truth)(images).mean()
+            total = total + self.config.lambda_lpips * self.studio.perceptual_to(as_rgb(truth))(as_rgb(images)).mean()
         return total + self.config.lambda_l2 * F.mse_loss(images, truth)
 
     def source_critic_loss(self, fake_logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -429,6 +429,8 @@ class Trainer:
         real = from_pixels(torch.stack(pixels).to(self.device))
         if c is not None:
             c = F.one_hot(torch.tensor(labels, device=self.device), self.source.classes).float()
+        if self.source.channels == 1:
+            real = real.mean(dim=1, keepdim=True)
         return torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real), c
 
     def path_gradient(self, batch: Batch) -> tuple[Sequence[Any], Tensor]:

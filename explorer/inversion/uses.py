@@ -84,7 +84,7 @@ def labelled_boundary(networks: Networks, photos: Tensor, labels: Tensor) -> Bou
 
 def imported(generator: Generator, array: np.ndarray) -> list[Boundary]:
     """Boundaries of other programs, see `from_array`."""
-    return _spread(generator, from_array(array, generator.codes.dim))
+    return _spread(generator, from_array(array, generator.codes.dim, generator.codes.rows))
 
 
 def _spread(generator: Generator, boundaries: list[Boundary]) -> list[Boundary]:

@@ -97,14 +97,21 @@ def condition(boundary: Boundary, *others: Boundary) -> Boundary:
     return Boundary(rest / rest.norm(), boundary.offset, boundary.spread)
 
 
-def from_array(array: np.ndarray, dim: int) -> list[Boundary]:
+def from_array(array: np.ndarray, dim: int, layers: int) -> list[Boundary]:
     """Boundaries of other programs: InterFaceGAN's `[1, dim]`, SeFa's `[K, dim]`, or one `[dim]`.
 
-    Raises BoundaryError for another shape, for NaN and for a normal of length 0.
+    Raises BoundaryError for another shape, for NaN, for a normal of length 0, and where there are as many rows as a
+    code has `layers`: such files are one direction of W+ as often as several of W.
     """
     rows = np.atleast_2d(array)
-    if rows.ndim != 2 or rows.shape[1] != dim or rows.dtype.kind not in "fiu":
+    if rows.ndim != 2 or rows.shape[1] != dim or rows.dtype.kind not in "fiu" or len(rows) > dim:
         raise BoundaryError(f"boundaries of this generator are [K, {dim}] numbers, got {rows.dtype} {array.shape}")
+    if len(rows) == layers > 1 and (rows != rows[0]).any():
+        raise BoundaryError(
+            f"{layers} rows are one direction for this generator's {layers} layers, or {layers} directions: save the"
+            f" one that you mean as [1, {dim}]"
+        )
+    rows = rows[:1] if len(rows) == layers else rows  # the same for every layer
     normals = torch.from_numpy(rows.astype(np.float32))
     lengths = normals.norm(dim=1, keepdim=True)
     if not torch.isfinite(lengths).all() or (lengths == 0).any():

@@ -20,7 +20,7 @@ from explorer.metrics.frechet import Features, frechet_distance, statistics
 from explorer.networks import Generator
 from explorer.networks.clip import Clip
 from explorer.networks.judge import Judge
-from explorer.networks.pixels import as_shown
+from explorer.networks.pixels import as_rgb, as_shown
 from explorer.refused import Refused
 
 BATCH = 50
@@ -59,7 +59,7 @@ class Subject:
 def pictures(generator: Generator, ws: Tensor) -> Iterator[Tensor]:  # [N, rows, dim] -> batches [n, 3, H, W]
     """Pictures batch by batch, rounded to 8 bits as files are; each with noise that depends on its place alone."""
     for seed, part in enumerate(ws.split(BATCH)):
-        yield as_shown(generator.decode(part, "random", seed))
+        yield as_shown(as_rgb(generator.decode(part, "random", seed)))
 
 
 def judge_scorer(judge: Judge, domains: Sequence[str], classes: Mapping[str, str] | None = None) -> Scorer:

@@ -17,6 +17,11 @@ def from_array(pixels: np.ndarray) -> Tensor:  # uint8 [..., H, W, C] -> float32
     return from_pixels(torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, -3))
 
 
+def as_rgb(images: Tensor) -> Tensor:  # [N, 1 or 3, H, W] -> [N, 3, H, W]
+    """Grey pictures in three channels, as networks that look at pictures want them."""
+    return images.expand(-1, 3, -1, -1)
+
+
 def to_pixels(images: Tensor) -> Tensor:  # about [-1, 1], any shape -> uint8
     """What files hold: 0 is at -1, 255 at 1, each level as wide as the others, what lies beyond is cut off."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)

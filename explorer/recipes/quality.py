@@ -21,7 +21,7 @@ from explorer.latents.basis import style_weights
 from explorer.metrics.frechet import Features, clip_features, frechet_distance, imagenet_features, statistics
 from explorer.metrics.perceptual import load_perceptual
 from explorer.networks import Generator
-from explorer.networks.pixels import as_shown, from_pixels
+from explorer.networks.pixels import as_rgb, as_shown, from_pixels
 from explorer.refused import Refused
 from explorer.training.data import Pictures
 from explorer.weights import DEFAULT, load
@@ -104,7 +104,7 @@ def real(pictures: Pictures, chosen: slice) -> Iterator[Tensor]:  # -> [n, 3, H,
 def samples(generator: Generator, count: int, seed: int = 0) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
     """Samples at psi 1, each with noise of its own, rounded to 8 bits as files are."""
     for number, codes in enumerate(sample_codes(generator, count, seed).split(BATCH)):
-        yield as_shown(generator.decode(codes, "random", number))
+        yield as_shown(as_rgb(generator.decode(codes, "random", number)))
 
 
 def spectrum(generator: Generator) -> list[float]:

@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.networks.hardware import cpu_multiplies_bf16
-from explorer.networks.pixels import to_pixels
+from explorer.networks.pixels import as_rgb, to_pixels
 from explorer.refused import Refused
 from explorer.replacing import replacing, sweep
 
@@ -141,9 +141,9 @@ class Folder:
         return path
 
 
-def sheet(images: Tensor, columns: int = 8) -> Tensor:  # [N, 3, H, W] in [-1, 1] -> uint8 [3, rows * H, columns * W]
-    """Tile images row by row; places left over in the last row are black."""
-    pixels = to_pixels(images.detach().cpu())
+def sheet(images: Tensor, columns: int = 8) -> Tensor:  # [N, 1 or 3, H, W] -> uint8 [3, rows * H, columns * W]
+    """Tile images in [-1, 1] row by row; places left over in the last row are black."""
+    pixels = to_pixels(as_rgb(images.detach().cpu()))
     missing = -len(pixels) % columns
     pixels = torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])])
     rows = pixels.unflatten(0, (-1, columns))  # [rows, columns, 3, H, W]

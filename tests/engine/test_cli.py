@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from generators import make_generator
 from PIL import Image
 
 from explorer import Edit, Engine, load
 from explorer.cli import main
-from explorer.weights import DEFAULT
+from explorer.weights import DEFAULT, Checkpoint
 
 
 def test_render_writes_the_picture_of_the_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,3 +120,19 @@ def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Engine, "render", broken)
     with pytest.raises(ValueError, match="not meant for users"):
         main(["render", "--out", str(tmp_path / "x.png")])
+
+
+def test_a_letter_that_the_console_lacks_is_a_question_mark(tmp_path: Path) -> None:
+    path = Checkpoint(make_generator(), meta={"name": "имя"}).save(tmp_path / "x.safetensors")
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "explorer", "inspect", str(path)]
+    run = subprocess.run(command, capture_output=True, env=environment, check=True, timeout=120)
+    assert b"name: ???" in run.stdout
+
+
+def test_render_takes_a_class(tmp_path: Path) -> None:
+    path = Checkpoint(make_generator(c_dim=3)).save(tmp_path / "x.safetensors")
+    files = [tmp_path / f"{index}.png" for index in range(2)]
+    for index, file in enumerate(files):
+        assert main(["render", "--checkpoint", str(path), "--class", str(index), "--out", str(file)]) == 0
+    assert files[0].read_bytes() != files[1].read_bytes()

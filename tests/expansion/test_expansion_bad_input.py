@@ -10,6 +10,7 @@ from tiny_expansion import NADA, config, fixtures, train
 
 from explorer import cli
 from explorer.expansion import trainer
+from explorer.expansion.config import read_config
 from explorer.training.run import Folder, RunError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
@@ -30,6 +31,7 @@ def expanded(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 SKETCH = '[[domain]]\nname = "new"\ntype = "nada"\ntarget = "sketch"\n'
 CASES = {
     "no toml": ("steps =", "is no TOML"),
+    "backslashes": ('data = "C:\\Users"\n' + SKETCH, "a backslash is written twice"),
     "no domain": ("steps = 3", "names no domain"),
     "unknown key": ("stepz = 3\n" + SKETCH, "unknown setting 'stepz'"),
     "ill typed": ('steps = "3"\n' + SKETCH, "steps must be a whole number"),
@@ -106,3 +108,9 @@ def test_a_folder_with_a_run_is_not_written_over(files: dict[str, Path], expande
 def test_one_process_at_a_time_teaches_in_a_folder(files: dict[str, Path], expanded: Path) -> None:
     with Folder(expanded.parent).held(), pytest.raises(RunError, match="another process is training"):
         train(None, None, expanded.parent, resume=True)  # type: ignore[arg-type]
+
+
+def test_the_mark_of_windows_editors_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "domains.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SKETCH.encode())
+    assert read_config(path).domains[0].name == "new"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from generators import make_generator
 from tiny_expansion import NADA, config, differences, fixtures, train, trainer_of, write_clip
 
 from explorer.expansion import mining
@@ -15,7 +16,7 @@ from explorer.expansion.tasks import mystyle, nada, one_shot_clip
 from explorer.expansion.tasks.task import Eye
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.training.draws import Draws
-from explorer.weights import load
+from explorer.weights import Checkpoint, load
 from explorer.weights.clip import load_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
@@ -105,6 +106,15 @@ def test_a_task_adapts_a_plain_generator_too(files: dict[str, Path], tmp_path: P
     assert adapted.expansion is None
     source = load(files["plain"]).generator
     assert differences(source.learnable(), adapted.generator.learnable())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_grey_generator_learns_as_well(files: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """Whoever looks at its pictures sees three channels."""
+    grey = Checkpoint(make_generator(img_channels=1), meta={"name": "grey"}).save(tmp_path / "grey.safetensors")
+    changes = {"steps": 1, "lambda_src": 0.0, "lambda_lpips": 1.0, "path_weight": 0.0}
+    train(grey, config(files["clip"], domain(kind, files), **changes), tmp_path / "run")
+    assert load(tmp_path / "run" / "network.safetensors").generator.channels == 1
 
 
 def test_a_random_code_is_drawn_to_the_photo_of_the_nearest_anchor(files: dict[str, Path], tmp_path: Path) -> None:

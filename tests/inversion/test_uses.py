@@ -57,13 +57,17 @@ def test_scores_that_split_nothing_are_refused(scores: torch.Tensor) -> None:
 
 def test_boundaries_of_other_programs_get_unit_length() -> None:
     rows = np.random.default_rng(0).standard_normal((3, 24)) * 7
-    found = from_array(rows, 24)
+    found = from_array(rows, 24, 6)
     assert len(found) == 3
     assert np.allclose(found[1].normal.numpy(), rows[1] / np.linalg.norm(rows[1]), atol=1e-6)
-    assert torch.equal(from_array(rows[0], 24)[0].normal, found[0].normal)
+    assert torch.equal(from_array(rows[0], 24, 6)[0].normal, found[0].normal)
     for wrong in (rows[:, :5], np.zeros((1, 24)), np.full((1, 24), np.inf), np.array(["a"] * 24), rows[None]):
         with pytest.raises(BoundaryError):
-            from_array(wrong, 24)
+            from_array(wrong, 24, 6)
+    with pytest.raises(BoundaryError, match="3 layers, or 3 directions"):
+        from_array(rows, 24, 3)
+    (repeated,) = from_array(np.repeat(rows[:1], 3, axis=0), 24, 3)
+    assert torch.equal(repeated.normal, found[0].normal)
 
 
 def test_moving_along_a_direction_found_by_words_raises_its_score(networks: Networks) -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Eye, Shown, Studio, Task
+from explorer.networks.pixels import as_rgb
 from explorer.recipes.captions import style_of, style_prompts
 
 TEMPLATES = ("{}", "a picture of {}", "an image of {}", "a rendering of {}")
@@ -105,7 +106,7 @@ class Nada(Task):
         generator = self.studio.networks.generator
         with torch.enable_grad():
             codes = ws.detach().clone().requires_grad_()
-            images = generator.decode(codes, dtype=self.studio.dtype)
+            images = as_rgb(generator.decode(codes, dtype=self.studio.dtype))
             each = [eye.weight * (1 - eye(images) @ target).mean() for eye, target in self.targets()]
             loss = torch.stack(each).sum()
             (gradient,) = torch.autograd.grad(loss, codes)

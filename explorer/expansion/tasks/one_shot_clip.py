@@ -67,7 +67,7 @@ class OneShotClip(Task):
         self.register_buffer("w_ref", torch.zeros(1, generator.codes.rows, generator.codes.dim, device=studio.device))
         for index, eye in enumerate(studio.eyes):
             self.register_buffer(f"direction{index}", torch.zeros(eye(self.picture).shape[1], device=studio.device))
-        self.critic = patch_discriminator(generator.channels)
+        self.critic = patch_discriminator()
         self.side = max(4, round(arguments.patch * studio.resolution))
 
     def prepare(self) -> None:
@@ -142,9 +142,9 @@ def contrast(after: Tensor, before: Tensor) -> Tensor:  # [n, P, E] of unit leng
     return F.cross_entropy(logits.flatten(0, 1), places.flatten())
 
 
-def patch_discriminator(channels: int) -> nn.Module:  # [N, channels, s, s] -> [N, 1, s / 4, s / 4] logits
+def patch_discriminator() -> nn.Module:  # [N, 3, s, s] -> [N, 1, s / 4, s / 4] logits
     """Three convolutions: a logit for every place, each of which sees a few pixels around."""
-    layers: list[nn.Module] = [nn.Conv2d(channels, WIDTH, 3, padding=1), nn.LeakyReLU(0.2)]
+    layers: list[nn.Module] = [nn.Conv2d(3, WIDTH, 3, padding=1), nn.LeakyReLU(0.2)]
     layers += [nn.Conv2d(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     layers += [nn.Conv2d(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Conv2d(4 * WIDTH, 1, 1))

@@ -30,7 +30,7 @@ from explorer.inversion.objective import perceptual_to
 from explorer.latents import sample_codes
 from explorer.networks import Discriminator
 from explorer.networks.clip import Clip
-from explorer.networks.pixels import from_array
+from explorer.networks.pixels import as_rgb, from_array
 from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
 from explorer.training.data import ENDINGS
@@ -83,7 +83,7 @@ class Studio:
         """Pictures of the source, always the same ones."""
         generator = self.networks.generator
         parts = sample_codes(generator, count).split(8)
-        return torch.cat([generator.decode(codes, dtype=self.dtype) for codes in parts]).clamp(-1, 1)
+        return as_rgb(torch.cat([generator.decode(codes, dtype=self.dtype) for codes in parts]).clamp(-1, 1))
 
     def photo(self, path: str | Path) -> Tensor:  # [3, R, R] in [-1, 1]
         """The middle square of a picture file. Raises ExpansionError where it cannot be read."""
