@@ -38,7 +38,7 @@ def engine(tiny_generator: StyleGAN2) -> Engine:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Squared differences in place of the shipped CLIP's distance, and few samples: which effects count is the matter."""
+    """Squared differences instead of the shipped CLIP's distance, and few samples: which effects count is asked."""
     squared = Perceptual("squared", lambda a, b: (a - b).square().mean(dim=(1, 2, 3)))
     monkeypatch.setattr("explorer.engine.engine.load_perceptual", lambda device: squared)
     monkeypatch.setattr(effects, "SAMPLES", 4)
