@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class Plain(ast.NodeTransformer):
 
 def meaning(code: str) -> str:
     """What of a module's text is run. Raises SyntaxError where it cannot be."""
-    compile(code, "mutant", "exec")
+    with warnings.catch_warnings(action="ignore"):  # of `is` with a literal
+        compile(code, "mutant", "exec")
     return ast.dump(Plain().visit(ast.parse(code)))
 
 
@@ -72,18 +74,19 @@ def mutants(module: str, sample: int, seed: int) -> Iterator[tuple[MutationSpec,
     places: set[tuple] = set()
     for spec in specs:
         place = spec.module_path, spec.start_pos
-        code = spec.module_path.read_text()
-        mutant = mutate_code(code, get_operator(spec.operator_name)(), spec.occurrence)
-        if len(places) < sample and place not in places and changes(code, mutant):
+        if len(places) < sample and place not in places and (mutant := mutated(spec)) is not None:
             places.add(place)
             yield spec, mutant
 
 
-def changes(code: str, mutant: str | None) -> bool:
+def mutated(spec: MutationSpec) -> str | None:
+    """A module's text with one mutation; None where nothing that runs is another."""
+    code = spec.module_path.read_text()
     try:
-        return mutant is not None and meaning(mutant) != meaning(code)
-    except SyntaxError:
-        return False
+        mutant = mutate_code(code, get_operator(spec.operator_name)(), spec.occurrence)
+        return None if mutant is None or meaning(mutant) == meaning(code) else mutant
+    except (SyntaxError, AttributeError):  # the second: cosmic-ray 8.7 trips over some tuples of exceptions
+        return None
 
 
 def passes(tree: Path, tests: Sequence[str]) -> bool:

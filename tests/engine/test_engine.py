@@ -18,6 +18,7 @@ from explorer import Edit, EditError, Engine, Latent, latents
 from explorer.engine import effects
 from explorer.engine.engine import to_uint8
 from explorer.latents import Expansion
+from explorer.metrics import Perceptual
 from explorer.networks import StyleGAN2
 from explorer.weights import Checkpoint
 
@@ -33,6 +34,14 @@ def expanded(generator: StyleGAN2) -> Checkpoint:
 @pytest.fixture(scope="module")
 def engine(tiny_generator: StyleGAN2) -> Engine:
     return Engine(expanded(tiny_generator), device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Squared differences instead of the shipped CLIP's distance, and few samples: which effects count is asked."""
+    squared = Perceptual("squared", lambda a, b: (a - b).square().mean(dim=(1, 2, 3)))
+    monkeypatch.setattr("explorer.engine.engine.load_perceptual", lambda device: squared)
+    monkeypatch.setattr(effects, "SAMPLES", 4)
 
 
 def plain_picture(engine: Engine, edit: Edit) -> np.ndarray:
@@ -151,6 +160,7 @@ def test_an_unknown_device_or_precision_is_refused(tiny_generator: StyleGAN2, na
         Engine(Checkpoint(tiny_generator), **{name: value})
 
 
+@pytest.mark.usefixtures("quick")
 def test_effects_are_measured_once_and_kept_beside_the_checkpoint(
     tiny_generator: StyleGAN2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +186,7 @@ def test_effects_are_measured_once_and_kept_beside_the_checkpoint(
     assert Engine(other, device="cpu", precision="fp32").directions[0].effect is None
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_measured(
     tiny_generator: StyleGAN2, tmp_path: Path
 ) -> None:

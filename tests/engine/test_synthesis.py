@@ -119,3 +119,26 @@ def test_what_is_kept_for_the_next_picture_is_bounded(
     assert sum(point.raw.nbytes for point in fast._last[2]) <= 3000
     ws = ws + 0.1
     assert relative(fast(ws), tiny_generator.synthesis(ws)) < 1e-5
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+@pytest.mark.parametrize("part", ["weight", "affine"])
+def test_half_floats_bear_weights_far_from_one(scale: float, part: str) -> None:
+    """Demodulation takes a weight's and a style's size out again, but the products in between must not overflow."""
+    generator = make_generator()
+    with torch.no_grad():
+        for _, block in generator.synthesis.blocks():
+            for layer in [block.conv0, block.conv1] if block.num_conv == 2 else [block.conv1]:
+                for parameter in [layer.weight] if part == "weight" else [layer.affine.weight, layer.affine.bias]:
+                    parameter.mul_(scale)
+    ws = codes(generator, 2, torch.device("cpu"))
+    exact = Synthesis(generator, torch.float32)(ws)
+    assert relative(Synthesis(generator, torch.float16)(ws), exact) < 5e-3
+
+
+def test_codes_that_are_changed_in_place_are_other_codes(tiny_generator: StyleGAN2) -> None:
+    fast = Synthesis(tiny_generator, torch.float32)
+    ws = codes(tiny_generator, 1, torch.device("cpu"))
+    fast(ws)
+    ws.add_(0.5)
+    assert relative(fast(ws), tiny_generator.synthesis(ws)) < 1e-5

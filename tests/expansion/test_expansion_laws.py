@@ -16,7 +16,6 @@ from explorer.expansion.plan import make_plan
 from explorer.expansion.run import export
 from explorer.expansion.trainer import Noise
 from explorer.latents import Expansion, factorize, project
-from explorer.networks.layers import FullyConnected
 from explorer.training.draws import Draws
 from explorer.weights import load
 
@@ -184,11 +183,10 @@ def test_replay_holds_kept_domains_where_they_were(files: dict[str, Path], tmp_p
     kept = expansion.basis[:, expansion.dim("sketch")]
     torch.manual_seed(0)
     with torch.no_grad():
-        for layer in trainer.G.modules():
-            if isinstance(layer, FullyConnected):
-                moved = 0.3 * torch.randn(len(layer.weight))
-                layer.weight.add_(moved[:, None] * kept)
-                layer.bias.sub_(layer.weight_gain / layer.bias_gain * moved * (kept @ expansion.mean))
+        for layer in trainer.G.style_layers():
+            moved = 0.3 * torch.randn(len(layer.weight))
+            layer.weight.add_(moved[:, None] * kept)
+            layer.bias.sub_(layer.weight_gain / layer.bias_gain * moved * (kept @ expansion.mean))
 
     @torch.no_grad()
     def drift() -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from closeness import assert_close
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import kernels
 from kernels import reference
@@ -89,6 +91,47 @@ def test_odd_gains_and_slopes_have_true_gradients(changes: dict, device: torch.d
     x = away_from_kinks(2, 3).to(device).requires_grad_()
     b = torch.zeros(3, dtype=torch.float64, device=device, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, b: kernels.bias_act(x, b, act="lrelu", **changes), (x, b))
+
+
+class Called(TorchDispatchMode):
+    """The names of the operations that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "schema"),
+    [
+        ({}, True),
+        ({"alpha": 0.0}, True),
+        ({"gain": 1e-3}, True),
+        ({"alpha": -1e-3}, False),
+        ({"gain": 0.0}, False),
+        ({"gain": -1.0}, False),
+    ],
+    ids=str,
+)
+def test_only_rising_activations_go_through_the_schema(changes: dict, schema: bool) -> None:
+    """Its gradient reads the side of the kink off the output. The meta device is none that could skip it."""
+    x, b = torch.empty(2, 3, 4, 4, device="meta"), torch.empty(3, device="meta")
+    with Called() as called:
+        y = kernels.bias_act(x, b, act="lrelu", **changes)
+    assert y.shape == x.shape
+    assert any("explorer" in name for name in called.names) == schema
+
+
+def test_the_cpu_does_without_the_schema() -> None:
+    x = torch.zeros(1, 3, 2, 2)
+    with Called() as called:
+        kernels.bias_act(x, act="lrelu")
+        kernels.demod_bias_act(x, torch.ones(1, 3))
+    assert not any("explorer" in name for name in called.names)
 
 
 @opcheck_warns

@@ -207,6 +207,21 @@ def test_the_cache_key_knows_everything_that_matters(tmp_path: Path, monkeypatch
     assert compile.cache_key([source], True) == keys[-1]
 
 
+def test_a_library_for_the_cpu_is_of_one_processor_and_one_for_a_gpu_of_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-march=native`, in a home folder that different machines share."""
+    source = write(tmp_path, "keyed")
+    monkeypatch.setattr(compile, "architecture", lambda: "90")
+    before = [compile.cache_key([source], cuda) for cuda in (False, True)]
+    monkeypatch.setattr(compile, "_processor", lambda: "flags: another")
+    after = [compile.cache_key([source], cuda) for cuda in (False, True)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+    monkeypatch.undo()
+    assert len(compile._processor()) > 3
+
+
 # --- Finding tools ------------------------------------------------------------------------------------------------
 
 

@@ -270,3 +270,11 @@ def test_wrong_arguments_are_named() -> None:
         kernels.upfirdn2d(x.int(), BLUR)
     with pytest.raises(RuntimeError, match="too few for 4 taps"):
         kernels.upfirdn2d(x, BLUR, padding=-1)
+
+
+def test_one_row_of_taps_is_applied_along_both_axes_in_the_reference_too() -> None:
+    x, f = torch.randn(1, 2, 6, 5, dtype=torch.float64), torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    settings = {"up": (2, 1), "down": (1, 2), "padding": (1, 2, 3, 0), "gain": 3.0}
+    torch.testing.assert_close(
+        reference.upfirdn2d(x, f, **settings), reference.upfirdn2d(x, f[:, None] * f, **settings)
+    )

@@ -100,6 +100,40 @@ def test_an_edit_of_every_direction_costs_little_and_more_are_refused() -> None:
     assert time.process_time() - began < 1
 
 
+def with_name(name: str | int) -> Edit:
+    return Edit(strengths={name: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("make", "last", "refused"),
+    [
+        (lambda v: Edit(seed=v), (0, 2**32 - 1), (-1, 2**32)),
+        (lambda v: Edit(noise_seed=v), (0, 2**32 - 1), (-1, 2**32)),
+        (lambda v: Edit(class_index=v), (0, 2**31), (-1, 2**31 + 1)),
+        (lambda v: Edit(truncation_cutoff=v), (0, 2**31), (-1, 2**31 + 1)),
+        (lambda v: Edit(truncation_psi=v), (-1e6, 1e6), (-1000001.0, 1000001.0)),
+        (lambda v: Edit(strengths={1: v}), (-1e6, 1e6), (-1000001.0, 1000001.0)),
+        (lambda v: Edit(strengths={1: 1}, layers={1: v}), ((0, 1), (999, 1000)), ((-1, 1), (0, 0), (999, 1001))),
+        (with_name, (1 - 2**31, 2**31 - 1, "x" * 1000), (-(2**31), 2**31, "x" * 1001)),
+        (lambda v: Latent((v,), bytes(4 * v)), (1, 2**20), (0, 2**20 + 1)),
+        (lambda v: Latent(v, bytes(2**22)), ((2**10, 2**10),), ((2**10 + 1, 2**10),)),
+    ],
+)  # fmt: skip
+def test_limits_are_where_they_are_said_to_be(make: Callable, last: tuple, refused: tuple) -> None:
+    for value in last:
+        make(value)
+    for value in refused:
+        with pytest.raises(EditError):
+            make(value)
+
+
+def test_an_edit_of_this_version_says_so_and_a_newer_one_is_refused() -> None:
+    assert Edit().to_json() == {"version": 1}
+    assert Edit.from_json({"version": 1}) == Edit.from_json({}) == Edit()
+    with pytest.raises(EditError, match="version 2, this program reads up to 1"):
+        Edit.from_json({"version": 2})
+
+
 def nested(depth: int = 60) -> tuple:
     """Tuples that share their parts: 2**60 leaves in sixty objects, which nobody may print, compare or hash."""
     value: tuple = (1.0,)

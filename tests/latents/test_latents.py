@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from generators import make_generator
 from torch import Tensor
 
 from explorer import latents
@@ -120,6 +121,35 @@ def test_basis_is_orthonormal_and_sorted_by_effect_on_styles(tiny_generator: Sty
     assert (effect[:-1] >= effect[1:] - 1e-4).all()
 
 
+@pytest.mark.parametrize("normalize_rows", [False, True])
+def test_the_largest_entry_of_a_column_is_positive(tiny_generator: StyleGAN2, normalize_rows: bool) -> None:
+    """Else a slider's sign would be the linear algebra library's choice."""
+    basis = latents.factorize(tiny_generator, normalize_rows)
+    assert (basis.amax(dim=0) > -basis.amin(dim=0)).all()
+    assert basis.dtype == torch.float32
+
+
+def test_scales_are_standard_deviations_along_the_columns() -> None:
+    ws = torch.randn(50, W_DIM, dtype=torch.float64) * torch.arange(W_DIM)
+    basis = torch.eye(W_DIM)[:, [3, 1]]
+    torch.testing.assert_close(latents.direction_scales(ws, basis), ws.std(dim=0)[[3, 1]])
+
+
+def test_sampled_codes_take_the_classes_in_turn() -> None:
+    generator = make_generator(c_dim=3)
+    ws = latents.sample_codes(generator, 5, seed=4, psi=0.5)
+    z = latents.sample_z(5, generator.z_dim, 4)
+    torch.testing.assert_close(ws, generator.draw(z, torch.tensor([0, 1, 2, 0, 1]), 0.5))
+    torch.testing.assert_close(latents.sample_codes(generator, 5), latents.sample_codes(generator, 5, seed=0, psi=1.0))
+    plain = make_generator()
+    torch.testing.assert_close(latents.sample_codes(plain, 2, 4), plain.draw(z[:2]))
+
+
+@pytest.mark.parametrize(("dim", "distance"), [(512, 20.0), (128, 10.0), (2048, 40.0)])
+def test_the_published_distance_goes_with_the_root_of_the_width(dim: int, distance: float) -> None:
+    assert latents.published_distance(dim) == distance
+
+
 def test_style_weights_are_those_of_every_convolution_and_the_smallest_torgb(tiny_generator: StyleGAN2) -> None:
     channels = tiny_generator.config.channels
     expected = channels[0] * 2 + sum(a + b for a, b in pairwise(channels))
@@ -156,5 +186,9 @@ def test_effect_is_zero_along_a_dormant_direction_and_grows_with_the_distance() 
     assert far[: W_DIM // 2] == pytest.approx([3 * effect for effect in near[: W_DIM // 2]])
     images = synthesize(ws)
     assert near[0] == pytest.approx(1 / distance(images, images.roll(1, dims=0)).mean().item())
+    lengths = torch.tensor([3.0, 1.0])
+    each = latents.measure_effects(synthesize, distance, ws, torch.eye(W_DIM)[:, :2], lengths)
+    assert list(each) == pytest.approx([far[0], near[1]])
+    assert len(list(latents.measure_effects(synthesize, distance, ws[:2], torch.eye(W_DIM), 1.0))) == W_DIM
     with pytest.raises(ValueError, match="two codes"):
         next(latents.measure_effects(synthesize, distance, ws[:1], torch.eye(W_DIM), 1.0))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from explorer.ui.gate import Left
-from explorer.ui.turns import HIDDEN_LEASE, LEASE, MOST_EACH, MOST_WAITING, TurnError, Turns
+from explorer.ui.turns import HIDDEN_LEASE, KEPT, LEASE, MOST_EACH, MOST_WAITING, Turn, TurnError, Turns
 
 SOON = 20.0  # seconds until a test gives up
 FOREVER = 1000.0
@@ -164,3 +164,46 @@ def test_after_a_rest_work_begins_again(turns: Turns[int]) -> None:
         turn = turns.join(work)
         until(lambda turn=turn: turn.state == "done")
         until(lambda: turns._worker is None)
+
+
+def done(turns: Turns[int]) -> Turn[int]:
+    work = Steps()
+    work.go.set()
+    turn = turns.join(work)
+    until(lambda: turn.state == "done")
+    return turn
+
+
+def test_what_has_ended_can_be_looked_at_for_a_while_and_not_for_ever(turns: Turns[int]) -> None:
+    ended = done(turns)
+    for age, there in ((KEPT - 30, True), (KEPT + 30, False)):
+        ended.until = time.monotonic() - age
+        done(turns)
+        if there:
+            assert turns.look(ended.id)[0] is ended
+        else:
+            with pytest.raises(TurnError, match="no longer"):
+                turns.look(ended.id)
+
+
+def test_what_has_ended_stays_as_it_ended() -> None:
+    turns: Turns[int] = Turns(lease=FOREVER)
+    ended, working, waiting = done(turns), Steps(), Steps()
+    turns.stop(ended.id)
+    assert ended.state == "done"
+    at_work, queued = turns.join(working), turns.join(waiting)
+    assert working.began.wait(SOON)
+    turns.close()
+    assert (ended.state, queued.state) == ("done", "stopped")
+    assert not waiting.began.is_set()
+    assert at_work.state == "stopped"
+    assert at_work.stop.is_set()
+
+
+def test_visitors_who_have_no_name_have_no_share(turns: Turns[int]) -> None:
+    """They may be many."""
+    first = Steps()
+    turns.join(first)
+    assert first.began.wait(SOON)
+    for _ in range(MOST_EACH + 1):
+        turns.join(Steps())

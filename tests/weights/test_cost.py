@@ -30,7 +30,7 @@ def status(line):
     return next(int(row.split()[1]) * 1024 for row in open("/proc/self/status") if row.startswith(line))
 
 def show(config):
-    generator = Generator(StyleGAN2Config(**config)).eval().requires_grad_(False)
+    generator = StyleGAN2(StyleGAN2Config(**config)).eval().requires_grad_(False)
     Engine(Checkpoint(generator), "cpu", "fp32").render(Edit())
 
 show({"img_resolution": 8, "channels": [4, 4], "z_dim": 8, "w_dim": 8, "mapping_layers": 1})
