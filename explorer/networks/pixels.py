@@ -14,7 +14,7 @@ def from_pixels(pixels: Tensor) -> Tensor:  # uint8, any shape -> float32 in [-1
 
 def from_array(pixels: np.ndarray) -> Tensor:  # uint8 [..., H, W, C] -> float32 [..., C, H, W] in [-1, 1]
     """Likewise, of a picture or several as Pillow and OpenCV hold them; the array stays as it is."""
-    return from_pixels(torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, -3))
+    return from_pixels(torch.from_numpy(np.array(pixels)).movedim(-1, -3))  # torch wants an array that it may write
 
 
 def as_rgb(images: Tensor) -> Tensor:  # [N, 1 or 3, H, W] -> [N, 3, H, W]

@@ -149,8 +149,12 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     page = build_ui(engine, engine.checkpoint.meta["name"])
     url = start(page, Serving(port=port))
     Image.fromarray(engine.render(Edit(seed=9))).resize((120, 120)).save(folder / "photo.png")
-    yield Doors(engine, Client(url, verbose=False), Page(url), folder, folder / "photo.png")
+    doors = Doors(engine, Client(url, verbose=False), Page(url), folder, folder / "photo.png")
+    yield doors
+    doors.page.http.close()
+    doors.client.close()
     page.close(verbose=False)
+    del doors
     gc.collect()
 
 

@@ -56,7 +56,7 @@ def close(found: Tensor, expected: Any) -> None:
 
 
 def make_nada(studio: Studio, **changes: Any) -> nada.Nada:
-    settings = {"lambda_global": 0.0, "lambda_content": 0.0, "lambda_smooth": 0.0} | changes
+    settings: dict[str, Any] = {"lambda_global": 0.0, "lambda_content": 0.0, "lambda_smooth": 0.0} | changes
     task = nada.Nada(nada.Arguments(target="pencil sketch", **settings), studio)
     task.prepare()
     return task
@@ -151,7 +151,7 @@ def test_mystyles_distances_count_by_their_weights_and_near_ones_by_theirs(
 
 def make_one_shot(studio: Studio, files: dict[str, Path], **changes: Any) -> one_shot_clip.OneShotClip:
     weights = {"lambda_consistency": 0.0, "lambda_patch": 0.0, "lambda_critic": 0.0, "lambda_align": 0.0}
-    settings = weights | {"lambda_direction": 0.0, "r1_gamma": 0.0} | changes
+    settings: dict[str, Any] = weights | {"lambda_direction": 0.0, "r1_gamma": 0.0} | changes
     torch.manual_seed(0)
     task = one_shot_clip.OneShotClip(one_shot_clip.Arguments(str(files["pictures"] / "0.png"), **settings), studio)
     for index in range(2):

@@ -97,6 +97,6 @@ def test_conditioning_on_several_removes_all_of_them() -> None:
 
 
 def test_a_boundary_of_another_program_has_no_offset_and_unit_spread() -> None:
-    (boundary,) = from_array(2 * NORMAL.numpy(), DIM)
+    (boundary,) = from_array(2 * NORMAL.numpy(), DIM, 6)
     assert (boundary.offset, boundary.spread, boundary.accuracy) == (0.0, 1.0, None)
     assert float(boundary.distance(3 * NORMAL)) == pytest.approx(3)

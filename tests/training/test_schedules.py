@@ -12,7 +12,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from explorer.training import encoder, gan, losses
+from explorer.recipes import encoder, gan
+from explorer.training import losses
 from explorer.training.augment import adapted
 from explorer.weights import Checkpoint
 from tests.generators import make_generator

@@ -185,8 +185,10 @@ def test_the_other_ways_are_shown_beside_the_sum(page: Page, engine: Engine) -> 
             shown.append(np.asarray(opened.convert("RGB")).astype(float))
     edit = Edit(strengths={"sketch": 0.6, "zombie": 0.6})
     alone = engine.render([Edit(strengths={"sketch": 0.6}), Edit(strengths={"zombie": 0.6})])
-    assert np.abs(shown[0] - engine.render(edit)).max() <= 2
-    assert np.abs(shown[1] - np.mean(alone, axis=0)).max() <= 2
+    for picture, expected in ((shown[0], engine.render(edit)), (shown[1], np.mean(alone, axis=0))):
+        difference = np.abs(picture - expected)  # in bf16, batches of another size round differently
+        assert difference.max() <= 6
+        assert difference.mean() <= 1
 
 
 def test_equalised_weights_change_the_picture_equally(page: Page, engine: Engine) -> None:

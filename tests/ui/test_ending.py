@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from app_server import ROOT, Server
+from app_server import ROOT, Server, finished
 
 from explorer.ui.connections import impatient
 
@@ -161,4 +161,4 @@ def test_connections_that_ask_for_nothing_are_closed_and_slow_answers_arrive() -
             server.should_exit = True
             await serving
 
-    asyncio.run(work())
+    finished(work())

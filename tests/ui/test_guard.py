@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from app_server import ROOT, Server
+from app_server import ROOT, Server, finished
 from conftest import CHROMIUM, FLAGS
 from fastapi import HTTPException
 from gradio.routes import App
@@ -165,15 +165,15 @@ def test_behind_a_proxy_its_name_is_the_servers(root_path: str, host: str, origi
         await send({"type": "http.response.body", "body": b""})
 
     guard = Guard(app, **Serving(root_path=root_path).guarded)
-    assert asyncio.run(answer(guard, CALL, {"host": host, "origin": origin})) == status
+    assert finished(answer(guard, CALL, {"host": host, "origin": origin})) == status
 
 
 def test_a_page_in_front_of_several_engines_is_guarded_too() -> None:
     engine = Engine(load(ROOT / "tests" / "fixtures" / "expanded32.pkl"), "cpu", "fp32")
     app: Any = page_app(engine, "expanded32", Serving())
-    assert asyncio.run(answer(app, CALL, {"host": "evil.test"})) == 421
-    assert asyncio.run(answer(app, CALL, {"host": "localhost", "origin": "http://evil.test"})) == 403
-    assert asyncio.run(answer(app, "/monitoring", {"host": "localhost"})) == 404
+    assert finished(answer(app, CALL, {"host": "evil.test"})) == 421
+    assert finished(answer(app, CALL, {"host": "localhost", "origin": "http://evil.test"})) == 403
+    assert finished(answer(app, "/monitoring", {"host": "localhost"})) == 404
 
 
 def test_a_proxy_that_changes_the_name_may_say_which_it_was(open_port: int) -> None:
@@ -310,7 +310,7 @@ def status_of(limits: Limits, parts: list[bytes], pause: float = 0.0, visitor: s
         except HTTPException as error:
             return error.status_code
 
-    return asyncio.run(read())
+    return finished(read())
 
 
 def test_a_body_that_trickles_ends_and_a_slow_one_arrives() -> None:
@@ -341,7 +341,7 @@ def test_what_the_server_holds_at_once_is_limited_and_small_requests_never_wait(
             assert await status(100_000, "cid") == 200
         assert await status(190_000, "ann") == 200
 
-    asyncio.run(work())
+    finished(work())
 
 
 def test_uploads_have_a_share_for_each_visitor_and_a_total(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_uploads_have_a_share_for_each_visitor_and_a_total(tmp_path: Path) -> No
         assert [await status("ann") for _ in range(3)] == [200, 200, 429]
         assert [await status(f"visitor {number}") for number in range(20)][-1] == 507
 
-    asyncio.run(work())
+    finished(work())
 
 
 def test_what_broken_uploads_left_goes(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_one_address_may_keep_only_so_many_requests_open() -> None:
         ended.set()
         return await asyncio.gather(*asked)
 
-    statuses = asyncio.run(work())
+    statuses = finished(work())
     assert statuses.count(429) == 300 - 256
     assert statuses.count(200) == 256
 

@@ -151,11 +151,11 @@ def metadata_of(part: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda values, _: values.pop("generator.mean"), "w_avg is missing"),
+        (lambda values, _: values.pop("generator.mapping.w_avg"), "w_avg is missing"),
         (lambda values, _: values.update({"generator.extra": torch.zeros(1)}), "extra is unknown"),
         (lambda values, _: values.update({"encoder.extra": torch.zeros(1)}), "unknown tensor encoder"),
         (
-            lambda values, _: values.update({"generator.mean": torch.zeros(3)}),
+            lambda values, _: values.update({"generator.mapping.w_avg": torch.zeros(3)}),
             r"must have shape \[7\], got \[3\]",
         ),
         (lambda values, _: values.pop("expansion.basis"), "expansion needs a basis"),
