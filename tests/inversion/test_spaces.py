@@ -148,7 +148,7 @@ def test_a_loss_without_weight_is_not_computed(networks: Networks, photos: Tenso
 def test_pixels_and_perception_are_of_the_masked_region(networks: Networks, photos: Tensor, ws: Tensor) -> None:
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., 4:12, 2:9] = 1
-    objective = Objective(networks, photos, Settings(**(ALONE | {"lambda_pixel": 1.0, "lambda_lpips": 1.0})), mask)
+    objective = Objective(networks, photos, Settings(**{**ALONE, "lambda_pixel": 1.0, "lambda_lpips": 1.0}), mask)
     with torch.no_grad():
         images = networks.render(ws)
         found = objective(ws, images, 0)
