@@ -22,7 +22,7 @@ for (const name of ["localStorage", "sessionStorage"]) {
 {
   const touched = new Map();
   addEventListener("pointerdown", ({ target, pointerId }) => {
-    if (target.type === "range") touched.set(pointerId, { target, value: target.value });
+    if (target instanceof HTMLInputElement && target.type === "range") touched.set(pointerId, { target, value: target.value });
   }, true);
   addEventListener("pointerup", ({ pointerId }) => touched.delete(pointerId), true);
   addEventListener("pointercancel", ({ pointerId }) => {
