@@ -9,6 +9,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from installation import ROOT, Installed
 from PIL import Image
@@ -51,8 +52,10 @@ def test_it_lives_beside_hugging_faces_kernels_and_outlives_them(installed: Inst
     installed.pip("uninstall", "-y", "kernels")
     assert "No module named 'kernels'" in installed.run("python", "-c", WHOSE).stderr
     works(installed, "after.png")
-    pictures = [(installed.folder / name).read_bytes() for name in ("beside.png", "after.png")]
-    assert pictures[0] == pictures[1]
+    beside, after = (
+        np.asarray(Image.open(installed.folder / name)).astype(int) for name in ("beside.png", "after.png")
+    )
+    assert np.abs(beside - after).max() <= 6  # the first picture may come before the CPU's kernel is built
 
 
 def test_help_and_version_come_at_once(installed: Installed) -> None:
