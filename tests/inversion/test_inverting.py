@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from generators import make_generator
 
 from explorer.edit import Edit, Latent
@@ -169,3 +170,43 @@ def test_a_photo_of_another_size_is_resized(engine: Engine) -> None:
 def test_another_kind_of_array_is_refused(engine: Engine, photo: np.ndarray) -> None:
     with pytest.raises(InversionError, match="uint8"):
         next(invert(engine, photo, defaults("in_domain")))
+
+
+def test_reports_come_so_often_and_estimate_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock of its own."""
+    clock = [100.0]
+    monkeypatch.setattr(inverting.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(inverting, "EVERY", 0.25)
+    stop = threading.Event()
+    reports = inverting._Reports(defaults("in_domain"), 10, stop, "a note")
+    assert reports.due(0)
+    for seconds, due in ((0.2, False), (0.25, True), (0.49, False), (0.5, True)):
+        clock[0] = 100 + seconds
+        assert reports.due(1) == due
+    clock[0] = 104.0
+    images, ws = torch.zeros(2, 3, 16, 16), torch.zeros(2, 6, 24)
+    for step, left in ((0, 40.0), (2, 16.0), (10, 0.0)):
+        progress = reports.progress(step, images, ws, {"total": torch.tensor([1.0, 2.0])}, photo=1)
+        assert progress.seconds_left == pytest.approx(left)
+        assert (progress.note, progress.photo, progress.losses) == ("a note", 1, {"total": 2.0})
+    last = reports.end(progress, {})
+    assert (last.seconds_left, last.figures) == (0.0, {"seconds": pytest.approx(4.0)})
+    assert not reports.due(10), "the last one has figures"
+    assert reports.due(9)
+    clock[0] = 200.0
+    stop.set()
+    assert not reports.due(5)
+
+
+def test_tuned_weights_of_all_photos_lie_in_one_folder_beside_the_checkpoint(engine: Engine) -> None:
+    folder = inverting.delta_folder(engine)
+    assert folder.name == "tiny-tuned"
+    assert inverting.delta_folder(engine) == folder
+
+
+def test_networks_are_gathered_anew_for_another_checkpoint() -> None:
+    engine = Engine(Checkpoint(make_generator()), "cpu", "fp32")
+    before = networks_of(engine)
+    engine.replace(Checkpoint(make_generator(seed=4)))
+    assert networks_of(engine) is not before
+    assert networks_of(engine).generator is engine.generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,17 @@ from torch import Tensor
 
 from explorer.engine.inverting import bound
 from explorer.inversion import SPACES, InversionError, Networks, Settings, defaults, search
+from explorer.inversion import augment as module
 from explorer.inversion.augment import COPIES, augment
+from explorer.inversion.faces import Box
+from explorer.inversion.latents import read_latent
 from explorer.inversion.methods import start
 from explorer.inversion.networks import _belong
 from explorer.inversion.objective import Objective
 from explorer.inversion.results import measure
 from explorer.inversion.search import better, descend, free_numbers, rows
 from explorer.inversion.tuning import LR, tune
+from explorer.inversion.uses import stitch
 
 ROWS, DIM = 6, 24
 ALONE: dict[str, Any] = {"lambda_pixel": 0.0, "lambda_lpips": 0.0, "lambda_dom": 0.0}  # nothing else weighs
@@ -271,3 +276,72 @@ def test_of_fitted_copies_those_stay_that_were_used_last(tmp_path: Path) -> None
     assert len(list(tmp_path.iterdir())) == 6
     bound(tmp_path, 2)
     assert {path.name for path in tmp_path.iterdir()} == {*names[:2], "notes.safetensors"}
+
+
+# --- Augmentations ----------------------------------------------------------------------------------------------------
+
+
+def test_augmentations_turn_to_either_side_within_their_degrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIKELIHOOD", 0.0)  # no perspective
+    grids = torch.cat([module._grids(torch.Generator().manual_seed(seed), 9) for seed in range(20)])
+    across = grids[:, 4, 8] - grids[:, 4, 0]
+    angles = torch.atan2(across[:, 1], across[:, 0]) * 180 / torch.pi
+    assert -module.DEGREES <= angles.min() < -0.8 * module.DEGREES
+    assert 0.8 * module.DEGREES < angles.max() <= module.DEGREES
+    torch.testing.assert_close(grids[:, 4, 4], torch.zeros(len(grids), 2), atol=1e-5, rtol=0)
+
+
+def test_augmentations_are_a_little_lighter_or_darker() -> None:
+    """Of an even grey picture contrast and saturation change nothing; erased places are 0."""
+    seen = torch.cat([augment(torch.full((1, 3, 8, 8), 0.5), seed, 0) for seed in range(20)])
+    light = (seen.amax(dim=(1, 2, 3)) + 1) / 1.5
+    assert 0.9 <= light.min() < 0.92
+    assert 1.08 < light.max() <= 1.1 + 1e-6
+
+
+def test_a_rectangle_of_some_augmentations_is_erased() -> None:
+    kept = torch.cat([module._kept(torch.Generator().manual_seed(seed), 40) for seed in range(40)])[:, 0] == 0
+    erased = kept.any(dim=(1, 2))
+    assert float(erased.float().mean()) == pytest.approx(module.LIKELIHOOD, abs=0.12)
+    heights, widths = (kept[erased].any(dim=axis).sum(dim=1) / 40 for axis in (2, 1))
+    for sides in (heights, widths):
+        assert 0.15 - 1 / 40 <= sides.min() < 0.2
+        assert 0.45 < sides.max() <= 0.5 + 1 / 40
+    assert torch.equal(kept[erased].sum(dim=(1, 2)), (heights * 40 * widths * 40).round().long()), "a rectangle"
+
+
+# --- Files and squares ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "read"), [((1, 1, 24), (24,)), ((1, 6, 24), (6, 24)), ((6, 24), (6, 24)), ((1,), (1,)), ((1, 1), (1,))]
+)
+def test_a_leading_batch_of_one_is_dropped_and_the_code_is_not(shape: tuple[int, ...], read: tuple[int, ...]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones(shape, np.float32))
+    assert read_latent(buffer.getvalue()).shape == read
+
+
+@pytest.mark.parametrize(
+    ("box", "fits"),
+    [
+        (Box(0, 0, 16), True),
+        (Box(8, 8, 8), True),
+        (Box(15, 15, 1), True),
+        (Box(9, 0, 8), False),
+        (Box(0, 9, 8), False),
+        (Box(-1, 0, 8), False),
+        (Box(0, -1, 8), False),
+        (Box(0, 0, 17), False),
+        (Box(3, 3, 0), False),
+    ],
+)
+def test_a_square_lies_inside_of_the_picture(box: Box, fits: bool) -> None:
+    target, context = torch.ones(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)
+    if not fits:
+        with pytest.raises(InversionError, match="inside of the 16 px picture"):
+            stitch(target, context, box)
+        return
+    expected = torch.zeros(16, 16)
+    expected[box.top : box.top + box.size, box.left : box.left + box.size] = 1
+    assert torch.equal(stitch(target, context, box)[0, 0], expected)

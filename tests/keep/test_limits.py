@@ -99,9 +99,11 @@ def test_a_link_is_as_long_as_proxies_let_through() -> None:
     assert 6000 - step - 4 <= lengths[-1] <= 6000
 
 
-def test_a_link_with_padding_and_one_without_are_one() -> None:
-    edit = Edit(seed=3)
-    assert read_link(write_link(edit) + "==") == edit
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("padding", ["=", "=="])
+def test_a_link_with_padding_and_one_without_are_one(length: int, padding: str) -> None:
+    edit = Edit(strengths={"x" * length: 1.0})
+    assert read_link(write_link(edit) + padding) == edit
     assert "=" not in write_link(edit)
 
 
