@@ -172,3 +172,20 @@ def test_load_takes_a_web_address(server: ThreadingHTTPServer, address: str, tmp
     server.checkpoint = tiny.save(tmp_path / "a").read_bytes()  # type: ignore[attr-defined]
     loaded = load(f"{address}/checkpoint")
     assert torch.equal(loaded.generator.mean, tiny.generator.mean)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/a/cats.pkl", "cats.pkl"),
+        ("/a/" + "x" * 100 + ".pkl", "x" * 76 + ".pkl"),
+        ("/a b;c", "a_b_c"),
+        ("/a/", "weights"),
+    ],
+)
+def test_a_download_is_called_as_its_address_ends(path: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched: only the name is asked for. Its ending says what kind of file it is."""
+    monkeypatch.setattr(download, "fetch", lambda weights, progress: Path(weights.file))
+    address = f"https://example.org{path}"
+    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+    assert resolve(address).name == f"{digest}-{name}"

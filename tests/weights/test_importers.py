@@ -278,6 +278,13 @@ def test_a_mean_of_w_that_is_repeated_for_every_row_is_that_mean(shape: tuple[in
     assert "w_avg" not in loaded.meta["source"]
 
 
+@pytest.mark.parametrize(("rows", "read"), [(100, True), (101, False)])
+def test_a_mean_of_more_rows_than_any_generator_has_is_not_read(rows: int, read: bool, tmp_path: Path) -> None:
+    data = rosinality_state()
+    data["latent_avg"] = data["latent_avg"].flatten().repeat(rows, 1)
+    assert ("w_avg" not in load(saved(tmp_path / "a.pt", data)).meta["source"]) == read
+
+
 @pytest.mark.parametrize(
     "change", [lambda mean: torch.randn(4, mean.numel()), lambda mean: mean.flatten()[:5], lambda mean: 3.0]
 )
