@@ -11,10 +11,10 @@ import torch
 from generators import stylegan2
 from tiny_expansion import NADA, SETTINGS, config, differences, fixtures, train, trainer_of, write_source
 
+from explorer.expansion.batch import Noise
 from explorer.expansion.config import config_from
 from explorer.expansion.plan import make_plan
 from explorer.expansion.run import export
-from explorer.expansion.trainer import Noise
 from explorer.latents import Expansion, factorize, project
 from explorer.training.draws import Draws
 from explorer.weights import load
