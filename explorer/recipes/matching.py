@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from explorer.metrics.frechet import Statistics, imagenet_features, statistics
+from explorer.metrics.frechet import Statistics, eigen, imagenet_features, statistics
 
 HALF_LIFE = 2048  # pictures after which what was seen of the generator counts half
 ENOUGH = 4096  # pictures to be seen before the first look
@@ -27,14 +27,14 @@ def transport(start: Statistics, aim: Statistics) -> Tensor:  # [F, F], symmetri
     A = R (R C R)^(-1/2) R with C the covariance at the start and R the root of the aim's (Givens and Shortt, 1984).
     """
     features = len(start.mean)
-    noise = torch.eye(features, dtype=torch.float64) * SHRINK
+    noise = torch.eye(features, dtype=torch.float64, device=start.mean.device) * SHRINK
     begin, end = (c + noise * c.trace() / features for c in (start.covariance, aim.covariance))
     root = _power(end, 0.5)
     return root @ _power(root @ begin @ root, -0.5) @ root
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = eigen(matrix)
     return (vectors * values.clamp_min(values[-1] * 1e-12) ** exponent) @ vectors.t()
 
 
