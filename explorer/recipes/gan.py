@@ -24,6 +24,7 @@ from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, Sty
 from explorer.networks.fuse import fuse, unfused
 from explorer.networks.pixels import from_pixels
 from explorer.recipes import dormancy
+from explorer.recipes.growing import grow_discriminator, grow_generator
 from explorer.recipes.matching import Matching
 from explorer.recipes.vision import VisionCritic
 from explorer.training import command, losses
@@ -58,7 +59,7 @@ class Config:
     w_dim: int = option(512, "width of the style code w", fixed=True)
     mapping_layers: int = option(4, "layers from z to w", fixed=True)
     start_from: str = option(
-        "", "a checkpoint whose networks, as far as it has them, are the starting point", fixed=True, path=True
+        "", "a checkpoint whose networks are the starting point, grown where these are larger", fixed=True, path=True
     )
     batch: int = option(32, "images a step, over all processes", fixed=True)
     kimg: float = option(1000.0, "when to stop")
@@ -360,17 +361,18 @@ def known(pictures: Pictures) -> Iterator[Tensor]:  # float32 [N, 3, H, W] in [-
 
 
 def start_from(checkpoint: Checkpoint, generator: StyleGAN2, discriminator: Discriminator) -> None:
-    """Load what a checkpoint has. Raises RunError where its networks are of another shape."""
-    pairs = [(generator, checkpoint.generator), (discriminator, checkpoint.discriminator)]
-    for mine, theirs in pairs:
-        if theirs is None:
-            continue
-        try:
-            mine.load_state_dict(theirs.state_dict())
-        except RuntimeError:
-            raise RunError(
-                f"the networks to start from have another shape, {theirs.config}; these settings ask for {mine.config}"
-            ) from None
+    """Begin with what a checkpoint has, grown where these networks are larger; see `growing`.
+
+    Raises RunError where its networks do not fit into these.
+    """
+    if not isinstance(checkpoint.generator, StyleGAN2):
+        raise RunError(f"start from a StyleGAN2: this is a {checkpoint.generator.family}")
+    try:
+        grow_generator(checkpoint.generator, generator)
+        if checkpoint.discriminator is not None:
+            grow_discriminator(checkpoint.discriminator, discriminator)
+    except ValueError as error:
+        raise RunError(f"cannot start from this checkpoint: {error}") from None
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:

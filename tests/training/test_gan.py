@@ -237,6 +237,16 @@ def test_a_run_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
     assert differences(checkpoint.discriminator.state_dict(), begun.D.state_dict()) == []
 
 
+def test_a_run_of_larger_pictures_starts_from_a_smaller_one(data: Path, tmp_path: Path) -> None:
+    train(tmp_path / "small", config(data, 2))
+    small = str(tmp_path / "small" / "network.safetensors")
+    grown = config(data, 2, start_from=small, resolution=32, g_channels=(8, 8, 6, 4), d_channels=(8, 8, 4, 4))
+    train(tmp_path / "large", grown)
+    assert weights.load(tmp_path / "large" / "network.safetensors").generator.resolution == grown.resolution
+    with pytest.raises(RunError, match="can only grow"):
+        trainer_after(data, 0, start_from=str(tmp_path / "large" / "network.safetensors"))
+
+
 def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(tmp_path / "run")
     cases = [
