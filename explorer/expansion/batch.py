@@ -22,7 +22,7 @@ class Noise:
         self._drawn: dict[tuple[int, int], Tensor] = {}
 
     def of(self, *parts: Tensor) -> Callable[[int, int], Tensor]:
-        """A source for `decode`, for the given rows one part after the other."""
+        """A source for `synthesize`, for the given rows one part after the other."""
         asked: dict[int, int] = {}
         rows = torch.cat(parts)
 

@@ -44,7 +44,7 @@ def mine(
         with torch.no_grad():
             ws = generator.draw(draws.normal(generator.codes.z_dim), labels)
         moved = mapper(ws)
-        loss = mining_loss(ws, moved, as_rgb(generator.decode(placed(moved))), targets, generator.mean)
+        loss = mining_loss(ws, moved, as_rgb(generator.synthesize(placed(moved))), targets, generator.mean)
         adam.zero_grad()
         loss.backward()
         adam.step()

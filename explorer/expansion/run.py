@@ -295,7 +295,7 @@ def mine(folder: Path, trainer: Trainer, report: Report, interruption: Interrupt
         path.parent.mkdir(exist_ok=True)
         save_part(mapper, path, {"domain": domain.name, "steps": steps}, half=False)
         ws = sample_codes(generator, SHOWN, psi=0.7)
-        rows = [generator.decode(placed(codes)) for codes in (ws, mapper(ws))]
+        rows = [generator.synthesize(placed(codes)) for codes in (ws, mapper(ws))]
         report.grid(f"{domain.name}, mined", torch.cat(rows), SHOWN)
     return True
 
@@ -327,13 +327,13 @@ def show(report: Report, trainer: Trainer) -> None:
     generator, expansion = trainer.ema, trainer.expansion
     ws = sample_codes(generator, SHOWN, psi=0.7)
     if trainer.config.plain:
-        rows = [trainer.source.decode(ws), generator.decode(ws)]
+        rows = [trainer.source.synthesize(ws), generator.synthesize(ws)]
         report.grid(trainer.plan.new[0], torch.cat(rows), SHOWN)
         return
     base = project(ws, expansion)
     for name in trainer.plan.new:
         column = expansion.distance * expansion.basis[:, expansion.dim(name)].to(ws)
-        report.grid(name, torch.cat([generator.decode(base + a * column) for a in STRENGTHS]), SHOWN)
+        report.grid(name, torch.cat([generator.synthesize(base + a * column) for a in STRENGTHS]), SHOWN)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ from explorer.expansion.tasks.task import Shown, Studio
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.latents import Expansion, project
 from explorer.networks import Generator
-from explorer.networks.family import Decoder
+from explorer.networks.family import Synthesizer
 from explorer.networks.fuse import fuse, unfused
 from explorer.networks.pixels import as_rgb, from_pixels
 from explorer.training import losses
@@ -246,38 +246,38 @@ class Trainer:
         """All pictures of a batch: one pass for all of them, but for samples of a domain that leaves layers frozen."""
         every = torch.arange(len(batch.base), device=self.device)
         with torch.no_grad():
-            truth = self.source.decode(batch.base, "random", batch.noise.of(every), self.dtype)
+            truth = self.source.synthesize(batch.base, "random", batch.noise.of(every), self.dtype)
         frozen = [self.frozen(i, batch.base[mine]) for i, mine in enumerate(batch.members)]
         apart = [mine for mine, names in zip(batch.members, frozen, strict=True) if names]
         together = every[~torch.isin(every, torch.cat(apart))] if apart else every[: len(batch.moved)]
         kept, target = self.kept_codes(batch.base[batch.old], batch.draws, batch.old)
         first = every[:0] if self.alone else every
         ws = torch.cat([batch.base[first], batch.moved[together], kept])
-        images = self.G.decode(ws, "random", batch.noise.of(first, together, batch.old), self.dtype)
+        images = self.G.synthesize(ws, "random", batch.noise.of(first, together, batch.old), self.dtype)
         base, moved, old = images.split([len(first), len(together), len(batch.old)])
         if apart:
             moved = torch.zeros(len(batch.moved), *moved.shape[1:], device=self.device).index_copy(0, together, moved)
             for mine, names in zip(batch.members, frozen, strict=True):
                 if names:
                     inputs = batch.moved[mine], "random", batch.noise.of(mine), self.dtype
-                    moved = moved.index_copy(0, mine, self.decode_frozen(names, inputs))
+                    moved = moved.index_copy(0, mine, self.synthesize_frozen(names, inputs))
         return Rendered(base, truth, moved, old, self.taught(target, batch, old))
 
     def frozen(self, domain: int, base: Tensor) -> frozenset[str]:
         """Names of the parameters that a domain leaves alone this step."""
         return self.task(domain).frozen(base) if len(base) else frozenset()
 
-    def decode_frozen(self, names: frozenset[str], inputs: tuple[Any, ...]) -> Tensor:  # [n, 3, R, R]
-        """`G.decode(*inputs)` without gradients for the parameters called `names`."""
+    def synthesize_frozen(self, names: frozenset[str], inputs: tuple[Any, ...]) -> Tensor:  # [n, 3, R, R]
+        """`G.synthesize(*inputs)` without gradients for the parameters called `names`."""
         parts = {f"generator.{n}": p.detach() if n in names else p for n, p in self.G.learnable().items()}
-        return functional_call(Decoder(self.G), parts, inputs)
+        return functional_call(Synthesizer(self.G), parts, inputs)
 
     @torch.no_grad()
     def taught(self, target: Tensor, batch: Batch, old: Tensor) -> Tensor:  # [n, 3, R, R]
         """What pictures of kept domains must look like."""
         if self.teacher is None or not len(batch.old):
             return old
-        return self.teacher.decode(target, "random", batch.noise.of(batch.old), self.dtype)
+        return self.teacher.synthesize(target, "random", batch.noise.of(batch.old), self.dtype)
 
     def kept_codes(self, base: Tensor, draws: Draws, old: Tensor) -> tuple[Tensor, Tensor]:
         """Codes of kept domains, one drawn for every sample, and the same without what any domain ever occupied.
@@ -359,7 +359,7 @@ class Trainer:
         if self.pictures is None or self.order is None:
             with torch.no_grad():
                 ws = self.source.draw(draws.normal(self.source.codes.z_dim), c)
-                return self.source.decode(ws, "random", draws.noise, self.dtype), c
+                return self.source.synthesize(ws, "random", draws.noise, self.dtype), c
         indices = self.order.at(self.step)[batch.part].tolist()
         pixels, labels = zip(*(self.pictures[i] for i in indices), strict=True)
         real = from_pixels(torch.stack(pixels).to(self.device))
@@ -374,7 +374,7 @@ class Trainer:
         ws = batch.base.detach().requires_grad_()
         every = torch.arange(len(ws), device=self.device)
         with unfused(self.G):
-            images = self.G.decode(ws, "random", batch.noise.of(every), self.dtype)
+            images = self.G.synthesize(ws, "random", batch.noise.of(every), self.dtype)
             lengths = losses.path_lengths(images, ws, batch.draws.normal(*images.shape[1:]))
         self.path_mean = self.path_mean.lerp(average(self.accelerator, lengths.detach().mean()), 0.01)
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)

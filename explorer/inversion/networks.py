@@ -56,7 +56,7 @@ class Networks:
     def render(self, ws: Tensor, exact: bool = False) -> Tensor:  # [N, rows, dim] -> [N, 3, H, W]
         """Pictures with the noise that `Edit` has by default, three channels; float32 throughout with `exact`."""
         dtype = torch.float32 if exact else self.dtype
-        return self.generator.decode(ws, dtype=dtype).expand(-1, 3, -1, -1)
+        return self.generator.synthesize(ws, dtype=dtype).expand(-1, 3, -1, -1)
 
     def encode(self, images: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:  # -> [N, dim], [N, rows, dim]
         """The encoder's code in W and its offsets. Raises InversionError where there is no encoder."""

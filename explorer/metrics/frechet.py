@@ -76,7 +76,7 @@ def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:  # [F, F] -> [F] ascending, 
     """
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:  # torch.linalg.LinAlgError, which no type checker knows
         values, vectors = map(torch.from_numpy, np.linalg.eigh(matrix.numpy(force=True)))
     return values.to(matrix.device), vectors.to(matrix.device)
 

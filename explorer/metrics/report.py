@@ -59,7 +59,7 @@ class Subject:
 def pictures(generator: Generator, ws: Tensor) -> Iterator[Tensor]:  # [N, rows, dim] -> batches [n, 3, H, W]
     """Pictures batch by batch, rounded to 8 bits as files are; each with noise that depends on its place alone."""
     for seed, part in enumerate(ws.split(BATCH)):
-        yield as_shown(as_rgb(generator.decode(part, "random", seed)))
+        yield as_shown(as_rgb(generator.synthesize(part, "random", seed)))
 
 
 def judge_scorer(judge: Judge, domains: Sequence[str], classes: Mapping[str, str] | None = None) -> Scorer:

@@ -29,7 +29,7 @@ class Codes:
         rows: how many vectors a code has, from coarse to fine; 1 where one vector feeds everything.
         dim: width of a vector.
         z_dim: how many normal numbers one random code is drawn from.
-        noise_modes: what `decode` may be asked to do with noise; empty for a kind without any.
+        noise_modes: what `synthesize` may be asked to do with noise; empty for a kind without any.
     """
 
     rows: int
@@ -103,7 +103,7 @@ class Generator(nn.Module, ABC):
         """Random codes, truncated: psi 1 is the generator's own spread, 0 the mean; only the first `cutoff` rows."""
 
     @abstractmethod
-    def decode(
+    def synthesize(
         self,
         codes: Tensor,  # [N, rows, dim]
         noise_mode: NoiseMode = "const",
@@ -141,12 +141,12 @@ def fingerprint(generator: Generator) -> str:
     return digest.hexdigest()
 
 
-class Decoder(nn.Module):
-    """A generator's `decode` as a module of its own, for `torch.func.functional_call` with other parameters."""
+class Synthesizer(nn.Module):
+    """A generator's `synthesize` as a module of its own, for `torch.func.functional_call` with other parameters."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, *arguments: Any) -> Tensor:
-        return self.generator.decode(*arguments)
+        return self.generator.synthesize(*arguments)

@@ -342,7 +342,7 @@ class StyleGAN2(Generator):
         indices = torch.zeros(len(z), dtype=torch.int64) if labels is None else labels
         return F.one_hot(indices, self.c_dim).to(z)
 
-    def decode(
+    def synthesize(
         self,
         codes: Tensor,
         noise_mode: NoiseMode = "const",

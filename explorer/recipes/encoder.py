@@ -138,14 +138,14 @@ class Trainer:
         z = draws.normal(self.G.codes.z_dim)[chosen.to(self.device)]
         with torch.no_grad():
             codes = self.G.draw(z)[:, 0]
-            pictures = torch.cat([real, self.G.decode(self.G.codes.repeat(codes), dtype=self.dtype)])
+            pictures = torch.cat([real, self.G.synthesize(self.G.codes.repeat(codes), dtype=self.dtype)])
         w, offsets = self.E(pictures, self.dtype)
         figures: dict[str, Tensor] = {}
         if len(codes):
             figures["code"] = ((w[len(real) :] - codes) / self.E.scale).square().mean()
         w, offsets = w[: len(real)], offsets[: len(real)]
         ws = self.G.codes.repeat(w) + torch.where(plus, offsets, 0)
-        images = self.G.decode(ws, dtype=self.dtype)
+        images = self.G.synthesize(ws, dtype=self.dtype)
         figures["pixel"] = (images - real).square().mean()
         figures["perceptual"] = self.perceptual(images, real).mean()
         figures["offsets"] = (offsets / self.E.scale).square().mean()
@@ -219,7 +219,7 @@ class Trainer:
         real = from_pixels(real.to(self.device))
         w, offsets = self.ema(real)
         ws = self.G.codes.repeat(w)
-        kinds = [real, self.G.decode(ws), self.G.decode(ws + offsets)]
+        kinds = [real, self.G.synthesize(ws), self.G.synthesize(ws + offsets)]
         return torch.cat([part for parts in zip(*(kind.split(8) for kind in kinds), strict=True) for part in parts])
 
 

@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
 from explorer.networks.fuse import fuse, unfused
+from explorer.networks.growing import grow_discriminator, grow_generator
 from explorer.networks.pixels import from_pixels
 from explorer.recipes import dormancy
-from explorer.recipes.growing import grow_discriminator, grow_generator
 from explorer.recipes.matching import Matching
 from explorer.recipes.vision import VisionCritic
 from explorer.training import command, losses

@@ -104,7 +104,7 @@ def real(pictures: Pictures, chosen: slice) -> Iterator[Tensor]:  # -> [n, 3, H,
 def samples(generator: Generator, count: int, seed: int = 0) -> Iterator[Tensor]:  # -> [n, 3, H, W] in [-1, 1]
     """Samples at psi 1, each with noise of its own, rounded to 8 bits as files are."""
     for number, codes in enumerate(sample_codes(generator, count, seed).split(BATCH)):
-        yield as_shown(as_rgb(generator.decode(codes, "random", number)))
+        yield as_shown(as_rgb(generator.synthesize(codes, "random", number)))
 
 
 def spectrum(generator: Generator) -> list[float]:
@@ -118,7 +118,7 @@ def effects(generator: Generator, seed: int = 1) -> list[float]:
     """Every basis column's effect at the expansion distance, in the order of `spectrum`; see `measure_effects`."""
     codes = sample_codes(generator, SAMPLES, seed)
     distance = published_distance(generator.codes.dim)
-    return list(measure_effects(generator.decode, load_perceptual(), codes, factorize(generator), distance))
+    return list(measure_effects(generator.synthesize, load_perceptual(), codes, factorize(generator), distance))
 
 
 def plot(values: Sequence[float], found: Sequence[float], path: str) -> None:

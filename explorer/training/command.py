@@ -16,6 +16,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from explorer.networks.hardware import tune_allocator
+from explorer.refused import Refused
 from explorer.training.options import add_options, settings_from
 from explorer.training.run import Folder, RunError, leave
 
@@ -57,10 +58,10 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
 def main(
     parser: argparse.ArgumentParser, run_parsed: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None
 ) -> int:
-    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr."""
+    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr for what a user can mend."""
     try:
         print(run_parsed(parser.parse_args(argv)))
-    except ValueError as error:
+    except Refused as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

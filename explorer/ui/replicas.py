@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         serve_forever(application(args.checkpoint, args.device, args.precision, args.replicas, serving), serving)
     except ImportError as error:
         return parser.exit(2, f"{error}: install what this needs with pip install -r requirements-serve.txt\n")
-    except (ValueError, OSError) as error:
+    except (Refused, OSError) as error:
         return parser.exit(2, f"{error}\n")
     return 0
 

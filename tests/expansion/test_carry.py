@@ -84,7 +84,9 @@ def test_the_base_is_the_newer_source_and_domains_do_there_what_they_did(
     assert torch.equal(found.expansion.mean, newer.mapping.w_avg)
     ws = newer.mapping(torch.randn(4, 12))
     base = project(ws, found.expansion)
-    torch.testing.assert_close(found.generator.decode(base, "none"), newer.decode(ws, "none"), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.generator.synthesize(base, "none"), newer.synthesize(ws, "none"), atol=1e-4, rtol=0
+    )
     old = project(source.mapping(torch.randn(4, 12)), expanded.expansion)
     for domain in ("one", "two"):
         there, here = (
@@ -104,7 +106,7 @@ def test_scaled_domains_lie_as_far_as_greater_strengths_did(source: StyleGAN2, e
     ws = source.mapping(torch.randn(4, 12))
     old, new = (compose(ws, expanded.expansion, {"one": strength}) for strength in (1.5, 1.0))
     torch.testing.assert_close(
-        found.generator.decode(new, "none"), expanded.generator.decode(old, "none"), atol=1e-3, rtol=0
+        found.generator.synthesize(new, "none"), expanded.generator.synthesize(old, "none"), atol=1e-3, rtol=0
     )
 
 

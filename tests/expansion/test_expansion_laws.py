@@ -38,8 +38,8 @@ def test_replay_compares_pictures_of_the_same_noise(files: dict[str, Path], tmp_
     ws = trainer.source.draw(torch.randn(4, 12))
     noise = Noise(Draws(0, 0, 8, torch.arange(8)))
     rows = torch.arange(4)
-    a, b = (trainer.source.decode(ws, "random", noise.of(rows)) for _ in range(2))
-    c = trainer.source.decode(ws, "random", noise.of(rows + 4))
+    a, b = (trainer.source.synthesize(ws, "random", noise.of(rows)) for _ in range(2))
+    c = trainer.source.synthesize(ws, "random", noise.of(rows + 4))
     assert torch.equal(a, b)
     assert not torch.allclose(a, c, atol=1e-3), "another sample has other noise"
 
@@ -193,7 +193,7 @@ def test_replay_holds_kept_domains_where_they_were(files: dict[str, Path], tmp_p
         ws = trainer.source.draw(torch.randn(16, 12, generator=torch.Generator().manual_seed(3)))
         old = project(ws, expansion) + expansion.distance * kept
         assert teacher is not None
-        return float((trainer.G.decode(old) - teacher.decode(old)).abs().mean())
+        return float((trainer.G.synthesize(old) - teacher.synthesize(old)).abs().mean())
 
     before = drift()
     figures = trainer.train_step()
@@ -249,12 +249,12 @@ def test_warming_up_moves_the_domain_and_nothing_of_the_base(files: dict[str, Pa
     ws = trainer.source.draw(torch.randn(4, trainer.source.codes.z_dim))
     base, moved = trainer.codes(ws, torch.zeros(4, dtype=torch.int64))
     with torch.no_grad():
-        before = trainer.source.decode(base)
+        before = trainer.source.synthesize(base)
         for _ in range(5):
             with torch.enable_grad():
                 figures = trainer.train_step()
             assert "replay" not in figures
-        torch.testing.assert_close(trainer.G.decode(base), before, rtol=1e-4, atol=1e-4)
-        assert (trainer.G.decode(moved) - before).abs().mean() > 0.02
+        torch.testing.assert_close(trainer.G.synthesize(base), before, rtol=1e-4, atol=1e-4)
+        assert (trainer.G.synthesize(moved) - before).abs().mean() > 0.02
     assert not trainer.warming
     assert "replay" in trainer.train_step()

@@ -75,7 +75,7 @@ def test_an_image_folder_draws_pictures_towards_it(files: dict[str, Path], tmp_p
     def distance() -> float:
         with torch.no_grad():
             ws = trainer.source.draw(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
-            images = trainer.G.decode(trainer.codes(ws, torch.zeros(16, dtype=torch.int64))[1])
+            images = trainer.G.synthesize(trainer.codes(ws, torch.zeros(16, dtype=torch.int64))[1])
         return float((images.mean(dim=(0, 2, 3)) - pictures.mean(dim=(0, 2, 3))).norm())
 
     before = distance()
@@ -176,11 +176,11 @@ def test_mined_codes_look_more_like_the_domain_and_stay_near(files: dict[str, Pa
     eye = Eye(load_clip(str(files["clip"])), 1.0)
     ws = generator.draw(torch.randn(16, 12, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():
-        target = eye(generator.decode(ws))[3]
+        target = eye(generator.synthesize(ws))[3]
         mapper = mining.mine(generator, lambda codes: codes, [(eye, target)], 40)
         assert mapper is not None
         moved = mapper(ws)
-        before, after = (float((eye(generator.decode(codes)) @ target).mean()) for codes in (ws, moved))
+        before, after = (float((eye(generator.synthesize(codes)) @ target).mean()) for codes in (ws, moved))
     assert after > before
     assert (moved - ws).square().mean() < (ws - generator.mean).square().mean()
     assert mining.mine(generator, lambda codes: codes, [(eye, target)], 40, asked=lambda: True) is None

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from generators import make_generator
 from PIL import Image
 
 from explorer.expansion import Config, expand, run
@@ -20,6 +19,7 @@ from explorer.networks.clip import ClipConfig, build_clip
 from explorer.training.run import Folder
 from explorer.weights import Checkpoint
 from explorer.weights.clip import save_clip
+from tests.generators import make_generator
 
 SETTINGS: dict[str, Any] = {
     "steps": 6,

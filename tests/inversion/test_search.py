@@ -44,7 +44,7 @@ def test_every_method_gives_the_same_kind_of_result(method: str, space: str, net
     result = invert(networks, photos, short(method, space=space, lr=0.05))
     assert result.ws.shape == (3, 6, 24)
     assert result.images.shape == photos.shape
-    assert torch.allclose(result.images, networks.generator.decode(result.ws))
+    assert torch.allclose(result.images, networks.generator.synthesize(result.ws))
     assert {len(values) for values in result.trace.values()} == {1 if method == "encoder" else 13}
     assert (space == "w") == bool((result.ws == result.ws[:, :1]).all())
     for image, photo, figures in zip(result.images, photos, result.figures, strict=True):
@@ -112,7 +112,7 @@ def test_a_larger_domain_weight_trades_pixels_for_the_encoders_agreement(photos:
         for weight in (0.0, 2.0, 50.0)
     ]
     with torch.no_grad():
-        images = [networks.generator.decode(ws) for ws in found]
+        images = [networks.generator.synthesize(ws) for ws in found]
         pixels = [(image - photos).square().mean().item() for image in images]
         apart = [
             (ws[:, 0] - networks.encode(image)[0]).square().mean().item()

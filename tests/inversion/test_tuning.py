@@ -36,8 +36,8 @@ def test_tuning_brings_the_pivot_to_the_photo_and_leaves_the_source(tmp_path: Pa
     file = save_delta(tuned, source, tmp_path / "deltas", pivot)
     again = apply_delta(source, file)
     with torch.no_grad():
-        assert torch.allclose(again.decode(pivot), tuned.decode(pivot), atol=2e-3)
-        assert not torch.allclose(again.decode(pivot), source.decode(pivot), atol=2e-3)
+        assert torch.allclose(again.synthesize(pivot), tuned.synthesize(pivot), atol=2e-3)
+        assert not torch.allclose(again.synthesize(pivot), source.synthesize(pivot), atol=2e-3)
     assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
     assert save_delta(tuned, source, tmp_path / "deltas", pivot) == file
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from explorer import latents
 from explorer.engine.renderers import renderer
 from explorer.networks import FAMILIES, Generator
-from explorer.networks.family import Decoder
+from explorer.networks.family import Synthesizer
 from explorer.weights import Checkpoint, CheckpointError, load
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_a_code_has_the_shape_that_the_generator_says(generator: Generator) -> N
     codes = latents.sample_codes(generator, 3)
     assert codes.shape == (3, generator.codes.rows, generator.codes.dim)
     side = generator.resolution
-    assert generator.decode(codes).shape == (3, generator.channels, side, side)
+    assert generator.synthesize(codes).shape == (3, generator.channels, side, side)
     assert generator.mean.shape == (generator.codes.dim,)
 
 
@@ -64,7 +64,7 @@ def test_classes_take_turns() -> None:
 def test_styles_are_all_that_a_generator_sees_of_a_code(generator: Generator) -> None:
     """Of the code, a layer sees `weight @ code[row]`: a move that no weight sees changes nothing."""
     codes = latents.sample_codes(generator, 1)
-    images = generator.decode(codes)
+    images = generator.synthesize(codes)
     for row in range(generator.codes.rows):
         weights = [layer.weight for layer in generator.style_layers() if layer.row == row]
         with torch.no_grad():
@@ -73,24 +73,24 @@ def test_styles_are_all_that_a_generator_sees_of_a_code(generator: Generator) ->
                 weight.zero_()
             moved = codes.clone()
             moved[:, row] += 3.0
-            torch.testing.assert_close(generator.decode(moved), generator.decode(codes))
+            torch.testing.assert_close(generator.synthesize(moved), generator.synthesize(codes))
             for weight, before in zip(weights, hidden, strict=True):
                 weight.copy_(before)
-        assert not torch.allclose(generator.decode(moved), images, atol=1e-4), f"row {row} feeds nothing"
+        assert not torch.allclose(generator.synthesize(moved), images, atol=1e-4), f"row {row} feeds nothing"
 
 
 def test_a_bias_takes_back_what_a_weight_adds(generator: Generator) -> None:
     """Gains are right: a change of the weight is undone at one code by the change of the bias that they call for."""
     w = latents.sample_codes(generator, 1)[0, 0]
     codes = generator.codes.repeat(w)[None]
-    images = generator.decode(codes)
+    images = generator.synthesize(codes)
     with torch.no_grad():
         for number, layer in enumerate(generator.style_layers()):
             added = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(number))
             layer.weight.add_(added)
-            assert not torch.allclose(generator.decode(codes), images, atol=1e-3), layer.name
+            assert not torch.allclose(generator.synthesize(codes), images, atol=1e-3), layer.name
             layer.bias.sub_(layer.weight_gain / layer.bias_gain * (added @ w))
-    torch.testing.assert_close(generator.decode(codes), images, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(generator.synthesize(codes), images, atol=2e-3, rtol=1e-3)
 
 
 def test_names_lead_to_the_parameters(generator: Generator) -> None:
@@ -106,7 +106,7 @@ def test_names_lead_to_the_parameters(generator: Generator) -> None:
 def test_what_learns_is_what_makes_pictures(generator: Generator) -> None:
     codes = latents.sample_codes(generator, 2)
     generator.requires_grad_(True)
-    generator.decode(codes).square().sum().backward()
+    generator.synthesize(codes).square().sum().backward()
     moved = {name for name, value in generator.named_parameters() if value.grad is not None and value.grad.any()}
     assert moved == generator.learnable().keys()
 
@@ -114,24 +114,27 @@ def test_what_learns_is_what_makes_pictures(generator: Generator) -> None:
 def test_other_parameters_can_stand_in(generator: Generator) -> None:
     codes = latents.sample_codes(generator, 1)
     doubled = {f"generator.{name}": 2 * value for name, value in generator.learnable().items()}
-    images = torch.func.functional_call(Decoder(generator), doubled, (codes,))
-    assert not torch.allclose(images, generator.decode(codes), atol=1e-3)
+    images = torch.func.functional_call(Synthesizer(generator), doubled, (codes,))
+    assert not torch.allclose(images, generator.synthesize(codes), atol=1e-3)
 
 
 def test_the_fast_path_makes_the_same_pictures(generator: Generator) -> None:
     codes = latents.sample_codes(generator, 2)
     with torch.inference_mode():
         torch.testing.assert_close(
-            renderer(generator, torch.float32)(codes), generator.decode(codes), atol=1e-4, rtol=1e-4
+            renderer(generator, torch.float32)(codes), generator.synthesize(codes), atol=1e-4, rtol=1e-4
         )
 
 
-def test_a_family_without_a_fast_path_is_decoded(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_family_without_a_fast_path_is_synthesized_plainly(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("explorer.engine.renderers.RENDERERS", {})
     codes = latents.sample_codes(generator, 1)
     for mode in generator.codes.noise_modes:
         assert torch.equal(
-            renderer(generator, torch.float32)(codes, noise_mode=mode, noise_seed=3), generator.decode(codes, mode, 3)
+            renderer(generator, torch.float32)(codes, noise_mode=mode, noise_seed=3),
+            generator.synthesize(codes, mode, 3),
         )
 
 
@@ -149,7 +152,7 @@ def test_a_file_says_its_family(generator: Generator, tmp_path: Path) -> None:
     loaded = load(path).generator
     assert type(loaded) is type(generator)
     codes = latents.sample_codes(generator, 1)
-    torch.testing.assert_close(loaded.decode(codes), generator.decode(codes))
+    torch.testing.assert_close(loaded.synthesize(codes), generator.synthesize(codes))
 
 
 def test_files_of_before_are_stylegan2_and_unknown_families_are_refused_by_name(tmp_path: Path) -> None:

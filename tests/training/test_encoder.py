@@ -122,7 +122,7 @@ def test_the_encoder_learns_codes_and_pictures_and_leaves_the_generator(files: d
     before = {name: value.clone() for name, value in trainer.G.state_dict().items()}
     with torch.no_grad():
         z = torch.randn(BATCH, trainer.G.codes.z_dim, generator=torch.Generator().manual_seed(0))
-        images = trainer.G.decode(trainer.G.draw(z))
+        images = trainer.G.synthesize(trainer.G.draw(z))
     real = (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
     figures = [trainer.train_step(real) for _ in range(30)]
     for name in ("pixel", "perceptual", "code"):

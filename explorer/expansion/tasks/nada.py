@@ -106,7 +106,7 @@ class Nada(Task):
         generator = self.studio.networks.generator
         with torch.enable_grad():
             codes = ws.detach().clone().requires_grad_()
-            images = as_rgb(generator.decode(codes, dtype=self.studio.dtype))
+            images = as_rgb(generator.synthesize(codes, dtype=self.studio.dtype))
             each = [eye.weight * (1 - eye(images) @ target).mean() for eye, target in self.targets()]
             loss = torch.stack(each).sum()
             (gradient,) = torch.autograd.grad(loss, codes)

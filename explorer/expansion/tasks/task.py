@@ -83,7 +83,7 @@ class Studio:
         """Pictures of the source, always the same ones."""
         generator = self.networks.generator
         parts = sample_codes(generator, count).split(8)
-        return as_rgb(torch.cat([generator.decode(codes, dtype=self.dtype) for codes in parts]).clamp(-1, 1))
+        return as_rgb(torch.cat([generator.synthesize(codes, dtype=self.dtype) for codes in parts]).clamp(-1, 1))
 
     def photo(self, path: str | Path) -> Tensor:  # [3, R, R] in [-1, 1]
         """The middle square of a picture file. Raises ExpansionError where it cannot be read."""

@@ -12,8 +12,9 @@ import math
 import torch
 from torch import nn
 
-from explorer.networks import Discriminator, StyleGAN2
+from explorer.networks.discriminator import Discriminator
 from explorer.networks.layers import Conv2d
+from explorer.networks.stylegan2 import StyleGAN2
 
 
 def grow_generator(small: StyleGAN2, large: StyleGAN2) -> None:

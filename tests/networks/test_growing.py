@@ -11,8 +11,8 @@ from torch import Tensor
 
 from explorer import kernels
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
+from explorer.networks.growing import grow_discriminator, grow_generator
 from explorer.networks.layers import upsample_image
-from explorer.recipes.growing import grow_discriminator, grow_generator
 
 
 def generator(channels: tuple[int, ...], seed: int = 0, **changes: Any) -> StyleGAN2:
