@@ -41,7 +41,8 @@ def channels_from_base(img_resolution: int, channel_base: int, channel_max: int)
 class StyleGAN2Config:
     """Everything that fixes a generator's shape; plain data, stored in native checkpoints as JSON.
 
-    `channels[i]` is the width of the block at resolution `4 * 2**i`. Raises ValueError where the parts do not fit.
+    `channels[i]` is the width of the block at resolution `4 * 2**i`. With `label_concat` a label's vector is as wide as
+    z and both are normalised as one, as in StyleGAN2 of 2019. Raises ValueError where the parts do not fit.
     """
 
     img_resolution: int
@@ -56,6 +57,7 @@ class StyleGAN2Config:
     conv_clamp: float | None = None
     resample_filter: tuple[float, ...] = (1, 3, 3, 1)
     use_noise: bool = True
+    label_concat: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -71,6 +73,8 @@ class StyleGAN2Config:
                 raise ValueError(f"{name} must be positive, got {size}")
         if self.z_dim < 0 or self.c_dim < 0 or self.z_dim + self.c_dim < 1:
             raise ValueError(f"z_dim + c_dim must be positive, got z_dim {self.z_dim} and c_dim {self.c_dim}")
+        if self.label_concat and not (self.z_dim and self.c_dim):
+            raise ValueError("label_concat needs z and classes")
         if self.architecture not in ("skip", "orig", "resnet"):
             raise ValueError(f"architecture must be skip, orig or resnet, got {self.architecture!r}")
 
@@ -89,19 +93,31 @@ class MappingNetwork(nn.Module):
     """z and class label -> w, truncated towards the running mean `w_avg` (StyleGAN, arXiv 1812.04948, section 2).
 
     `w_dim` wide throughout. With `num_ws` the result is repeated for every row, without it is `[N, w_dim]` (the
-    discriminator's label embedding, which has no `w_avg` either).
+    discriminator's label embedding, which has no `w_avg` either). With `label_concat` the label's vector has no bias,
+    and one norm is taken of z and it together.
     """
 
     w_avg: Tensor
 
     def __init__(
-        self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, num_layers: int, lr_multiplier: float
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        num_ws: int | None,
+        num_layers: int,
+        lr_multiplier: float,
+        label_concat: bool = False,
     ) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, num_layers
-        if c_dim:
-            self.embed = FullyConnected(c_dim, w_dim)
-        widths = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * num_layers
+        self.label_concat = label_concat
+        embed_dim = 0 if not c_dim else z_dim if label_concat else w_dim
+        if label_concat:
+            self.embed = nn.Linear(c_dim, embed_dim, bias=False)
+        elif c_dim:
+            self.embed = FullyConnected(c_dim, embed_dim)
+        widths = [z_dim + embed_dim] + [w_dim] * num_layers
         for i, (n_in, n_out) in enumerate(pairwise(widths)):
             self.add_module(f"fc{i}", FullyConnected(n_in, n_out, activation="lrelu", lr_multiplier=lr_multiplier))
         if num_ws is not None:
@@ -118,13 +134,16 @@ class MappingNetwork(nn.Module):
         if self.z_dim:
             if z is None or z.ndim != 2 or z.shape[1] != self.z_dim:
                 raise ValueError(f"z must be [N, {self.z_dim}], got {None if z is None else list(z.shape)}")
-            parts.append(normalize_2nd_moment(z))
+            parts.append(z)
         if self.c_dim:
             if c is None or c.ndim != 2 or c.shape[1] != self.c_dim:
                 got = None if c is None else list(c.shape)
                 raise ValueError(f"this generator is conditional: c must be [N, {self.c_dim}], got {got}")
-            parts.append(normalize_2nd_moment(self.embed(c.to(self.embed.weight.dtype))))
-        x = torch.cat(parts, dim=1)
+            parts.append(self.embed(c.to(self.embed.weight.dtype)))
+        if self.label_concat:
+            x = normalize_2nd_moment(torch.cat(parts, dim=1))
+        else:
+            x = torch.cat([normalize_2nd_moment(part) for part in parts], dim=1)
         for i in range(self.num_layers):
             x = getattr(self, f"fc{i}")(x)
         if self.num_ws is None:
@@ -315,6 +334,7 @@ class StyleGAN2(Generator):
             config.num_ws,
             config.mapping_layers,
             config.mapping_lr_multiplier,
+            config.label_concat,
         )
         self.synthesis = SynthesisNetwork(config)
 

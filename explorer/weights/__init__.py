@@ -1,24 +1,25 @@
 """Checkpoint files: the only code that reads or writes them. One importer a format; nothing in a file is ever run.
 
-A file is recognised by what it holds, not by its name: native safetensors, NVIDIA's PyTorch pickles (StyleGAN2-ADA and
-StyleGAN3's StyleGAN2), domain-expanded pickles, and rosinality's `.pt`.
+Bytes become a network in four steps: the container (safetensors, `torch.save`'s two layouts, a plain pickle), one table
+of its tensors and settings by name (`contents`), the layout that those names are of (`layouts`), and the gate that
+builds (`checkpoint`). So any known layout is read from any container, however deep it lies in there.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from explorer.shipped import DEFAULT
-from explorer.weights import native, nvidia, rosinality, torchfile, unpickler
+from explorer.weights import layouts, native, torchfile, unpickler
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, UnsafeCheckpointError
 from explorer.weights.container import is_native
+from explorer.weights.contents import contents_of
 from explorer.weights.download import resolve
+from explorer.weights.layouts import EXPECTED
+from explorer.weights.storage import Allowance
 
 __all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"]
-
-EXPECTED = "expected a safetensors file of this program, a StyleGAN2 pickle of NVIDIA's or a rosinality .pt"
 
 
 def load(source: str | Path, limit: int | None = None) -> Checkpoint:
@@ -52,18 +53,10 @@ def _read(path: Path, limit: int | None) -> Checkpoint:
             return native.read(path, limit)
         if head.startswith(b"PK\x03\x04"):
             with torchfile.Archive(file, size) as archive:
-                return _import(torchfile.read_zip(archive), limit)
+                return layouts.read(contents_of(torchfile.read_zip(archive), Allowance(size)), limit)
         if head.startswith(b"\x80"):
-            return _import(torchfile.read_stream(file, size), limit)
+            return layouts.read(contents_of(torchfile.read_stream(file, size), Allowance(size)), limit)
     raise CheckpointError(f"{_guess(head)}; {EXPECTED}")
-
-
-def _import(data: Any, limit: int | None) -> Checkpoint:
-    if nvidia.is_nvidia(data):
-        return nvidia.read(data, limit)
-    if rosinality.is_rosinality(data):
-        return rosinality.read(data, limit)
-    raise CheckpointError(f"it holds data but no known generator; {EXPECTED}")
 
 
 def _guess(head: bytes) -> str:

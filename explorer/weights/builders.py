@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from explorer.foreign import brief
 from explorer.weights.checkpoint import CheckpointError, UnsafeCheckpointError
 from explorer.weights.storage import DTYPES, MAX_RANK, Allowance, Storage, StoredTensor
 
 BIG = (">", b">")  # numpy's mark of big-endian numbers, also as Python 2 wrote it
+NETWORK, TENSORFLOW = "network", "tensorflow network"  # kinds of records that hold networks
+ONLY_STYLEGAN2 = "of these only StyleGAN2's of 2019 and 2020 are read: bring one, or the model as a PyTorch file"
 NUMPY_KINDS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 
 
@@ -70,12 +73,11 @@ def global_of(name: str) -> Global:
     for known in VENDORED:  # this code lies in the author's own project, under any path
         if name.endswith(f".{known}"):
             today = known
-    if today in ALLOWED:
+    if today in ALLOWED or today.startswith(TORCH_MODULES):
         return Global(today)
-    if name.startswith(("dnnlib.tflib", "tfutil", "tensorflow")):
-        raise CheckpointError(
-            "this is a TensorFlow network; convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch first"
-        )
+    if name.startswith(("tfutil.", "tensorflow.")) or ".tflib." in name:
+        kind = "a ProGAN of 2018" if name == "tfutil.Network" else f"of another kind ({brief(name)})"
+        raise CheckpointError(f"its networks are TensorFlow's, {kind}; {ONLY_STYLEGAN2}")
     raise UnsafeCheckpointError(
         f"it asks to run {name[:100]!r}, which no checkpoint needs; nothing was run."
         " Load only files you trust, or ask the author for a safetensors file or a plain state dict"
@@ -151,6 +153,16 @@ def _subclass(rules: Rules, function: Any, kind: Any, args: Any, state: Any) -> 
     return _tensor(rules, *expect(tuple, args))
 
 
+def _persistent(rules: Rules, meta: Any) -> Record:
+    """A network by NVIDIA's `torch_utils.persistence`; the text of its source in `meta` is left alone."""
+    return Record(NETWORK, (), expect(dict, meta).get("state"))
+
+
+def builder_of(name: str) -> Callable[..., Any] | None:
+    """What a call of this name becomes; None for what is no function."""
+    return _inert(NETWORK) if name.startswith(TORCH_MODULES) else BUILDERS.get(name)
+
+
 def _dtype(rules: Rules, name: Any, *_: Any) -> Record:
     return Record("numpy dtype", (expect(str, name),))
 
@@ -206,7 +218,9 @@ VENDORED = (
     "persistence._reconstruct_persistent_obj",
     "torch_utils.persistence._reconstruct_persistent_obj",
     "dnnlib.util.EasyDict",
+    "dnnlib.tflib.network.Network",
 )
+TORCH_MODULES = ("torch.nn.modules.", "torch.nn.parallel.")  # whatever they do, they are what they hold
 PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
 INERT = (
     "builtins.complex",
@@ -248,8 +262,9 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "builtins.set": _set,
     "copyreg._reconstructor": _reconstructed,
     "_codecs.encode": _encoded,
-    "persistence._reconstruct_persistent_obj": lambda rules, meta: Record("network", (expect(dict, meta),)),
-    "torch_utils.persistence._reconstruct_persistent_obj": lambda rules, meta: Record("network", (expect(dict, meta),)),
+    "dnnlib.tflib.network.Network": _inert(TENSORFLOW),
+    "persistence._reconstruct_persistent_obj": _persistent,
+    "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,

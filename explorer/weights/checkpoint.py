@@ -227,6 +227,6 @@ class _ShapesOnly(TorchFunctionMode):
 
 def _named(names: set[str]) -> str:
     """'a, b, c and 4 more tensors are'."""
-    first = ", ".join(name[:100] for name in sorted(names)[:3])
+    first = ", ".join(name[:100] if name.isprintable() else brief(name) for name in sorted(names)[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{first}{more} {'is' if len(names) == 1 else 'are'}"

@@ -32,7 +32,9 @@ def engine_bytes(config: StyleGAN2Config) -> int:
 def parameters(config: StyleGAN2Config) -> int:
     """Numbers in the tensors of a generator, noise maps included."""
     widths = config.channels
-    mapping = config.w_dim * (config.z_dim + config.c_dim + (config.mapping_layers + 1) * (config.w_dim + 1))
+    label = 0 if not config.c_dim else config.z_dim if config.label_concat else config.w_dim
+    layers = config.z_dim + label + (config.mapping_layers - 1) * config.w_dim + config.mapping_layers
+    mapping = config.w_dim * (layers + 2) + label * config.c_dim
     first = 9 * widths[0] ** 2 + widths[0] * (2 * config.w_dim + 19 + config.img_channels) + 20
     blocks = sum(
         9 * (before + width) * width + (before + 2 * width) * (config.w_dim + 3 + config.img_channels) + 2 * r**2 + 5

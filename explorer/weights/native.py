@@ -1,20 +1,20 @@
 """The native format: safetensors with tensors `generator.*`, `discriminator.*`, `expansion.basis`, and JSON metadata.
 
-Safetensors holds no code. Names after the prefix are those of our modules, which are NVIDIA's; so a bare safetensors
-file with NVIDIA's generator names and no metadata of ours is read too, everything from shapes.
+Safetensors holds no code. A safetensors file without metadata of ours is a container of others' tensors, which are read
+by their names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from explorer.networks import FAMILIES, DiscriminatorConfig, Generator, StyleGAN2
-from explorer.weights import nvidia
+from explorer.weights import layouts
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -25,6 +25,7 @@ from explorer.weights.checkpoint import (
     build_generator,
 )
 from explorer.weights.container import checked, json_object, opened, read_config, stored, to_json, write
+from explorer.weights.contents import Contents
 from explorer.weights.plain import plain
 
 FORMAT = "domain-explorer"
@@ -74,8 +75,8 @@ def kind_of(metadata: Mapping[str, str]) -> str | None:
 
 def _read(entries: Entries, metadata: dict[str, str], limit: int | None) -> Checkpoint:
     if (kind := kind_of(metadata)) is None:
-        generator = nvidia.read_generator(nvidia.Module(dict(entries)), limit)
-        return Checkpoint(generator, meta={"source": {"format": "safetensors", **plain(metadata)}})
+        checkpoint = layouts.read(Contents(dict(entries)), limit)
+        return replace(checkpoint, meta=checkpoint.meta | {"source": plain(metadata) | checkpoint.meta["source"]})
     if kind != "generator":
         raise CheckpointError(f"it holds this program's {kind}, no generator: give the generator's own file")
     if metadata.get("version") != str(VERSION):

@@ -1,13 +1,13 @@
-"""Importer of NVIDIA's PyTorch pickles (StyleGAN2-ADA and StyleGAN3's StyleGAN2), domain-expanded ones included.
+"""Importer of NVIDIA's tensor names: StyleGAN2-ADA's and StyleGAN3's StyleGAN2, domain-expanded ones, and our own.
 
-Such a pickle stores every module as its `__dict__`. Sizes are taken from the tensors' shapes, which cannot lie, and
-only what shapes do not show (clamping, learning-rate multipliers, group sizes) from attributes. The source text that
-these pickles carry is ignored. Alias-free StyleGAN3 networks are recognised and refused.
+Sizes are taken from the tensors' shapes, which cannot lie, and only what shapes do not show (clamping, learning-rate
+multipliers, group sizes) from attributes of pickled modules; a bare state dict has none. The source text that NVIDIA's
+pickles carry is ignored. Alias-free StyleGAN3 networks are recognised and refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from explorer.foreign import brief
 from explorer.latents import Expansion
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
 from explorer.networks.stylegan2 import Architecture
-from explorer.weights.builders import Record
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -26,67 +25,70 @@ from explorer.weights.checkpoint import (
     build_expansion,
     build_generator,
 )
+from explorer.weights.contents import Contents
 from explorer.weights.plain import plain
-from explorer.weights.storage import StoredTensor
 
-MAX_MODULES = 10_000
 MAX_DIMS = 10_000  # numbers of a list that is read as such
 MAX_NAME = 200  # characters of a domain's name
 FILTERS = "resample_filter"
+GENERATOR, CRITIC = "synthesis.b4.conv1.weight", ("b4.out.weight", "b4.conv.weight")  # by what they are found
+EMBED = "mapping.embed.weight"
+ALIAS_FREE = "synthesis.input.freqs"
 
 
-@dataclass
-class Module:
-    """One network of a pickle, flattened: tensors by dotted name, and every submodule's plain attributes."""
-
-    entries: dict[str, Entry] = field(default_factory=dict)
-    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def attribute(self, path: str, name: str, default: Any) -> Any:
-        return self.attributes.get(path, {}).get(name, default)
+def find(contents: Contents) -> list[str]:
+    """The prefixes of generators."""
+    return contents.prefixes(GENERATOR) + contents.prefixes(ALIAS_FREE)
 
 
-def is_nvidia(data: Any) -> bool:
-    """Whether an unpickled object is one of NVIDIA's."""
-    return isinstance(data, dict) and any(_is_network(data.get(key)) for key in ("G_ema", "G"))
-
-
-def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
-    """The checkpoint in an unpickled file. Raises CheckpointError where it is not a StyleGAN2.
+def read(contents: Contents, prefix: str, limit: int | None) -> Checkpoint:
+    """The generator behind `prefix`, and what lies beside it: discriminator, expansion, settings of its training.
 
     A discriminator that is of another make, or had diverged, does not keep the generator from its users: it is left
-    out, and `meta` says why.
+    out, and `meta` says why. Raises CheckpointError where the generator is not a StyleGAN2.
     """
-    source = "G_ema" if _is_network(data.get("G_ema")) else "G"
-    module = flatten(data[source])
-    if any(name.startswith("synthesis.input.") for name in module.entries):
+    network = contents.below(prefix)
+    if ALIAS_FREE in network.entries:
         raise CheckpointError(
             "this is a StyleGAN3 (alias-free) network, whose layers differ; load a StyleGAN2 instead"
             " (NVIDIA's StyleGAN3 collection has them as stylegan2-*.pkl)"
         )
-    generator = read_generator(module, limit)
-    meta: dict[str, Any] = {"source": {"format": "nvidia-pickle", "network": source}}
+    generator = read_generator(network, limit)
+    meta: dict[str, Any] = {"source": {"format": "nvidia", "network": prefix.removesuffix(".")}}
     discriminator = None
-    if _is_network(data.get("D")):
+    if (critic := find_critic(contents, prefix, *CRITIC)) is not None:
         try:
-            discriminator = read_discriminator(flatten(data["D"]), generator)
+            discriminator = read_discriminator(contents.below(critic), generator)
         except CheckpointError as error:
             meta["source"]["discriminator"] = f"not read: {error}"
-    meta |= {key: plain(data[key]) for key in ("training_set_kwargs", "expansion_cfg") if data.get(key) is not None}
-    return Checkpoint(generator, discriminator, read_expansion(data, generator), meta)
+    for key in ("training_set_kwargs", "expansion_cfg"):
+        if (value := contents.beside(prefix, key)) is not None:
+            meta[key] = plain(value)
+    return Checkpoint(generator, discriminator, read_expansion(contents, prefix, generator), meta)
 
 
-def read_generator(module: Module, limit: int | None = None) -> StyleGAN2:
-    """The generator in a flattened network; also for bare state dicts with NVIDIA's names, which have no attributes."""
-    return build_generator(generator_config(module), without_filters(module.entries), limit)
+def find_critic(contents: Contents, generator: str, *names: str) -> str | None:
+    """The prefix of the discriminator that belongs to the generator behind a prefix: "D" beside it, or by its names."""
+    outside = generator.rpartition(".")[0].rpartition(".")[0]
+    named = f"{outside}.D" if outside else "D"
+    if contents.values.get(named) is not None:
+        return f"{named}."
+    found = contents.prefixes(*names)
+    return min(found, key=lambda prefix: not prefix.startswith(outside), default=None)
 
 
-def read_discriminator(module: Module, generator: Generator) -> Discriminator:
-    """The discriminator in a flattened network. Raises CheckpointError where it does not look at such pictures."""
-    config = discriminator_config(module)
+def read_generator(network: Contents, limit: int | None = None) -> StyleGAN2:
+    """The generator in a network's own contents. What is neither mapping nor synthesis is left alone."""
+    parts = {name: entry for name, entry in network.entries.items() if name.startswith(("mapping.", "synthesis."))}
+    return build_generator(generator_config(network), without_filters(parts), limit)
+
+
+def read_discriminator(network: Contents, generator: Generator) -> Discriminator:
+    """The discriminator in a network's own contents. Raises CheckpointError where it does not see such pictures."""
+    config = discriminator_config(network)
     if (config.img_resolution, config.img_channels) != (generator.resolution, generator.channels):
         raise CheckpointError(f"it looks at pictures of {config.img_resolution} px and {config.img_channels} channels")
-    return build_discriminator(config, without_filters(module.entries))
+    return build_discriminator(config, without_filters(network.entries))
 
 
 def without_filters(entries: Entries) -> dict[str, Entry]:
@@ -94,38 +96,19 @@ def without_filters(entries: Entries) -> dict[str, Entry]:
     return {name: entry for name, entry in entries.items() if name.rpartition(".")[2] != FILTERS}
 
 
-def flatten(network: Record) -> Module:
-    """All tensors and attributes of a pickled module. Raises CheckpointError for a tree that no network has."""
-    module, seen = Module(), 0
-    pending = [("", network)]
-    while pending:
-        path, record = pending.pop()
-        seen += 1
-        if seen > MAX_MODULES or len(path) > 200:  # a module that contains itself never ends
-            raise CheckpointError("its networks nest without end: it is damaged or hostile")
-        state = _state(record)
-        module.attributes[path] = {key: v for key, v in state.items() if isinstance(v, (bool, int, float, str))}
-        prefix = f"{path}." if path else ""
-        for name, tensor in [*_dict(state, "_parameters").items(), *_dict(state, "_buffers").items()]:
-            if isinstance(tensor, StoredTensor):
-                module.entries[f"{prefix}{name}"] = tensor.entry()
-        pending += [(f"{prefix}{name}", child) for name, child in _dict(state, "_modules").items() if child is not None]
-    return module
-
-
-def generator_config(module: Module) -> StyleGAN2Config:
+def generator_config(module: Contents) -> StyleGAN2Config:
     """Sizes from shapes; clamping, noise and learning rate of the mapping network from attributes."""
     entries = module.entries
     resolutions = _resolutions(entries, "synthesis.b{}.conv1.weight")
-    conditional = "mapping.embed.weight" in entries
+    conditional = EMBED in entries
     w_dim = _size(entries, "synthesis.b4.conv1.affine.weight", 1)
     top = resolutions[-1]
     return _config(
         StyleGAN2Config,
         img_resolution=top,
         channels=tuple(_size(entries, f"synthesis.b{r}.conv1.weight", 0) for r in resolutions),
-        z_dim=_size(entries, "mapping.fc0.weight", 1) - (w_dim if conditional else 0),
-        c_dim=_size(entries, "mapping.embed.weight", 1) if conditional else 0,
+        z_dim=_size(entries, "mapping.fc0.weight", 1) - (_size(entries, EMBED, 0) if conditional else 0),
+        c_dim=_size(entries, EMBED, 1) if conditional else 0,
         w_dim=w_dim,
         img_channels=_size(entries, f"synthesis.b{top}.torgb.weight", 0),
         mapping_layers=_mapping_layers(entries),
@@ -134,22 +117,23 @@ def generator_config(module: Module) -> StyleGAN2Config:
         conv_clamp=_clamp(module.attribute("synthesis.b4.conv1", "conv_clamp", None)),
         resample_filter=resample_filter(entries, [f"synthesis.b{r}.{FILTERS}" for r in resolutions]),
         use_noise="synthesis.b4.conv1.noise_strength" in entries,
+        label_concat=conditional and "mapping.embed.bias" not in entries,
     )
 
 
-def discriminator_config(module: Module) -> DiscriminatorConfig:
+def discriminator_config(module: Contents) -> DiscriminatorConfig:
     """Sizes from shapes; clamping and the minibatch group from attributes."""
     entries = module.entries
     resolutions = [4, *_resolutions(entries, "b{}.conv0.weight", first=8)]
     top = resolutions[-1]
-    conditional = "mapping.embed.weight" in entries
+    conditional = EMBED in entries
     last = _size(entries, "b4.conv.weight", 0)
-    group = module.attribute("b4.mbstd", "group_size", None)
+    group = module.attribute("b4.mbstd", "group_size", 4)
     return _config(
         DiscriminatorConfig,
         img_resolution=top,
         channels=(last, *(_size(entries, f"b{r}.conv0.weight", 0) for r in resolutions[1:])),
-        c_dim=_size(entries, "mapping.embed.weight", 1) if conditional else 0,
+        c_dim=_size(entries, EMBED, 1) if conditional else 0,
         img_channels=_size(entries, f"b{top}.fromrgb.weight", 1),
         architecture=_architecture(f"b{top}.skip.weight", "b4.fromrgb.weight", entries),
         conv_clamp=_clamp(module.attribute("b4.conv", "conv_clamp", None)),
@@ -181,19 +165,19 @@ def resample_filter(entries: Entries, names: list[str]) -> tuple[float, ...]:
     return tuple(float(tap) for tap in np.where(np.abs(taps - taps.round()) < 1e-4, taps.round(), taps))
 
 
-def read_expansion(data: dict[str, Any], generator: StyleGAN2) -> Expansion | None:
+def read_expansion(contents: Contents, prefix: str, generator: StyleGAN2) -> Expansion | None:
     """Basis, repurposed directions, distance and domain names of a domain-expanded pickle; None for a plain one."""
-    basis = data.get("latent_basis")
+    basis = contents.beside(prefix, "latent_basis")
     if basis is None:
         return None
-    if not isinstance(basis, StoredTensor):
+    if not isinstance(basis, Entry):
         raise CheckpointError("its latent_basis is no tensor: the file is damaged")
-    dims = [int(_number(dim)) for dim in _values(data.get("repurposed_dims"))]
-    (distance,) = _values(data.get("subspace_distance"))[:1] or [20]
-    config = plain(data.get("expansion_cfg"))
+    dims = [int(_number(dim)) for dim in _values(contents.beside(prefix, "repurposed_dims"))]
+    (distance,) = _values(contents.beside(prefix, "subspace_distance"))[:1] or [20]
+    config = plain(contents.beside(prefix, "expansion_cfg"))
     tasks = config.get("tasks") if isinstance(config, dict) else None
     names = domain_names(tasks if isinstance(tasks, list) else [], dims)
-    return build_expansion(generator, basis.entry(), dims, _number(distance), names)
+    return build_expansion(generator, basis, dims, _number(distance), names)
 
 
 def domain_names(tasks: list[Any], dims: list[int]) -> list[str]:
@@ -215,28 +199,6 @@ def domain_names(tasks: list[Any], dims: list[int]) -> list[str]:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_network(value: Any) -> bool:
-    return isinstance(value, Record) and value.kind == "network"
-
-
-def _state(record: Any) -> dict[str, Any]:
-    state = record.args[0].get("state") if _is_network(record) else None
-    if not isinstance(state, dict):
-        raise CheckpointError("a module inside it has no state: it is damaged or no network of NVIDIA's")
-    return state
-
-
-def _dict(state: dict[str, Any], key: str) -> dict[str, Any]:
-    value = {} if state.get(key) is None else state[key]
-    if not isinstance(value, dict) or not all(map(_is_name, value)):
-        raise CheckpointError(f"{key} of a module inside it is no dictionary of names: it is damaged")
-    return value
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and len(value) < 100 and value.isprintable()
 
 
 def _resolutions(entries: Entries, pattern: str, first: int = 4) -> list[int]:
@@ -276,15 +238,13 @@ def _clamp(value: Any) -> float | None:
 
 
 def _values(value: Any) -> list[Any]:
-    """Numbers of a tensor, an array, a list or a single number."""
-    count = value.numel if isinstance(value, StoredTensor) else value.size if isinstance(value, np.ndarray) else 0
-    if count > MAX_DIMS or (isinstance(value, (list, tuple)) and len(value) > MAX_DIMS):
+    """Numbers of a tensor, a list or a single number."""
+    many = isinstance(value, (list, tuple))
+    if (math.prod(value.shape) if isinstance(value, Entry) else len(value) if many else 1) > MAX_DIMS:
         raise CheckpointError("a list of numbers among its settings is far too long: the file is damaged")
-    if isinstance(value, StoredTensor):
+    if isinstance(value, Entry):
         return value.read().flatten().tolist()
-    if isinstance(value, np.ndarray):
-        return value.flatten().tolist()
-    return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    return list(value) if many else [] if value is None else [value]
 
 
 def _config(kind: Any, **sizes: Any) -> Any:

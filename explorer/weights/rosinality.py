@@ -1,4 +1,4 @@
-"""Importer of the `.pt` files of rosinality's stylegan2-pytorch: `{"g_ema": state dict, "latent_avg": mean of w}`.
+"""Importer of the tensor names of rosinality's stylegan2-pytorch: `g_ema`, and `latent_avg`, the mean of w, beside it.
 
 That implementation scales convolution weights by 1 / sqrt(fan in) at run time and keeps a leading axis of 1; ours
 stores them ready for use. Everything else is a matter of names. Its discriminator is not read.
@@ -10,68 +10,61 @@ import math
 import re
 from typing import Any
 
-import numpy as np
 import torch
 
 from explorer.foreign import brief
 from explorer.latents.sampling import sample_z
 from explorer.networks import StyleGAN2, StyleGAN2Config
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entry, build_generator
+from explorer.weights.contents import Contents
 from explorer.weights.nvidia import resample_filter
-from explorer.weights.storage import StoredTensor
 
 LR_MULTIPLIER = 0.01  # of its mapping network; fixed in that implementation
 MEAN_SAMPLES = 10_000
 NOISE_SEED = 0
-MAX_NAME = 200  # letters of a tensor's name
 MAX_ROWS = 100  # of a mean that is repeated for every row of W+
+GENERATOR = ("style.1.weight", "conv1.conv.weight")  # by what it is found
+PARTS = ("style.", "input.", "conv1.", "convs.", "to_rgb1.", "to_rgbs.", "noises.")
 
 
-def is_rosinality(data: Any) -> bool:
-    """Whether an unpickled object is such a file, or its bare state dict."""
-    return isinstance(data, dict) and _is_state(data.get("g_ema", data.get("g", data)))
+def find(contents: Contents) -> list[str]:
+    """The prefixes of generators."""
+    return contents.prefixes(*GENERATOR)
 
 
-def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
-    """The checkpoint in an unpickled file. Raises CheckpointError where names or shapes are not that implementation's.
+def read(contents: Contents, prefix: str, limit: int | None) -> Checkpoint:
+    """The generator behind `prefix`. Raises CheckpointError where names or shapes are not that implementation's.
 
     What such files may lack is made, the same every time, and `meta` says so: noise maps (files of 2020 have none), and
     `latent_avg`, the mean of w (files from training).
     """
-    state = data.get("g_ema", data.get("g", data))
-    entries = {
-        name: value.entry()
-        for name, value in state.items()
-        if isinstance(name, str) and isinstance(value, StoredTensor)
-    }
-    if odd := [name for name in entries if len(name) > MAX_NAME or not name.isprintable()]:
-        raise CheckpointError(f"{brief(odd[0])} is no tensor's name: the file is damaged")
+    network = contents.below(prefix)
+    entries = {name: entry for name, entry in network.entries.items() if name.startswith(PARTS)}
     renamed = _renamed(entries)
     config = _config(entries, renamed)
-    source = {"format": "rosinality", "network": "g_ema" if "g_ema" in data else "g"}
+    source = {"format": "rosinality", "network": prefix.removesuffix(".")}
     if not any(name.endswith("noise_const") for name in renamed):
         renamed |= _drawn_noise(config)
         source["noise"] = f"drawn with seed {NOISE_SEED}: the file has no noise maps"
-    mean = _mean_of(data.get("latent_avg"), config.w_dim)
+    average = contents.beside(prefix, "latent_avg")
+    mean = _mean_of(average, config.w_dim)
     renamed["mapping.w_avg"] = mean or Entry((config.w_dim,), lambda: torch.zeros(config.w_dim))
     generator = build_generator(config, renamed, limit)
     if mean is None:
         generator.mapping.w_avg.copy_(_mean_w(generator))
-        why = "" if data.get("latent_avg") is None else ": its latent_avg is no mean of w"
+        why = "" if average is None else ": its latent_avg is no mean of w"
         source["w_avg"] = f"estimated from {MEAN_SAMPLES:,} samples{why}"
     return Checkpoint(generator, meta={"source": source})
 
 
-def _mean_of(value: Any, w_dim: int) -> Entry | None:
+def _mean_of(average: Any, w_dim: int) -> Entry | None:
     """The mean of w as `[w_dim]`, also where a file repeats it for every row of W+; None for anything else."""
-    entry = value.entry() if isinstance(value, StoredTensor) else None
-    if isinstance(value, np.ndarray):
-        entry = Entry(value.shape, lambda: torch.from_numpy(value.astype(np.float32)))
-    if entry is None or not entry.shape or entry.shape[-1] != w_dim or math.prod(entry.shape) > MAX_ROWS * w_dim:
+    shape = average.shape if isinstance(average, Entry) else ()
+    if not shape or shape[-1] != w_dim or math.prod(shape) > MAX_ROWS * w_dim:
         return None
-    if math.prod(entry.shape) == w_dim:
-        return entry.reshaped((w_dim,))
-    rows = entry.read().to(torch.float32).reshape(-1, w_dim)
+    if math.prod(shape) == w_dim:
+        return average.reshaped((w_dim,))
+    rows = average.read().to(torch.float32).reshape(-1, w_dim)
     return Entry((w_dim,), lambda: rows[0]) if torch.allclose(rows, rows[:1], atol=1e-6) else None
 
 
@@ -83,10 +76,6 @@ def _drawn_noise(config: StyleGAN2Config) -> dict[str, Entry]:
         f"synthesis.{name}.noise_const": Entry((side, side), lambda side=side: torch.randn(side, side, generator=rng))
         for name, side in layers
     }
-
-
-def _is_state(value: Any) -> bool:
-    return isinstance(value, dict) and "style.1.weight" in value and "conv1.conv.weight" in value
 
 
 def _config(entries: dict[str, Entry], renamed: dict[str, Entry]) -> StyleGAN2Config:

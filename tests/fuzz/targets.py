@@ -39,6 +39,7 @@ from explorer.weights import CheckpointError, load
 from explorer.weights.clip import read_clip, save_clip
 from explorer.weights.parts import load_discriminator, load_encoder, load_judge, load_mapper, save_part
 from tests.weights.samples import tiny_checkpoint, tiny_network, tiny_rosinality
+from tests.weights.tensorflow_files import tensorflow_file
 
 Seed = tuple[bytes, Callable[[bytes], bytes]]  # what is damaged, and what wraps it in a container with good checksums
 EDIT = Edit(seed=3, strengths={"pencil sketch": 0.5, 7: -2.25}, layers={7: (1, 4)}, class_index=2)
@@ -128,6 +129,7 @@ def checkpoints() -> dict[str, Seed]:
         "native": (native, as_it_is),
         "native header": header(native),
         "nvidia": (dump(expanded), as_it_is),
+        "tensorflow": (tensorflow_file(generator), as_it_is),
         "rosinality": (zip_layout, as_it_is),
         "rosinality pickle": inside(zip_layout, "data.pkl"),
         "legacy": (legacy, as_it_is),

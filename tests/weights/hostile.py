@@ -257,8 +257,8 @@ def _endless(valid: Call) -> dict[str, tuple[bytes, str]]:
             dump(Raw(settings + b"0" + encode({"expansion_cfg": get(60), "G_ema": valid}))),
             "settings nest without end",
         ),
-        "laughs_as_modules": (dump(Raw(modules + b"0" + encode({"G_ema": get(20)}))), "networks nest without end"),
-        "module_in_itself": (dump({"G_ema": network({}, looped)}), "networks nest without end"),
+        "laughs_as_modules": (dump(Raw(modules + b"0" + encode({"G_ema": get(20)}))), "no known generator"),
+        "module_in_itself": (dump({"G_ema": network({}, looped)}), "no known generator"),
         "lists_nested_deeply": (b"\x80\x04" + b"]" * 200_000 + b"a" * 199_999 + b".", "no known generator"),
         "steps_without_end": (b"\x80\x04" + b"N0" * 2_000_000 + b"N.", "far more steps"),
         "copies_without_end": (b"\x80\x04" + pairs + copies + b".", "far more steps"),
@@ -293,9 +293,9 @@ def _foreign_values() -> dict[str, tuple[bytes, str]]:
             f"{name}_as_storage_size": (stored_in("storage", kind, "0", "cpu", value), "elements"),
             f"{name}_as_storage_view": (stored_in("storage", kind, "0", "cpu", 4, value), "unknown kind"),
             f"{name}_as_shape": (holding(tensor((value,), (1,))), "no plain numbers"),
-            f"{name}_as_name": (dump({"G_ema": network({"a\nb": value})}), "no dictionary of names"),
-            f"{name}_as_parameters": (dump({"G_ema": network(value)}), "no dictionary of names"),
-            f"{name}_as_modules": (dump({"G_ema": network({}, {"synthesis": value})}), "no state"),
+            f"{name}_as_name": (dump({"G_ema": network({"a\nb": value})}), "no known generator"),
+            f"{name}_as_parameters": (dump({"G_ema": network(value)}), "no known generator"),
+            f"{name}_as_modules": (dump({"G_ema": network({}, {"synthesis": value})}), "no known generator"),
             f"{name}_as_state": (dump(named), "no known generator"),
         }
     return files

@@ -72,7 +72,11 @@ def test_an_engine_takes_no_more_than_was_said_and_not_far_less(name: str, taken
 LARGE = {"img_resolution": 64, "channels": (4,) * 5}  # mostly maps of noise
 
 
-@pytest.mark.parametrize("changes", [{}, {"c_dim": 3}, {"img_channels": 1}, {"architecture": "orig"}, LARGE], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"c_dim": 3}, {"c_dim": 3, "label_concat": True}, {"img_channels": 1}, {"architecture": "orig"}, LARGE],
+    ids=str,
+)
 def test_parameters_are_counted_without_building(changes: dict) -> None:
     generator: StyleGAN2 = make_generator(**changes)
     exact = sum(value.numel() for value in generator.state_dict().values())

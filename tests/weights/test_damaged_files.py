@@ -15,7 +15,7 @@ from samples import FIXTURES, tiny_checkpoint, tiny_network, tiny_rosinality
 
 from explorer.weights import Checkpoint, CheckpointError, load
 
-FORMATS = ("native", "nvidia", "expanded", "rosinality", "legacy")
+FORMATS = ("native", "nvidia", "expanded", "rosinality", "legacy", "tensorflow")
 damage = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -29,6 +29,7 @@ def files() -> dict[str, bytes]:
         "expanded": (FIXTURES / "expanded32.pkl").read_bytes(),
         "rosinality": tiny_rosinality(),
         "legacy": tiny_rosinality(_use_new_zipfile_serialization=False),
+        "tensorflow": (FIXTURES / "tf_v4_uncond16.pkl").read_bytes(),
     }
 
 

@@ -18,6 +18,7 @@ from generators import stylegan2
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from samples import FIXTURES, relative_error, shared_storage, tiny_checkpoint, tiny_network
+from tensorflow_files import hostile_files
 
 from explorer.weights import CheckpointError, UnsafeCheckpointError, load
 from explorer.weights.checkpoint import Entry
@@ -26,6 +27,7 @@ from explorer.weights.storage import Allowance, Storage, StoredTensor
 CANARY = Path(__file__).parent / "canary-of-the-hostile-files"
 UNSAFE = hostile.unsafe(CANARY)
 BROKEN = hostile.broken(tiny_network())
+BROKEN |= {f"tensorflow_{name}": file for name, file in hostile_files(stylegan2(tiny_checkpoint().generator)).items()}
 BROKEN["storage_in_many_tensors"] = (shared_storage(), "more values than the file has bytes")
 ALLOWED_GROWTH = 300 * 2**10  # kilobytes of resident memory over all files together
 

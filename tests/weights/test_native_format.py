@@ -73,6 +73,7 @@ def test_round_trip_keeps_unicode_domains_and_metadata(tmp_path: Path) -> None:
         {"architecture": "resnet"},
         {"use_noise": False},
         {"c_dim": 2},
+        {"c_dim": 2, "label_concat": True},
         {"conv_clamp": 256.0},
         {"resample_filter": (1, 1)},
     ],
