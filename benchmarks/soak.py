@@ -25,7 +25,8 @@ import time
 import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -194,19 +195,27 @@ class Soak:
 
     def measure(self, seconds: float) -> None:
         latencies, self.latencies = sorted(self.latencies), []
-        files = [path for path in self.temporary.rglob("*") if path.is_file()]
+        sizes = list(file_sizes(self.temporary))
         self.rows.append(
             {
                 "minutes": seconds / 60,
                 "memory, MB": self.server.memory_info().rss / 2**20,
                 "threads": self.server.num_threads(),
                 "open files": self.server.num_fds(),
-                "temporary files": len(files),
-                "temporary MB": sum(path.stat().st_size for path in files if path.exists()) / 2**20,
+                "temporary files": len(sizes),
+                "temporary MB": sum(sizes) / 2**20,
                 "p50, ms": latencies[len(latencies) // 2] if latencies else float("nan"),
                 "p95, ms": latencies[int(len(latencies) * 0.95)] if latencies else float("nan"),
             }
         )
+
+
+def file_sizes(folder: Path) -> Iterator[int]:
+    """Bytes of every file below a folder, in which files and folders come and go meanwhile."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield Path(place, name).stat().st_size
 
 
 def run(minutes: float, visitors: int, port: int, server: subprocess.Popen[bytes], temporary: Path) -> Soak:
