@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from explorer.networks import Generator, StyleGAN2, StyleGAN2Config
+from explorer.networks import DiffAE, DiffAEConfig, Generator, StyleGAN2, StyleGAN2Config
 
 
 def stylegan2(generator: Generator) -> StyleGAN2:
@@ -32,4 +32,34 @@ def make_generator(seed: int = 0, **changes: object) -> StyleGAN2:
             elif name.endswith("bias") and "affine" not in name and "fc" not in name:
                 parameter.normal_(std=0.2)
         generator.mapping.w_avg.normal_(std=0.3)
+    return generator.eval().requires_grad_(False)
+
+
+def make_diffae(seed: int = 0, **changes: object) -> DiffAE:
+    """A random diffusion autoencoder with every part awake: no layer is zero, the mean is not the origin."""
+    settings: dict = {
+        "img_resolution": 16,
+        "net_ch": 8,
+        "net_ch_mult": (1, 2),
+        "enc_ch_mult": (1, 2, 2),
+        "res_blocks": 1,
+        "enc_res_blocks": 1,
+        "attention": (8,),
+        "enc_attention": (8,),
+        "embed_dim": 16,
+        "z_dim": 24,
+        "latent_layers": 3,
+        "latent_hidden": 32,
+        "latent_skip": (1,),
+        **changes,
+    }
+    torch.manual_seed(seed)
+    generator = DiffAE(DiffAEConfig(**settings))
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+        generator.latent.mean.normal_(std=0.5)
+        generator.latent.std.uniform_(0.5, 1.5)
+        generator.u_mean.normal_(std=0.1)
     return generator.eval().requires_grad_(False)

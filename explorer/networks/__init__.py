@@ -4,17 +4,20 @@ Knows no files (see `explorer.weights`), no latent edits (see `explorer.latents`
 `explorer.engine`): these modules are the readable, differentiable definition that everything else is held against.
 """
 
+from explorer.networks.diffae import DiffAE, DiffAEConfig
 from explorer.networks.discriminator import Discriminator, DiscriminatorConfig
 from explorer.networks.encoder import Encoder, EncoderConfig
 from explorer.networks.family import Codes, Generator, StyleLayer
 from explorer.networks.stylegan2 import StyleGAN2, StyleGAN2Config
 
 # Every kind of generator by the name that native files give it.
-FAMILIES: dict[str, type[Generator]] = {StyleGAN2.family: StyleGAN2}
+FAMILIES: dict[str, type[Generator]] = {family.family: family for family in (StyleGAN2, DiffAE)}
 
 __all__ = [
     "FAMILIES",
     "Codes",
+    "DiffAE",
+    "DiffAEConfig",
     "Discriminator",
     "DiscriminatorConfig",
     "Encoder",

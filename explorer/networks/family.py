@@ -112,6 +112,11 @@ class Generator(nn.Module, ABC):
     ) -> Tensor:  # [N, channels, resolution, resolution], float32, about [-1, 1]
         """Pictures of codes, differentiable; `dtype` is what the convolutions compute in."""
 
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """Numbers in the largest features on the way to one picture: what its memory is estimated from."""
+
     @abstractmethod
     def style_layers(self) -> tuple[StyleLayer, ...]:
         """Every place that looks at a code, in the order in which the published bases stack them."""

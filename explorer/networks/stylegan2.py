@@ -371,6 +371,10 @@ class StyleGAN2(Generator):
     ) -> Tensor:
         return self.synthesis(codes, noise_mode, noise_seed, dtype)
 
+    @property
+    def features(self) -> int:
+        return max(c * r**2 for c, r in zip(self.config.channels, self.config.resolutions, strict=True))
+
     def style_layers(self) -> tuple[StyleLayer, ...]:
         return tuple(layer for row, block in self.synthesis.blocks() for layer in _style_layers(row, block))
 

@@ -7,14 +7,18 @@ builds (`checkpoint`). So any known layout is read from any container, however d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
+from explorer.networks.diffae import Attributes, DiffAE
 from explorer.shipped import DEFAULT
-from explorer.weights import layouts, native, torchfile, unpickler
+from explorer.weights import diffae, layouts, native, torchfile, unpickler
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, UnsafeCheckpointError
 from explorer.weights.container import is_native
-from explorer.weights.contents import contents_of
+from explorer.weights.contents import Contents, contents_of
 from explorer.weights.download import resolve
 from explorer.weights.layouts import EXPECTED
 from explorer.weights.storage import Allowance
@@ -37,7 +41,21 @@ def load(source: str | Path, limit: int | None = None) -> Checkpoint:
         raise type(error)(f"{path.name}: {error}") from None
     except OSError as error:
         raise CheckpointError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    if isinstance(checkpoint.generator, DiffAE):
+        checkpoint.generator.attributes = read_attributes
     return replace(checkpoint, meta={"name": path.stem} | checkpoint.meta, path=path)
+
+
+def read_attributes(path: str | Path) -> Attributes:
+    """The linear classifiers of a diffusion autoencoder's codes in a file. Raises CheckpointError where it has none."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file, _contents(file, path.stat().st_size) as contents:
+            return diffae.read_attributes(contents)
+    except CheckpointError as error:
+        raise type(error)(f"{path.name}: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path.name}: cannot be read ({error.strerror or error})") from None
 
 
 def _read(path: Path, limit: int | None) -> Checkpoint:
@@ -45,18 +63,38 @@ def _read(path: Path, limit: int | None) -> Checkpoint:
         raise CheckpointError(unpickler.INSIDE)
     if not path.is_file():
         raise CheckpointError(f"this is no file; {EXPECTED}")
-    size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(512)
-        file.seek(0)
-        if is_native(head):
+        if is_native(file.read(16)):
             return native.read(path, limit)
-        if head.startswith(b"PK\x03\x04"):
-            with torchfile.Archive(file, size) as archive:
-                return layouts.read(contents_of(torchfile.read_zip(archive), Allowance(size)), limit)
-        if head.startswith(b"\x80"):
-            return layouts.read(contents_of(torchfile.read_stream(file, size), Allowance(size)), limit)
-    raise CheckpointError(f"{_guess(head)}; {EXPECTED}")
+        with _contents(file, path.stat().st_size) as contents:
+            checkpoint = layouts.read(contents, limit)
+    if isinstance(checkpoint.generator, DiffAE) and diffae.UNSURE in checkpoint.meta["source"]:
+        return _with_statistics(checkpoint, path)
+    return checkpoint
+
+
+def _with_statistics(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """With the spread of codes, where the file that says it lies beside the checkpoint, as it is published."""
+    for beside in (path.with_suffix(".latent.pkl"), path.with_name("latent.pkl")):
+        if beside.is_file():
+            with beside.open("rb") as file, _contents(file, beside.stat().st_size) as contents:
+                return diffae.with_statistics(checkpoint, contents)
+    return checkpoint
+
+
+@contextmanager
+def _contents(file: BinaryIO, size: int) -> Iterator[Contents]:
+    """What a pickle or a file of `torch.save` holds, to be read while it is open."""
+    file.seek(0)
+    head = file.read(512)
+    file.seek(0)
+    if head.startswith(b"PK\x03\x04"):
+        with torchfile.Archive(file, size) as archive:
+            yield contents_of(torchfile.read_zip(archive), Allowance(size))
+    elif head.startswith(b"\x80"):
+        yield contents_of(torchfile.read_stream(file, size), Allowance(size))
+    else:
+        raise CheckpointError(f"{_guess(head)}; {EXPECTED}")
 
 
 def _guess(head: bytes) -> str:

@@ -61,6 +61,8 @@ def as_key(value: Any) -> str | int:
     """Keys are short texts and numbers: hashing nested tuples that share their parts can take for ever."""
     if isinstance(value, str) or (isinstance(value, int) and value.bit_length() <= 64):
         return value
+    if isinstance(value, Global):  # pytorch-lightning's callbacks: its text
+        return value.name
     raise TypeError(f"a {type(value).__name__} as a key")
 
 
@@ -239,6 +241,7 @@ INERT = (
     "numpy.random._pickle.__randomstate_ctor",
     "numpy.random.bit_generator.SeedSequence",
     "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "torch.device",
     "torch.serialization._get_layout",
     "uuid.UUID",

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from explorer.edit import MAX_STRENGTHS
 from explorer.foreign import brief
 from explorer.latents import Expansion
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2
 from explorer.refused import Refused
 from explorer.weights.cost import engine_bytes, machine_bytes
 
@@ -101,7 +101,7 @@ def build_generator(
         )
     _check_claims(config, entries)
     generator = _outline(family, config, entries)
-    _check_memory(config, limit)
+    _check_memory(generator, limit)
     return _filled(generator, entries)
 
 
@@ -161,7 +161,7 @@ def _outline(network: type[Net], config: Any, entries: Entries) -> Net:
     if missing := expected.keys() - entries.keys():
         raise CheckpointError(f"{_named(missing)} missing: the file is incomplete or of another architecture")
     if unknown := entries.keys() - expected.keys():
-        raise CheckpointError(f"{_named(unknown)} unknown: the file is of another architecture than StyleGAN2")
+        raise CheckpointError(f"{_named(unknown)} unknown: the file is of another architecture")
     for name, shape in expected.items():
         if entries[name].shape != shape:
             raise CheckpointError(f"{name} must have shape {brief(shape)}, got {brief(entries[name].shape)}")
@@ -173,30 +173,32 @@ def _filled(net: Net, entries: Entries) -> Net:
     return net.eval().requires_grad_(False)
 
 
-def _check_claims(config: StyleGAN2Config | DiscriminatorConfig, entries: Entries) -> None:
+def _check_claims(config: Any, entries: Entries) -> None:
     """A configuration is a claim: what costs time before shapes are compared, or cannot be shown later, is refused."""
-    if config.mapping_layers > len(entries) or config.img_resolution > MAX_RESOLUTION:
+    for name, count in vars(config).items():
+        if name.endswith(("_layers", "_blocks")) and count > len(entries):
+            what = name.replace("_", " ")
+            raise CheckpointError(f"it claims {count} {what} but holds {len(entries)} tensors: it is damaged")
+    if config.img_resolution > MAX_RESOLUTION:
+        raise CheckpointError(f"it claims pictures of {config.img_resolution} px: it is damaged")
+    if (channels := getattr(config, "img_channels", 3)) not in CHANNELS:
+        kind = " (RGB with transparency)" if channels == 4 else ""
         raise CheckpointError(
-            f"it claims {config.mapping_layers} mapping layers and {config.img_resolution} px"
-            f" but holds {len(entries)} tensors: it is damaged"
+            f"its pictures have {channels} channels{kind}: only grey ones (1) and RGB (3) can be shown"
         )
-    if config.img_channels not in CHANNELS:
-        kind = " (RGB with transparency)" if config.img_channels == 4 else ""
-        raise CheckpointError(
-            f"its pictures have {config.img_channels} channels{kind}: only grey ones (1) and RGB (3) can be shown"
-        )
-    if min(config.channels) < 1:
-        raise CheckpointError(f"a layer of it has no channels ({brief(config.channels)}): it is damaged")
-    if config.conv_clamp is not None and config.conv_clamp <= 0:
-        raise CheckpointError(f"its values are clamped to {config.conv_clamp}, no positive number: it is damaged")
-    if config.mapping_lr_multiplier <= 0 or len(config.resample_filter) > 64 or abs(sum(config.resample_filter)) < 1e-6:
+    if min(widths := getattr(config, "channels", (1,))) < 1:
+        raise CheckpointError(f"a layer of it has no channels ({brief(widths)}): it is damaged")
+    if (clamp := getattr(config, "conv_clamp", None)) is not None and clamp <= 0:
+        raise CheckpointError(f"its values are clamped to {clamp}, no positive number: it is damaged")
+    taps = getattr(config, "resample_filter", (1,))
+    if getattr(config, "mapping_lr_multiplier", 1) <= 0 or len(taps) > 64 or abs(sum(taps)) < 1e-6:
         raise CheckpointError("its learning-rate multiplier or resampling filter is no positive number: it is damaged")
 
 
-def _check_memory(config: StyleGAN2Config, limit: int | None) -> None:
-    if config.w_dim > MAX_W:
-        raise CheckpointError(f"its W has {config.w_dim:,} dimensions, at most {MAX_W:,} are read")
-    needed, free = engine_bytes(config), machine_bytes()
+def _check_memory(generator: Generator, limit: int | None) -> None:
+    if generator.codes.dim > MAX_W:
+        raise CheckpointError(f"its codes have {generator.codes.dim:,} dimensions, at most {MAX_W:,} are read")
+    needed, free = engine_bytes(generator), machine_bytes()
     if limit is not None and limit < min(needed, free):
         raise CheckpointError(
             f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, {limit / GIGABYTE:.1f} GB are allowed here:"

@@ -1,4 +1,4 @@
-"""What an engine takes of memory, from the generator's configuration alone, and how much there is.
+"""What an engine takes of memory, from the generator's sizes alone, and how much there is.
 
 An estimate from above of what a process needs to load a generator and to show one picture; held against measured
 engines in the tests. Knows no files.
@@ -10,37 +10,25 @@ from pathlib import Path
 
 import psutil
 
-from explorer.networks import StyleGAN2Config
+from explorer.networks import Generator
 
 SAMPLES = 4096  # codes over which an engine measures W
 COPIES = 3  # of the weights: as read, in the generator, as the renderer lays them out
 FEATURES = 3  # tensors of the size of the largest features that a picture needs at once
+STACKS = 3  # of the style weights that the basis is made from
 PICTURES = 20  # likewise of the picture itself, float32
 BASE = 100_000_000  # whatever the generator
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # the limit of a container
 
 
-def engine_bytes(config: StyleGAN2Config) -> int:
-    """Bytes of memory that an engine for a generator of `config` takes at its start or for one picture."""
-    codes = SAMPLES * ((config.num_ws + 6) * config.w_dim * 4 + config.c_dim * 16)
-    basis = 8 * (4 * config.w_dim**2 + 6 * sum(config.channels) * config.w_dim)  # float64, while it is decomposed
-    features = max(c * r**2 for c, r in zip(config.channels, config.resolutions, strict=True))
-    picture = 4 * (FEATURES * features + PICTURES * config.img_resolution**2 * max(config.img_channels, 3))
-    return BASE + 4 * COPIES * parameters(config) + max(codes + basis, picture)
-
-
-def parameters(config: StyleGAN2Config) -> int:
-    """Numbers in the tensors of a generator, noise maps included."""
-    widths = config.channels
-    label = 0 if not config.c_dim else config.z_dim if config.label_concat else config.w_dim
-    layers = config.z_dim + label + (config.mapping_layers - 1) * config.w_dim + config.mapping_layers
-    mapping = config.w_dim * (layers + 2) + label * config.c_dim
-    first = 9 * widths[0] ** 2 + widths[0] * (2 * config.w_dim + 19 + config.img_channels) + 20
-    blocks = sum(
-        9 * (before + width) * width + (before + 2 * width) * (config.w_dim + 3 + config.img_channels) + 2 * r**2 + 5
-        for before, width, r in zip(widths, widths[1:], config.resolutions[1:], strict=False)
-    )
-    return mapping + first + blocks
+def engine_bytes(generator: Generator) -> int:
+    """Bytes of memory that an engine takes at its start or for one picture; the generator may be one without values."""
+    codes, styles = generator.codes, sum(len(layer.weight) for layer in generator.style_layers() if layer.in_basis)
+    samples = SAMPLES * ((codes.rows + 6) * codes.dim * 4 + generator.classes * 16)
+    basis = 8 * (4 * codes.dim**2 + STACKS * styles * codes.dim)  # float64, while it is decomposed
+    picture = 4 * (FEATURES * generator.features + PICTURES * generator.resolution**2 * max(generator.channels, 3))
+    weights = sum(value.numel() for value in generator.state_dict().values())
+    return BASE + 4 * COPIES * weights + max(samples + basis, picture)
 
 
 def machine_bytes() -> int:

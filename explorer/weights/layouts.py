@@ -9,22 +9,15 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from explorer.weights import nvidia, rosinality, tensorflow
+from explorer.weights import diffae, nvidia, rosinality, tensorflow
 from explorer.weights.checkpoint import Checkpoint, CheckpointError
 from explorer.weights.contents import Contents
 
 EXPECTED = (
-    "expected a StyleGAN2: a safetensors file of this program, a pickle of NVIDIA's, PyTorch's or TensorFlow's, or a"
-    " rosinality .pt"
+    "expected a safetensors file of this program, a StyleGAN2 (a pickle of NVIDIA's, PyTorch's or TensorFlow's, or a"
+    " rosinality .pt) or a diffusion autoencoder (last.ckpt)"
 )
-AVERAGES = {
-    "ema",
-    "gs",
-    "avg",
-    "average",
-    "running",
-    "smooth",
-}  # in names of averaged networks
+AVERAGES = {"ema", "gs", "avg", "average", "running", "smooth"}  # in names of averaged networks
 
 
 class Layout(Protocol):
@@ -41,7 +34,7 @@ class Layout(Protocol):
         ...
 
 
-LAYOUTS: tuple[Layout, ...] = (nvidia, rosinality, tensorflow)
+LAYOUTS: tuple[Layout, ...] = (nvidia, rosinality, tensorflow, diffae)
 
 
 def read(contents: Contents, limit: int | None = None) -> Checkpoint:
