@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 NoiseMode = Literal["const", "none", "random"]
@@ -127,6 +128,13 @@ class Generator(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.mean.device
+
+    def one_hot(self, labels: Tensor | None, z: Tensor) -> Tensor | None:  # [N] or [N, classes] -> [N, classes]
+        """What `draw` is told of classes, as soft labels; None for a generator without any."""
+        if not self.classes or (labels is not None and labels.ndim == 2):
+            return labels if self.classes else None
+        indices = torch.zeros(len(z), dtype=torch.int64) if labels is None else labels
+        return F.one_hot(indices, self.classes).to(z)
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())

@@ -1,7 +1,7 @@
 """Checkpoint files: the only code that reads or writes them. One importer a format; nothing in a file is ever run.
 
-A file is recognised by what it holds, not by its name: native safetensors, NVIDIA's PyTorch pickles (StyleGAN2-ADA and
-StyleGAN3's StyleGAN2), domain-expanded pickles, and rosinality's `.pt`.
+A file is recognised by what it holds, not by its name: native safetensors, NVIDIA's PyTorch pickles (StyleGAN2-ADA,
+StyleGAN3, StyleGAN-XL), domain-expanded pickles, and rosinality's `.pt`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from explorer.weights.download import resolve
 
 __all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"]
 
-EXPECTED = "expected a safetensors file of this program, a StyleGAN2 pickle of NVIDIA's or a rosinality .pt"
+EXPECTED = "expected a safetensors file of this program, a StyleGAN2 or 3 pickle of NVIDIA's or a rosinality .pt"
 
 
 def load(source: str | Path, limit: int | None = None) -> Checkpoint:

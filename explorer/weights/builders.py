@@ -6,6 +6,7 @@ names differ between versions. Whatever a file names besides is refused by that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Record:
     state: Any = None
 
 
+MODULE = "module"  # the kind of a record of a class of MODULES; its first argument is the class's name
 Resolve = Callable[[tuple[Any, ...]], Any]  # persistent id -> storage
 LoadBytes = Callable[[bytes], Any]  # a nested legacy file -> its object
 
@@ -70,7 +72,7 @@ def global_of(name: str) -> Global:
     for known in VENDORED:  # this code lies in the author's own project, under any path
         if name.endswith(f".{known}"):
             today = known
-    if today in ALLOWED:
+    if today in ALLOWED or MODULES.fullmatch(today):
         return Global(today)
     if name.startswith(("dnnlib.tflib", "tfutil", "tensorflow")):
         raise CheckpointError(
@@ -85,6 +87,13 @@ def global_of(name: str) -> Global:
 def _inert(kind: str) -> Callable[..., Record]:
     """Data of no use to us: kept as a record, which nobody looks into."""
     return lambda rules, *args: Record(kind, args)
+
+
+def builder_of(name: str) -> Callable[..., Any] | None:
+    """What a call of this name becomes; None where it is no function."""
+    if MODULES.fullmatch(name):
+        return lambda rules, *_: Record(MODULE, (name,))
+    return BUILDERS.get(name)
 
 
 def _path(rules: Rules, *parts: Any) -> str:
@@ -105,7 +114,10 @@ def _default_mapping(rules: Rules, factory: Any = None) -> dict[Any, Any]:
 
 def _reconstructed(rules: Rules, kind: Any, base: Any, state: Any) -> Any:
     """`copyreg._reconstructor`, how protocol 0 and 1 write a dictionary's subclass."""
-    return _mapping(rules, expect(dict, state)) if state is not None else BUILDERS[expect(Global, kind).name](rules)
+    builder = builder_of(expect(Global, kind).name)
+    if builder is None:
+        raise ValueError("an object of no class")
+    return _mapping(rules, expect(dict, state)) if state is not None else builder(rules)
 
 
 def _list(rules: Rules, items: Any = (), *_: Any) -> list[Any]:
@@ -208,6 +220,11 @@ VENDORED = (
     "dnnlib.util.EasyDict",
 )
 PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
+# Classes of networks that are pickled by their own names: StyleGAN-XL's table of classes, and its discriminator, which
+# nobody looks into. They become records.
+MODULES = re.compile(
+    r"(torch\.nn\.(modules|utils)|pg_modules|timm\.(models|layers))(\.[a-z_0-9]+)*\.[A-Z]\w*", re.ASCII
+)
 INERT = (
     "builtins.complex",
     "builtins.object",

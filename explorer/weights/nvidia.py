@@ -1,8 +1,8 @@
-"""Importer of NVIDIA's PyTorch pickles (StyleGAN2-ADA and StyleGAN3's StyleGAN2), domain-expanded ones included.
+"""Importer of NVIDIA's PyTorch pickles (StyleGAN2-ADA, StyleGAN3, StyleGAN-XL), domain-expanded ones included.
 
 Such a pickle stores every module as its `__dict__`. Sizes are taken from the tensors' shapes, which cannot lie, and
 only what shapes do not show (clamping, learning-rate multipliers, group sizes) from attributes. The source text that
-these pickles carry is ignored. Alias-free StyleGAN3 networks are recognised and refused.
+these pickles carry is ignored. `explorer.weights.stylegan3` reads the alias-free generators.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 
 from explorer.foreign import brief
 from explorer.latents import Expansion
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config, StyleGAN3
 from explorer.networks.stylegan2 import Architecture
-from explorer.weights.builders import Record
+from explorer.weights import stylegan3
+from explorer.weights.builders import MODULE, Record
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -33,6 +34,7 @@ MAX_MODULES = 10_000
 MAX_DIMS = 10_000  # numbers of a list that is read as such
 MAX_NAME = 200  # characters of a domain's name
 FILTERS = "resample_filter"
+ATTRIBUTES = (bool, int, float, str, list, dict, np.ndarray)  # whoever uses one looks at its type
 
 
 @dataclass
@@ -52,19 +54,13 @@ def is_nvidia(data: Any) -> bool:
 
 
 def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
-    """The checkpoint in an unpickled file. Raises CheckpointError where it is not a StyleGAN2.
+    """The checkpoint in an unpickled file. Raises CheckpointError where it is not a StyleGAN2 or 3.
 
     A discriminator that is of another make, or had diverged, does not keep the generator from its users: it is left
     out, and `meta` says why.
     """
     source = "G_ema" if _is_network(data.get("G_ema")) else "G"
-    module = flatten(data[source])
-    if any(name.startswith("synthesis.input.") for name in module.entries):
-        raise CheckpointError(
-            "this is a StyleGAN3 (alias-free) network, whose layers differ; load a StyleGAN2 instead"
-            " (NVIDIA's StyleGAN3 collection has them as stylegan2-*.pkl)"
-        )
-    generator = read_generator(module, limit)
+    generator = read_generator(flatten(data[source]), limit)
     meta: dict[str, Any] = {"source": {"format": "nvidia-pickle", "network": source}}
     discriminator = None
     if _is_network(data.get("D")):
@@ -72,12 +68,16 @@ def read(data: dict[str, Any], limit: int | None = None) -> Checkpoint:
             discriminator = read_discriminator(flatten(data["D"]), generator)
         except CheckpointError as error:
             meta["source"]["discriminator"] = f"not read: {error}"
+    elif isinstance(data.get("D"), Record):
+        meta["source"]["discriminator"] = f"not read: it is a {data['D'].args[0]} of another make"
     meta |= {key: plain(data[key]) for key in ("training_set_kwargs", "expansion_cfg") if data.get(key) is not None}
     return Checkpoint(generator, discriminator, read_expansion(data, generator), meta)
 
 
-def read_generator(module: Module, limit: int | None = None) -> StyleGAN2:
+def read_generator(module: Module, limit: int | None = None) -> StyleGAN2 | StyleGAN3:
     """The generator in a flattened network; also for bare state dicts with NVIDIA's names, which have no attributes."""
+    if stylegan3.is_stylegan3(module.entries):
+        return stylegan3.read_generator(module, limit)
     return build_generator(generator_config(module), without_filters(module.entries), limit)
 
 
@@ -104,7 +104,7 @@ def flatten(network: Record) -> Module:
         if seen > MAX_MODULES or len(path) > 200:  # a module that contains itself never ends
             raise CheckpointError("its networks nest without end: it is damaged or hostile")
         state = _state(record)
-        module.attributes[path] = {key: v for key, v in state.items() if isinstance(v, (bool, int, float, str))}
+        module.attributes[path] = {key: v for key, v in state.items() if isinstance(v, ATTRIBUTES)}
         prefix = f"{path}." if path else ""
         for name, tensor in [*_dict(state, "_parameters").items(), *_dict(state, "_buffers").items()]:
             if isinstance(tensor, StoredTensor):
@@ -181,7 +181,7 @@ def resample_filter(entries: Entries, names: list[str]) -> tuple[float, ...]:
     return tuple(float(tap) for tap in np.where(np.abs(taps - taps.round()) < 1e-4, taps.round(), taps))
 
 
-def read_expansion(data: dict[str, Any], generator: StyleGAN2) -> Expansion | None:
+def read_expansion(data: dict[str, Any], generator: Generator) -> Expansion | None:
     """Basis, repurposed directions, distance and domain names of a domain-expanded pickle; None for a plain one."""
     basis = data.get("latent_basis")
     if basis is None:
@@ -222,7 +222,10 @@ def _is_network(value: Any) -> bool:
 
 
 def _state(record: Any) -> dict[str, Any]:
-    state = record.args[0].get("state") if _is_network(record) else None
+    if isinstance(record, Record) and record.kind == MODULE:
+        state = record.state
+    else:
+        state = record.args[0].get("state") if _is_network(record) else None
     if not isinstance(state, dict):
         raise CheckpointError("a module inside it has no state: it is damaged or no network of NVIDIA's")
     return state

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
 from explorer.foreign import brief
-from explorer.weights.builders import BUILDERS, Global, Record, Rules, array_of, as_key, expect, global_of
+from explorer.weights.builders import Global, Record, Rules, array_of, as_key, builder_of, expect, global_of
 from explorer.weights.checkpoint import CheckpointError
 
 MAX_LINE = 65536
@@ -220,7 +220,7 @@ class _Machine:
 
     def build(self, callee: Any, args: Any) -> Any:
         """What a call becomes: data, by the name of what the file wanted to call."""
-        builder = BUILDERS.get(expect(Global, callee).name)
+        builder = builder_of(expect(Global, callee).name)
         if builder is None:
             raise ValueError(f"{callee.name} is no function")
         self.rules.allowance.step(len(expect(tuple, args)))

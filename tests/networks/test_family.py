@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from generators import make_generator
+from generators import make_generator, make_stylegan3
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,7 +22,7 @@ from explorer.networks.family import Decoder
 from explorer.weights import Checkpoint, CheckpointError, load
 
 ROOT = Path(__file__).parents[2]
-TINY: dict[str, Callable[..., Generator]] = {"stylegan2": make_generator}
+TINY: dict[str, Callable[..., Generator]] = {"stylegan2": make_generator, "stylegan3": make_stylegan3}
 
 
 @pytest.fixture(params=sorted(FAMILIES))
