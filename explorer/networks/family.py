@@ -31,12 +31,14 @@ class Codes:
         dim: width of a vector.
         z_dim: how many normal numbers one random code is drawn from.
         noise_modes: what `decode` may be asked to do with noise; empty for a kind without any.
+        pose: whether pictures can be turned and shifted as a whole, by a part of the request that is no code.
     """
 
     rows: int
     dim: int
     z_dim: int
     noise_modes: tuple[NoiseMode, ...] = ()
+    pose: bool = False
 
     def repeat(self, w: Tensor) -> Tensor:  # [..., dim] -> [..., rows, dim]
         """One vector for all rows."""
@@ -110,8 +112,11 @@ class Generator(nn.Module, ABC):
         noise_mode: NoiseMode = "const",
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
+        pose: Tensor | None = None,  # [N, 3]: turn in degrees, counterclockwise; shift right and down, in widths
     ) -> Tensor:  # [N, channels, resolution, resolution], float32, about [-1, 1]
-        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in."""
+        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in, `pose` means something where
+        `codes.pose` says so.
+        """
 
     @abstractmethod
     def style_layers(self) -> tuple[StyleLayer, ...]:

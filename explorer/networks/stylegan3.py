@@ -234,6 +234,19 @@ def random_waves(channels: int, cutoff: float) -> tuple[Tensor, Tensor]:  # [cha
     return g / (r * r.square().exp().pow(0.25)) * cutoff, phases - 0.5
 
 
+def inverse_motion(pose: Tensor) -> Tensor:  # [N, 3] -> [N, 3, 3], float64
+    """The inverse of a motion of the picture, as the input wants it.
+
+    The motion turns by an angle a, counterclockwise, and shifts by (x, y), to the right and down:
+    [[cos a, sin a, x], [-sin a, cos a, y], [0, 0, 1]], where y points down.
+    """
+    degrees, x, y = pose.double().unbind(dim=1)
+    cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
+    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+    entries = [cos, -sin, sin * y - cos * x, sin, cos, -sin * x - cos * y, zero, zero, one]
+    return torch.stack(entries, dim=1).view(-1, 3, 3)
+
+
 def design_filter(taps: int, cutoff: float, width: float, rate: float, radial: bool = False) -> Tensor | None:
     """A low-pass filter: a sinc, or where `radial` a jinc, under a Kaiser window; float32, None for one tap.
 
@@ -323,6 +336,10 @@ class SynthesisInput(nn.Module):
         self.register_buffer("transform", torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]))
         self.register_buffer("freqs", freqs)
         self.register_buffer("phases", phases)
+
+    def moved(self, pose: Tensor | None) -> Tensor:  # [N, 3] -> [N, 3, 3]
+        """The transform that turns and shifts the picture, after what the one in the buffer does."""
+        return self.transform if pose is None else self.transform @ inverse_motion(pose).to(self.transform)
 
     def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:  # [N, w_dim] -> [N, channels, size, size]
         band, given = self.band, self.transform if transform is None else transform.to(self.transform)
@@ -449,7 +466,7 @@ class StyleGAN3(Generator):
         self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
         self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
         self.num_ws = config.num_ws
-        self.codes = Codes(config.num_ws, config.w_dim, config.z_dim)
+        self.codes = Codes(config.num_ws, config.w_dim, config.z_dim, pose=True)
         self.resolution, self.channels, self.classes = config.img_resolution, config.img_channels, config.c_dim
         self.mapping = (
             TableMapping(config)
@@ -488,8 +505,9 @@ class StyleGAN3(Generator):
         noise_mode: NoiseMode = "const",
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
+        pose: Tensor | None = None,
     ) -> Tensor:
-        return self.synthesis(codes, dtype=dtype)
+        return self.synthesis(codes, self.synthesis.input.moved(pose), dtype)
 
     def style_layers(self) -> tuple[StyleLayer, ...]:
         """Row 0 turns and shifts the picture: no basis looks at it."""

@@ -126,6 +126,17 @@ def test_the_fast_path_makes_the_same_pictures(generator: Generator) -> None:
         )
 
 
+def test_a_pose_moves_pictures_where_the_codes_say_so(generator: Generator) -> None:
+    codes = latents.sample_codes(generator, 2)
+    images = generator.decode(codes)
+    pose = torch.tensor([[0.0, 0, 0], [40, 0.2, -0.1]])
+    for render in (generator.decode, renderer(generator, torch.float32)):
+        with torch.inference_mode():
+            moved = render(codes, pose=pose)
+        torch.testing.assert_close(moved[0], images[0], atol=1e-4, rtol=1e-4)
+        assert torch.allclose(moved[1], images[1], atol=1e-3) != generator.codes.pose
+
+
 def test_a_family_without_a_fast_path_is_decoded(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explorer.engine.renderers.RENDERERS", {})
     codes = latents.sample_codes(generator, 1)
