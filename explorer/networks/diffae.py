@@ -393,6 +393,7 @@ class DiffAE(Generator):
         noise_mode: NoiseMode = "const",
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
+        pose: Tensor | None = None,
     ) -> Tensor:
         if noise_mode not in self.codes.noise_modes:
             raise ValueError(f"noise_mode must be {' or '.join(self.codes.noise_modes)}, got {noise_mode!r}")

@@ -93,7 +93,7 @@ def build_generator(
     Raises CheckpointError where they do not fit, and where showing it would take more than `limit` bytes of memory, or
     more than this machine has.
     """
-    const = entries.get("synthesis.b4.const")
+    const = entries.get("synthesis.b4.const")  # StyleGAN2's
     if const is not None and len(const.shape) == 3 and const.shape[1] != const.shape[2]:
         raise CheckpointError(
             f"its pictures are not square, they begin with {const.shape[2]} x {const.shape[1]} pixels:"
@@ -220,7 +220,7 @@ class _ShapesOnly(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.randn:
+        if func in (torch.randn, torch.rand):
             return torch.empty(*args, device="meta")
         if func.__name__ in ("__truediv__", "div") and args[0].is_meta:
             return args[0]
