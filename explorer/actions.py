@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from explorer import export
-from explorer.edit import DirectionId, Edit, EditError, Latent
+from explorer.edit import POSE, DirectionId, Edit, EditError, Latent
 from explorer.engine import inverting
 from explorer.engine.inverting import Progress
 from explorer.export import ExportError
@@ -132,6 +132,9 @@ class Compose(Request[float, Still]):
     seed: int = 0
     truncation_psi: float = 0.7
     px: int | None = None
+    rotate: float = 0.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
     edit: Edit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +146,8 @@ class Compose(Request[float, Still]):
             if isinstance(error, Refused):
                 raise
             raise EditError('strengths are an object, for example {"pencil sketch": 0.7}') from None
-        edit = Edit(seed=self.seed, truncation_psi=self.truncation_psi, strengths=strengths)
+        pose = {name: getattr(self, name) for name in POSE}
+        edit = Edit(seed=self.seed, truncation_psi=self.truncation_psi, strengths=strengths, **pose)
         object.__setattr__(self, "strengths", tuple(strengths))
         object.__setattr__(self, "edit", edit)
 

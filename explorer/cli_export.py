@@ -33,6 +33,9 @@ def render(arguments: argparse.Namespace) -> str:
             class_index=arguments.class_index,
             truncation_psi=arguments.psi,
             noise_mode=arguments.noise,
+            rotate=arguments.rotate,
+            shift_x=arguments.shift[0],
+            shift_y=arguments.shift[1],
             project=not arguments.no_project,
             strengths=[(direction(key), value) for key, value in arguments.set],
         )
@@ -43,7 +46,8 @@ def compose(arguments: argparse.Namespace) -> str:
     """Write a sum of domains on one random code."""
     from explorer.actions import Compose
 
-    return still(arguments, Compose(arguments.strengths, arguments.seed, arguments.psi, arguments.px))
+    code = arguments.strengths, arguments.seed, arguments.psi
+    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift))
 
 
 def strip(arguments: argparse.Namespace) -> str:
@@ -203,6 +207,11 @@ def add_commands(commands: Any, source: str) -> None:
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--psi", type=float, default=0.7, help="truncation")
     one.add_argument("--px", type=int, help="longer side of the picture, enlarged by Lanczos")
+    one.add_argument(
+        "--rotate", type=float, default=0.0, metavar="DEGREES", help="turn it, counterclockwise: StyleGAN3"
+    )
+    shift = "to the right and down, in picture widths: StyleGAN3"
+    one.add_argument("--shift", type=float, nargs=2, default=(0.0, 0.0), metavar=("X", "Y"), help=shift)
     one.add_argument("--out", required=True, metavar="PICTURE", help=PICTURE)
 
     command = commands.add_parser("render", parents=[one], help="render one edit to a picture file")

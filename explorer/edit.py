@@ -25,6 +25,7 @@ LARGEST = 1e6  # of a strength or a truncation: far beyond what any picture surv
 MAX_STRENGTHS = 4096  # directions that one edit moves: as many as the widest W has that is read
 MAX_NAME = 1000  # characters of a direction's name
 MAX_NUMBERS = 2**20  # of one code
+POSE = ("rotate", "shift_x", "shift_y")
 
 
 class EditError(Refused):
@@ -96,6 +97,8 @@ class Edit:
         truncation_psi: 1 is the generator's own spread, 0 the mean picture.
         truncation_cutoff: truncate only the first so many rows of ws.
         noise_mode: "const", "none" or "random" (then drawn from `noise_seed`).
+        rotate, shift_x, shift_y: how the picture is turned, in degrees counterclockwise, and then shifted to the right
+            and down, in picture widths (only a generator with a pose can).
         project: take the code to the base subspace before moving it (only an expanded generator has one).
         strengths: `{direction: strength}`; 1 is the direction's unit.
         layers: `{direction: (start, stop)}`, rows of ws that the direction moves; all where absent.
@@ -108,6 +111,9 @@ class Edit:
     truncation_cutoff: int | None = None
     noise_mode: Literal["const", "none", "random"] = "const"
     noise_seed: int = 0
+    rotate: float = 0.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
     project: bool = True
     strengths: Mapping[DirectionId, float] | Iterable[tuple[DirectionId, float]] = ()
     layers: Mapping[DirectionId, Layers] | Iterable[tuple[DirectionId, Layers]] = ()
@@ -118,7 +124,8 @@ class Edit:
         for name in ("class_index", "truncation_cutoff"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _integer(name, getattr(self, name), 0, 2**31))
-        object.__setattr__(self, "truncation_psi", _number("truncation_psi", self.truncation_psi))
+        for name in ("truncation_psi", *POSE):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
         if not isinstance(self.noise_mode, str) or self.noise_mode not in ("const", "none", "random"):
             raise EditError(f"noise_mode must be const, none or random, got {brief(self.noise_mode)}")
         if not isinstance(self.project, bool):
@@ -131,6 +138,11 @@ class Edit:
         layers = {k: _layers(k, v) for k, v in _pairs("layers", self.layers).items() if k in strengths}
         object.__setattr__(self, "strengths", _canonical(strengths))
         object.__setattr__(self, "layers", _canonical(layers))
+
+    @property
+    def pose(self) -> tuple[float, float, float]:
+        """Turn and shift, as `Generator.decode` takes them."""
+        return self.rotate, self.shift_x, self.shift_y
 
     def moves(self) -> list[tuple[DirectionId, float, Layers | None]]:
         """(direction, strength, rows or None for all), in a fixed order."""

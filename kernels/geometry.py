@@ -52,6 +52,13 @@ def output_size(size: int, taps: int, up: int, down: int, before: int, after: in
     return (padded - taps) // down + 1
 
 
+def adjoint_padding(taps: int, up: int, down: int, before: int, size_in: int, size_out: int) -> tuple[int, int]:
+    """(before, after) of the adjoint of one axis, which is the same resampling with `up` and `down` exchanged and the
+    filter turned round: in front, tap k meets the sample it came from; behind, the size is restored.
+    """
+    return taps - 1 - before, size_in * up - size_out * down + before - up + 1
+
+
 def memory_format(x: Tensor) -> torch.memory_format:
     """The layout in which results for `x` `[N, C, H, W]` are returned: channels_last where only that fits, else
     contiguous.

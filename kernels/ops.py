@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import reference
-from .geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
+from . import banded, reference
+from .geometry import Factor, Padding, adjoint_padding, factors, filter_size, memory_format, output_size, sides
 
 NAMESPACE = "explorer"
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -30,6 +30,12 @@ SCHEMAS = (
     "bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor",
     "bias_act_grad(Tensor dy, Tensor ref, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor",
     "demod_bias_act(Tensor x, Tensor? d, Tensor? noise, Tensor? b, float alpha, float gain, float clamp) -> Tensor",
+    "filtered_lrelu(Tensor x, Tensor? fu, Tensor? fd, Tensor? b, int up, int down, "
+    "int pad_x0, int pad_x1, int pad_y0, int pad_y1, float gain, float slope, float clamp, bool flip_filter) -> Tensor",
+    # The derivative at x, or with `adjoint` the gradient, applied to v.
+    "filtered_lrelu_grad(Tensor v, Tensor x, Tensor? fu, Tensor? fd, Tensor? b, int up, int down, "
+    "int pad_x0, int pad_x1, int pad_y0, int pad_y1, float gain, float slope, float clamp, bool flip_filter, "
+    "bool adjoint) -> Tensor",
 )
 library = torch.library.Library(NAMESPACE, "DEF")
 for _schema in SCHEMAS:
@@ -136,6 +142,46 @@ def demod_bias_act(
     return torch.ops.explorer.demod_bias_act(x, d, noise, b, float(alpha), float(gain), limit)
 
 
+def filtered_lrelu(
+    x: Tensor,
+    fu: Tensor | None = None,
+    fd: Tensor | None = None,
+    b: Tensor | None = None,
+    up: int = 1,
+    down: int = 1,
+    padding: Padding = 0,
+    gain: float = math.sqrt(2),
+    slope: float = 0.2,
+    clamp: float | None = None,
+    flip_filter: bool = False,
+) -> Tensor:
+    """A leaky ReLU that makes no aliases: up-sampled before, low-passed and down-sampled after (StyleGAN3, arXiv
+    2106.12423, figure 4b).
+
+        y = upfirdn2d(x + b, fu, up=up, padding=padding, gain=up^2)
+        y = clamp(gain * lrelu(y, slope))
+        y = upfirdn2d(y, fd, down=down)
+
+    `x` is `[N, C, H, W]`, float64, float32, float16 or bfloat16; `fu`, `fd` are None (one tap of 1), `[taps]` (applied
+    along both axes) or `[taps_y, taps_x]`, constants; `b` is `[C]`; `padding` as of `upfirdn2d`, in samples of the
+    up-sampled image. `gain > 0`, `slope >= 0`, `clamp >= 0`. Returns x's dtype and layout, summed in float32 or better.
+    Differentiable twice in x and b. Raises ValueError for shapes or values that do not fit, TypeError for other dtypes
+    than floats, RuntimeError where the padded image is below a filter.
+    """
+    _check_dtype(x)
+    _check_epilogue(x, None, None, b)
+    (up, _), (down, _) = factors(up, "up"), factors(down, "down")
+    if not (slope >= 0 and gain > 0 and (clamp is None or clamp >= 0)):
+        raise ValueError(f"slope and clamp must be at least 0 and gain above, got {slope}, {clamp}, {gain}")
+    fu, fd = (None if f is None else f.detach() for f in (fu, fd))
+    for f in (fu, fd):
+        filter_size(f)
+    b = None if b is None else b.to(_sum_dtype(x))
+    limit = math.inf if clamp is None else float(clamp)
+    settings = up, down, *sides(padding), float(gain), float(slope), limit, flip_filter
+    return torch.ops.explorer.filtered_lrelu(x, fu, fd, b, *settings)
+
+
 def _check_dtype(x: Tensor) -> None:
     if x.dtype not in DTYPES:
         raise TypeError(f"x must be float64, float32, float16 or bfloat16, got {x.dtype}")
@@ -230,6 +276,63 @@ def _demod_bias_act(
     return _laid_out_as(x, y)
 
 
+# Composed of the operations above on a GPU, where those have kernels; of banded matrices on a CPU.
+
+
+def _filtered_lrelu(
+    x: Tensor,
+    fu: Tensor | None,
+    fd: Tensor | None,
+    b: Tensor | None,
+    up: int,
+    down: int,
+    x0: int,
+    x1: int,
+    y0: int,
+    y1: int,
+    gain: float,
+    slope: float,
+    clamp: float,
+    flip: bool,
+) -> Tensor:
+    settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip
+    with torch.autocast(x.device.type, enabled=False):
+        if x.device.type == "cpu":
+            return banded.filtered_lrelu(x, fu, fd, b, *settings)
+        y = reference.filtered_lrelu(x, fu, fd, b, *settings, resample=upfirdn2d)
+    return y.contiguous(memory_format=memory_format(x))
+
+
+def _filtered_lrelu_grad(
+    v: Tensor,
+    x: Tensor,
+    fu: Tensor | None,
+    fd: Tensor | None,
+    b: Tensor | None,
+    up: int,
+    down: int,
+    x0: int,
+    x1: int,
+    y0: int,
+    y1: int,
+    gain: float,
+    slope: float,
+    clamp: float,
+    flip: bool,
+    adjoint: bool,
+) -> Tensor:
+    settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip, adjoint
+    with torch.autocast(x.device.type, enabled=False):
+        if x.device.type == "cpu":
+            return banded.filtered_lrelu_grad(v, x, fu, fd, b, *settings)
+        y = reference.filtered_lrelu_grad(v, x, fu, fd, b, *settings, resample=upfirdn2d)
+    return y.contiguous(memory_format=memory_format(x))
+
+
+for _name, _kernel in (("filtered_lrelu", _filtered_lrelu), ("filtered_lrelu_grad", _filtered_lrelu_grad)):
+    library.impl(_name, _kernel, "CompositeExplicitAutograd")
+
+
 def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
     """`y` in the layout the schema promises (that of `empty_like(x)`), and never `x` itself."""
     return y if y is not x and y.stride() == x.stride() else torch.empty_like(x).copy_(y)
@@ -288,6 +391,29 @@ def _(
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
 
 
+@torch.library.register_fake("explorer::filtered_lrelu", lib=library)
+def _(x: Tensor, fu: Tensor | None, fd: Tensor | None, b: Tensor | None, up: int, down: int, *settings: Any) -> Tensor:
+    size = reference.filtered_lrelu_size(x.shape[2:], fu, fd, up, down, settings[:4])
+    return torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+
+
+@torch.library.register_fake("explorer::filtered_lrelu_grad", lib=library)
+def _(
+    v: Tensor,
+    x: Tensor,
+    fu: Tensor | None,
+    fd: Tensor | None,
+    b: Tensor | None,
+    up: int,
+    down: int,
+    *settings: Any,
+) -> Tensor:
+    if settings[-1]:
+        return torch.empty_like(x, memory_format=memory_format(x))
+    size = reference.filtered_lrelu_size(x.shape[2:], fu, fd, up, down, settings[:4])
+    return torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+
+
 for _name in ("bias_act", "demod_bias_act"):
     torch.library.register_fake(f"explorer::{_name}", lambda x, *args: torch.empty_like(x), lib=library)
 torch.library.register_fake("explorer::bias_act_grad", lambda dy, ref, *args: torch.empty_like(ref), lib=library)
@@ -303,17 +429,13 @@ def _upfirdn2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _upfirdn2d_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    """The adjoint of upfirdn2d is upfirdn2d with `up` and `down` exchanged and the filter turned round.
-
-    The padding in front makes tap k meet the sample it came from; the padding behind restores the size.
-    """
+    """The adjoint of upfirdn2d is upfirdn2d with `up` and `down` exchanged and the filter turned round."""
     (f,) = ctx.saved_tensors
     ux, uy, dx, dy_, x0, _, y0, _, flip, gain = ctx.settings
     taps_x, taps_y = filter_size(f)
     (in_h, in_w), (out_h, out_w) = ctx.size_in, ctx.size_out
-    px0, py0 = taps_x - 1 - x0, taps_y - 1 - y0
-    px1 = in_w * ux - out_w * dx + x0 - ux + 1
-    py1 = in_h * uy - out_h * dy_ + y0 - uy + 1
+    px0, px1 = adjoint_padding(taps_x, ux, dx, x0, in_w, out_w)
+    py0, py1 = adjoint_padding(taps_y, uy, dy_, y0, in_h, out_h)
     grad = torch.ops.explorer.upfirdn2d(dy, f, dx, dy_, ux, uy, px0, px1, py0, py1, not flip, gain)
     return grad, *[None] * 11
 
@@ -377,10 +499,34 @@ def _demod_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     return dx, dd, dnoise, db, None, None, None
 
 
+def _filtered_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, fu, fd, b, *ctx.settings = inputs
+    ctx.save_for_backward(x, fu, fd, b)
+
+
+def _filtered_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    x, fu, fd, b = ctx.saved_tensors
+    dx = torch.ops.explorer.filtered_lrelu_grad(dy, x, fu, fd, b, *ctx.settings, True)
+    return dx, None, None, _sum_to(b, dx, 1), *[None] * 10
+
+
+def _filtered_grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, x, fu, fd, b, *ctx.settings, ctx.adjoint = inputs
+    ctx.save_for_backward(x, fu, fd, b)
+
+
+def _filtered_grad_backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
+    """Second order: linear in v, and x moves no slope but at the kinks."""
+    d_v = torch.ops.explorer.filtered_lrelu_grad(ddx, *ctx.saved_tensors, *ctx.settings, not ctx.adjoint)
+    return d_v, *[None] * 15
+
+
 for _name, _backward, _setup in (
     ("upfirdn2d", _upfirdn2d_backward, _upfirdn2d_setup),
     ("bias_act", _bias_act_backward, _bias_act_setup),
     ("bias_act_grad", _bias_act_grad_backward, _bias_act_grad_setup),
     ("demod_bias_act", _demod_backward, _demod_setup),
+    ("filtered_lrelu", _filtered_backward, _filtered_setup),
+    ("filtered_lrelu_grad", _filtered_grad_backward, _filtered_grad_setup),
 ):
     torch.library.register_autograd(f"explorer::{_name}", _backward, setup_context=_setup, lib=library)

@@ -1,21 +1,22 @@
-"""The three operations in plain PyTorch: the definition the CUDA kernels are tested against, and the CPU path.
+"""The operations in plain PyTorch: the definition the CUDA kernels are tested against, and the CPU path.
 
 Everything is differentiable to any order by PyTorch itself. Results have the dtype and, where PyTorch allows, the
 memory layout of the input. It knows nothing of CUDA. Sources: upfirdn2d as in StyleGAN2 (arXiv 1912.04958), appendix
-B, and SciPy's `upfirdn`; bias_act and the epilogue as in StyleGAN2, figure 2.
+B, and SciPy's `upfirdn`; bias_act and the epilogue as in StyleGAN2, figure 2; filtered_lrelu as in StyleGAN3 (arXiv
+2106.12423), section 3.2 and appendix D.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .geometry import Factor, Padding, factors, filter_size, memory_format, output_size, sides
+from .geometry import Factor, Padding, adjoint_padding, factors, filter_size, memory_format, output_size, sides
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # arXiv 1706.02515, equation 14
 
@@ -183,3 +184,78 @@ def demod_bias_act(
     elif noise is not None:
         x = x + noise
     return bias_act(x, b, act="lrelu", alpha=alpha, gain=gain, clamp=clamp)
+
+
+def filtered_lrelu(
+    x: Tensor,  # [N, C, H, W]
+    fu: Tensor | None,  # None, [taps] or [taps_y, taps_x]
+    fd: Tensor | None,
+    b: Tensor | None = None,  # [C]
+    up: int = 1,
+    down: int = 1,
+    padding: Padding = 0,
+    gain: float = math.sqrt(2),
+    slope: float = 0.2,
+    clamp: float | None = None,
+    flip_filter: bool = False,
+    resample: Callable[..., Tensor] = upfirdn2d,
+) -> Tensor:
+    """A rectifier between two samplings, `D(clamp(gain * lrelu(U(x + b))))`. See `kernels.filtered_lrelu`."""
+    y = x if b is None else x + along(b.to(x.dtype), 1, 4)
+    y = resample(y, fu, up, 1, padding, flip_filter, float(up**2))
+    y = bias_act(y, None, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
+    return resample(y, fd, 1, down, 0, flip_filter)
+
+
+def filtered_lrelu_grad(
+    v: Tensor,  # shaped as x; with `adjoint` as the result for x
+    x: Tensor,
+    fu: Tensor | None,
+    fd: Tensor | None,
+    b: Tensor | None,
+    up: int,
+    down: int,
+    padding: Padding,
+    gain: float,
+    slope: float,
+    clamp: float | None,
+    flip_filter: bool,
+    adjoint: bool,
+    resample: Callable[..., Tensor] = upfirdn2d,
+) -> Tensor:
+    """The derivative of `filtered_lrelu` at x, a linear map D S U with S the slopes, or its adjoint, applied to v.
+
+    Piecewise linear: of S, nothing depends on x but at the kinks, so each of the two is the other's gradient in v.
+    """
+    y = x if b is None else x + along(b.to(x.dtype), 1, 4)
+    y = resample(y, fu, up, 1, padding, flip_filter, float(up**2))
+    slopes = lrelu_slopes(y, gain, slope, clamp)
+    if not adjoint:
+        v = resample(v, fu, up, 1, padding, flip_filter, float(up**2))
+        return resample(v * slopes, fd, 1, down, 0, flip_filter)
+    v = resample(v, fd, down, 1, _turned(fd, 1, down, 0, y, v), not flip_filter)
+    return resample(v * slopes, fu, 1, up, _turned(fu, up, 1, padding, x, y), not flip_filter, float(up**2))
+
+
+def filtered_lrelu_size(
+    size: Sequence[int], fu: Tensor | None, fd: Tensor | None, up: int, down: int, pad: Sequence[int]
+) -> tuple[int, int]:  # (height, width)
+    """The size of `filtered_lrelu`'s result for a picture of `size`; `pad` is (x0, x1, y0, y1)."""
+    (ux, uy), (dx, dy) = filter_size(fu), filter_size(fd)
+    height = output_size(size[0], uy, up, 1, pad[2], pad[3])
+    width = output_size(size[1], ux, up, 1, pad[0], pad[1])
+    return output_size(height, dy, 1, down, 0, 0), output_size(width, dx, 1, down, 0, 0)
+
+
+def lrelu_slopes(u: Tensor, gain: float, slope: float, clamp: float | None) -> Tensor:  # u's shape
+    """The derivative of `clamp(gain * lrelu(u))`: 0 where clamped."""
+    slopes = torch.where(u > 0, u.new_tensor(gain), gain * slope)
+    return slopes if clamp is None else torch.where((u * slopes).abs() >= clamp, 0.0, slopes)
+
+
+def _turned(f: Tensor | None, up: int, down: int, padding: Padding, x: Tensor, y: Tensor) -> tuple[int, int, int, int]:
+    """The padding of the adjoint of a resampling of x to y's size."""
+    taps_x, taps_y = filter_size(f)
+    x0, _, y0, _ = sides(padding)
+    along_x = adjoint_padding(taps_x, up, down, x0, x.shape[3], y.shape[3])
+    return *along_x, *adjoint_padding(taps_y, up, down, y0, x.shape[2], y.shape[2])

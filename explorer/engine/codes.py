@@ -27,6 +27,8 @@ class Coder:
         codes = self.generator.codes
         if codes.noise_modes and edit.noise_mode not in codes.noise_modes:
             raise EditError(f"noise_mode of this generator is {', '.join(codes.noise_modes)}, got {edit.noise_mode!r}")
+        if any(edit.pose) and not codes.pose:
+            raise EditError("this generator cannot turn or shift its pictures: leave rotate and shift at 0")
         code = self._origin(edit)
         if edit.project and self.expansion is not None:
             code = latents.project(code, self.expansion)

@@ -142,8 +142,12 @@ class Engine:
         codes = [model.code(edit) for edit in edits]
         pictures: list[np.ndarray] = []
         for (mode, seed), run in groupby(range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed)):
-            for part in torch.stack([codes[i] for i in run]).split(self._chunk):
-                pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed), max_px)
+            run = list(run)
+            poses = torch.tensor([edits[i].pose for i in run], device=self.device) if self.codes.pose else None
+            parts = torch.stack([codes[i] for i in run]).split(self._chunk)
+            moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
+            for part, pose in zip(parts, moved, strict=True):
+                pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed, pose=pose), max_px)
         return pictures
 
     @property

@@ -25,6 +25,7 @@ class Renderer(Protocol):
         /,
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
+        pose: Tensor | None = None,  # [N, 3]
     ) -> Tensor:  # [N, channels, resolution, resolution], float32
         ...
 
@@ -38,7 +39,13 @@ def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
     if fast is not None:
         return fast(generator, dtype)
 
-    def plain(codes: Tensor, /, noise_mode: NoiseMode = "const", noise_seed: int | None = None) -> Tensor:
-        return generator.decode(codes, noise_mode, noise_seed, dtype)
+    def plain(
+        codes: Tensor,
+        /,
+        noise_mode: NoiseMode = "const",
+        noise_seed: int | None = None,
+        pose: Tensor | None = None,
+    ) -> Tensor:
+        return generator.decode(codes, noise_mode, noise_seed, dtype, pose)
 
     return plain

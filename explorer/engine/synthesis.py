@@ -157,6 +157,7 @@ class Synthesis:
         ws: Tensor,  # [N, num_ws, w_dim] float32
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
+        pose: Tensor | None = None,  # StyleGAN2 has none
     ) -> Tensor:  # [N, img_channels, H, W] float32
         """Images of codes. With one code on a CPU, rows that equal the last call's are not computed again."""
         if self.plain:

@@ -1,6 +1,6 @@
 """A film along a path of edits: MP4, WebP or GIF.
 
-Between two edits the code moves along a straight line in W+, slowly at both ends; so any two edits can follow each
+Between two edits code and pose move along straight lines, slowly at both ends; so any two edits can follow each
 other, whatever seeds, photos and directions they have. Knows nothing of how a picture is rendered.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explorer.edit import Edit, Latent
+from explorer.edit import POSE, Edit, Latent
 from explorer.export.pictures import BATCH, ExportError, Render, rendered, replacing, upscaled
 
 FORMATS = (".mp4", ".webp", ".gif")
@@ -46,11 +46,12 @@ def along(edits: Sequence[Edit], codes: Codes, frames: int, loop: bool = True) -
     """
     film_length(len(edits), frames, loop)
     steps = len(edits) if loop else len(edits) - 1
-    stops = codes(list(edits))
-    path = [_still(edits[0], stops[0])]
+    stops = list(zip(codes(list(edits)), [np.array(edit.pose) for edit in edits], strict=True))
+    path = [_still(edits[0], *stops[0])]
     for i in range(steps):
-        here, there = stops[i], stops[(i + 1) % len(stops)]
-        path += [_still(edits[0], here + (there - here) * t) for t in ease(np.arange(1, frames + 1) / frames)]
+        both = list(zip(stops[i], stops[(i + 1) % len(stops)], strict=True))
+        for t in ease(np.arange(1, frames + 1) / frames):
+            path.append(_still(edits[0], *(here + (there - here) * t for here, there in both)))
     return path[:-1] if loop else path
 
 
@@ -70,9 +71,11 @@ def check_fps(fps: int) -> None:
         raise ExportError(f"an animation shows 1 to 60 frames a second, got {fps!r}")
 
 
-def _still(first: Edit, code: np.ndarray) -> Edit:
-    """An edit that is nothing but a code: it has been truncated, projected and moved already."""
-    return Edit(latent=Latent.of(code), project=False, noise_mode=first.noise_mode, noise_seed=first.noise_seed)
+def _still(first: Edit, code: np.ndarray, pose: np.ndarray) -> Edit:
+    """An edit that is nothing but a code and a pose: it has been truncated, projected and moved already."""
+    turned = dict(zip(POSE, pose.tolist(), strict=True))
+    noise = {"noise_mode": first.noise_mode, "noise_seed": first.noise_seed}
+    return Edit(latent=Latent.of(code), project=False, **noise, **turned)
 
 
 def write_animation(

@@ -8,9 +8,10 @@ from explorer.networks.discriminator import Discriminator, DiscriminatorConfig
 from explorer.networks.encoder import Encoder, EncoderConfig
 from explorer.networks.family import Codes, Generator, StyleLayer
 from explorer.networks.stylegan2 import StyleGAN2, StyleGAN2Config
+from explorer.networks.stylegan3 import StyleGAN3, StyleGAN3Config
 
 # Every kind of generator by the name that native files give it.
-FAMILIES: dict[str, type[Generator]] = {StyleGAN2.family: StyleGAN2}
+FAMILIES: dict[str, type[Generator]] = {kind.family: kind for kind in (StyleGAN2, StyleGAN3)}
 
 __all__ = [
     "FAMILIES",
@@ -22,5 +23,7 @@ __all__ = [
     "Generator",
     "StyleGAN2",
     "StyleGAN2Config",
+    "StyleGAN3",
+    "StyleGAN3Config",
     "StyleLayer",
 ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 NoiseMode = Literal["const", "none", "random"]
@@ -30,12 +31,14 @@ class Codes:
         dim: width of a vector.
         z_dim: how many normal numbers one random code is drawn from.
         noise_modes: what `decode` may be asked to do with noise; empty for a kind without any.
+        pose: whether pictures can be turned and shifted as a whole, by a part of the request that is no code.
     """
 
     rows: int
     dim: int
     z_dim: int
     noise_modes: tuple[NoiseMode, ...] = ()
+    pose: bool = False
 
     def repeat(self, w: Tensor) -> Tensor:  # [..., dim] -> [..., rows, dim]
         """One vector for all rows."""
@@ -109,8 +112,11 @@ class Generator(nn.Module, ABC):
         noise_mode: NoiseMode = "const",
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
+        pose: Tensor | None = None,  # [N, 3]: turn in degrees, counterclockwise; shift right and down, in widths
     ) -> Tensor:  # [N, channels, resolution, resolution], float32, about [-1, 1]
-        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in."""
+        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in, `pose` means something where
+        `codes.pose` says so.
+        """
 
     @abstractmethod
     def style_layers(self) -> tuple[StyleLayer, ...]:
@@ -127,6 +133,13 @@ class Generator(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.mean.device
+
+    def one_hot(self, labels: Tensor | None, z: Tensor) -> Tensor | None:  # [N] or [N, classes] -> [N, classes]
+        """What `draw` is told of classes, as soft labels; None for a generator without any."""
+        if not self.classes or (labels is not None and labels.ndim == 2):
+            return labels if self.classes else None
+        indices = torch.zeros(len(z), dtype=torch.int64) if labels is None else labels
+        return F.one_hot(indices, self.classes).to(z)
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())

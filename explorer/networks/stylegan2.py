@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer import kernels
@@ -107,17 +106,18 @@ class MappingNetwork(nn.Module):
         num_ws: int | None,
         num_layers: int,
         lr_multiplier: float,
+        label_dim: int | None = None,  # width of an embedded label where that is not w_dim; its own `labels` makes it
         label_concat: bool = False,
     ) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, num_layers
         self.label_concat = label_concat
-        embed_dim = 0 if not c_dim else z_dim if label_concat else w_dim
         if label_concat:
-            self.embed = nn.Linear(c_dim, embed_dim, bias=False)
-        elif c_dim:
-            self.embed = FullyConnected(c_dim, embed_dim)
-        widths = [z_dim + embed_dim] + [w_dim] * num_layers
+            self.embed = nn.Linear(c_dim, z_dim, bias=False)
+        elif c_dim and label_dim is None:
+            self.embed = FullyConnected(c_dim, w_dim)
+        label_dim = z_dim if label_concat else label_dim or w_dim
+        widths = [z_dim + (label_dim if c_dim else 0)] + [w_dim] * num_layers
         for i, (n_in, n_out) in enumerate(pairwise(widths)):
             self.add_module(f"fc{i}", FullyConnected(n_in, n_out, activation="lrelu", lr_multiplier=lr_multiplier))
         if num_ws is not None:
@@ -139,7 +139,7 @@ class MappingNetwork(nn.Module):
             if c is None or c.ndim != 2 or c.shape[1] != self.c_dim:
                 got = None if c is None else list(c.shape)
                 raise ValueError(f"this generator is conditional: c must be [N, {self.c_dim}], got {got}")
-            parts.append(self.embed(c.to(self.embed.weight.dtype)))
+            parts.append(self.labels(c))
         if self.label_concat:
             x = normalize_2nd_moment(torch.cat(parts, dim=1))
         else:
@@ -152,7 +152,13 @@ class MappingNetwork(nn.Module):
         if truncation_psi == 1:
             return ws
         cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
-        return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], dim=1)
+        return torch.cat([self.center(c).lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], dim=1)
+
+    def labels(self, c: Tensor) -> Tensor:  # [N, c_dim] -> [N, w_dim]
+        return self.embed(c.to(self.embed.weight.dtype))
+
+    def center(self, c: Tensor | None) -> Tensor:  # of truncation, broadcasts with [N, num_ws, w_dim]
+        return self.w_avg
 
 
 class SynthesisLayer(nn.Module):
@@ -334,7 +340,7 @@ class StyleGAN2(Generator):
             config.num_ws,
             config.mapping_layers,
             config.mapping_lr_multiplier,
-            config.label_concat,
+            label_concat=config.label_concat,
         )
         self.synthesis = SynthesisNetwork(config)
 
@@ -354,13 +360,7 @@ class StyleGAN2(Generator):
         return self.mapping.w_avg
 
     def draw(self, z: Tensor, labels: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        return self.mapping(z, self._one_hot(labels, z), psi, cutoff)
-
-    def _one_hot(self, labels: Tensor | None, z: Tensor) -> Tensor | None:  # [N] or [N, c_dim] -> [N, c_dim]
-        if not self.c_dim or (labels is not None and labels.ndim == 2):
-            return labels if self.c_dim else None
-        indices = torch.zeros(len(z), dtype=torch.int64) if labels is None else labels
-        return F.one_hot(indices, self.c_dim).to(z)
+        return self.mapping(z, self.one_hot(labels, z), psi, cutoff)
 
     def decode(
         self,
@@ -368,6 +368,7 @@ class StyleGAN2(Generator):
         noise_mode: NoiseMode = "const",
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
+        pose: Tensor | None = None,
     ) -> Tensor:
         return self.synthesis(codes, noise_mode, noise_seed, dtype)
 

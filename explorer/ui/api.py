@@ -88,7 +88,14 @@ class Endpoints:
         return self._file(actions.Render(Edit.from_json(edit), px), f"picture.{format}")
 
     def compose(
-        self, strengths: dict[str, float], seed: int = 0, truncation_psi: float = 0.7, px: int | None = None
+        self,
+        strengths: dict[str, float],
+        seed: int = 0,
+        truncation_psi: float = 0.7,
+        px: int | None = None,
+        rotate: float = 0.0,
+        shift_x: float = 0.0,
+        shift_y: float = 0.0,
     ) -> Answer:
         """Render a sum of domains on one random code.
 
@@ -97,8 +104,12 @@ class Endpoints:
             seed: number of the random code.
             truncation_psi: 1 is the generator's own variety, 0 the mean picture.
             px: longer side of the picture; null is the generator's own size.
+            rotate: turn of the whole picture in degrees, counterclockwise; StyleGAN3 only.
+            shift_x: how far it is shifted to the right, in picture widths; StyleGAN3 only.
+            shift_y: how far it is shifted down.
         """
-        return self._file(actions.Compose(strengths, seed, truncation_psi, px), "composed.png")
+        pose = rotate, shift_x, shift_y
+        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose), "composed.png")
 
     def strip(self, edit: Answer, direction_id: str, low: float = 0.0, high: float = 1.0, count: int = 7) -> Answer:
         """Render one edit at several strengths of one direction, side by side, as one picture.

@@ -6,6 +6,7 @@ names differ between versions. Whatever a file names besides is refused by that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def global_of(name: str) -> Global:
     for known in VENDORED:  # this code lies in the author's own project, under any path
         if name.endswith(f".{known}"):
             today = known
-    if today in ALLOWED or today.startswith(TORCH_MODULES):
+    if today in ALLOWED or MODULES.fullmatch(today):
         return Global(today)
     if name.startswith(("tfutil.", "tensorflow.")) or ".tflib." in name:
         kind = "a ProGAN of 2018" if name == "tfutil.Network" else f"of another kind ({brief(name)})"
@@ -87,6 +88,13 @@ def global_of(name: str) -> Global:
 def _inert(kind: str) -> Callable[..., Record]:
     """Data of no use to us: kept as a record, which nobody looks into."""
     return lambda rules, *args: Record(kind, args)
+
+
+def builder_of(name: str) -> Callable[..., Any] | None:
+    """What a call of this name becomes; None where it is no function."""
+    if MODULES.fullmatch(name):
+        return lambda rules, *_: Record(NETWORK, (name,))
+    return BUILDERS.get(name)
 
 
 def _path(rules: Rules, *parts: Any) -> str:
@@ -107,7 +115,10 @@ def _default_mapping(rules: Rules, factory: Any = None) -> dict[Any, Any]:
 
 def _reconstructed(rules: Rules, kind: Any, base: Any, state: Any) -> Any:
     """`copyreg._reconstructor`, how protocol 0 and 1 write a dictionary's subclass."""
-    return _mapping(rules, expect(dict, state)) if state is not None else BUILDERS[expect(Global, kind).name](rules)
+    builder = builder_of(expect(Global, kind).name)
+    if builder is None:
+        raise ValueError("an object of no class")
+    return _mapping(rules, expect(dict, state)) if state is not None else builder(rules)
 
 
 def _list(rules: Rules, items: Any = (), *_: Any) -> list[Any]:
@@ -156,11 +167,6 @@ def _subclass(rules: Rules, function: Any, kind: Any, args: Any, state: Any) -> 
 def _persistent(rules: Rules, meta: Any) -> Record:
     """A network by NVIDIA's `torch_utils.persistence`; the text of its source in `meta` is left alone."""
     return Record(NETWORK, (), expect(dict, meta).get("state"))
-
-
-def builder_of(name: str) -> Callable[..., Any] | None:
-    """What a call of this name becomes; None for what is no function."""
-    return _inert(NETWORK) if name.startswith(TORCH_MODULES) else BUILDERS.get(name)
 
 
 def _dtype(rules: Rules, name: Any, *_: Any) -> Record:
@@ -220,8 +226,12 @@ VENDORED = (
     "dnnlib.util.EasyDict",
     "dnnlib.tflib.network.Network",
 )
-TORCH_MODULES = ("torch.nn.modules.", "torch.nn.parallel.")  # whatever they do, they are what they hold
 PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
+# Classes of networks that are pickled by their own names: PyTorch's, and those of StyleGAN-XL's discriminator. They
+# become records, with that name as the argument: whatever they do, they are what they hold.
+MODULES = re.compile(
+    r"(torch\.nn\.(modules|parallel|utils)|pg_modules|timm\.(models|layers))(\.[a-z_0-9]+)*\.[A-Z]\w*", re.ASCII
+)
 INERT = (
     "builtins.complex",
     "builtins.object",

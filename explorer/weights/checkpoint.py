@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 from explorer.edit import MAX_STRENGTHS
 from explorer.foreign import brief
 from explorer.latents import Expansion
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN3Config
 from explorer.refused import Refused
-from explorer.weights.cost import engine_bytes, machine_bytes
+from explorer.weights.cost import GeneratorConfig, engine_bytes, machine_bytes
 
 MAX_RESOLUTION = 2**13
 MAX_W = MAX_STRENGTHS  # an edit may move every direction
@@ -93,7 +93,7 @@ def build_generator(
     Raises CheckpointError where they do not fit, and where showing it would take more than `limit` bytes of memory, or
     more than this machine has.
     """
-    const = entries.get("synthesis.b4.const")
+    const = entries.get("synthesis.b4.const")  # StyleGAN2's
     if const is not None and len(const.shape) == 3 and const.shape[1] != const.shape[2]:
         raise CheckpointError(
             f"its pictures are not square, they begin with {const.shape[2]} x {const.shape[1]} pixels:"
@@ -161,7 +161,7 @@ def _outline(network: type[Net], config: Any, entries: Entries) -> Net:
     if missing := expected.keys() - entries.keys():
         raise CheckpointError(f"{_named(missing)} missing: the file is incomplete or of another architecture")
     if unknown := entries.keys() - expected.keys():
-        raise CheckpointError(f"{_named(unknown)} unknown: the file is of another architecture than StyleGAN2")
+        raise CheckpointError(f"{_named(unknown)} unknown: the file is of another architecture")
     for name, shape in expected.items():
         if entries[name].shape != shape:
             raise CheckpointError(f"{name} must have shape {brief(shape)}, got {brief(entries[name].shape)}")
@@ -173,7 +173,7 @@ def _filled(net: Net, entries: Entries) -> Net:
     return net.eval().requires_grad_(False)
 
 
-def _check_claims(config: StyleGAN2Config | DiscriminatorConfig, entries: Entries) -> None:
+def _check_claims(config: GeneratorConfig | DiscriminatorConfig, entries: Entries) -> None:
     """A configuration is a claim: what costs time before shapes are compared, or cannot be shown later, is refused."""
     if config.mapping_layers > len(entries) or config.img_resolution > MAX_RESOLUTION:
         raise CheckpointError(
@@ -189,11 +189,12 @@ def _check_claims(config: StyleGAN2Config | DiscriminatorConfig, entries: Entrie
         raise CheckpointError(f"a layer of it has no channels ({brief(config.channels)}): it is damaged")
     if config.conv_clamp is not None and config.conv_clamp <= 0:
         raise CheckpointError(f"its values are clamped to {config.conv_clamp}, no positive number: it is damaged")
-    if config.mapping_lr_multiplier <= 0 or len(config.resample_filter) > 64 or abs(sum(config.resample_filter)) < 1e-6:
+    taps = () if isinstance(config, StyleGAN3Config) else config.resample_filter  # StyleGAN3's are stored
+    if config.mapping_lr_multiplier <= 0 or len(taps) > 64 or (taps and abs(sum(taps)) < 1e-6):
         raise CheckpointError("its learning-rate multiplier or resampling filter is no positive number: it is damaged")
 
 
-def _check_memory(config: StyleGAN2Config, limit: int | None) -> None:
+def _check_memory(config: GeneratorConfig, limit: int | None) -> None:
     if config.w_dim > MAX_W:
         raise CheckpointError(f"its W has {config.w_dim:,} dimensions, at most {MAX_W:,} are read")
     needed, free = engine_bytes(config), machine_bytes()
@@ -218,7 +219,7 @@ class _ShapesOnly(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.randn:
+        if func in (torch.randn, torch.rand):
             return torch.empty(*args, device="meta")
         if func.__name__ in ("__truediv__", "div") and args[0].is_meta:
             return args[0]

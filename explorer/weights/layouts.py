@@ -14,8 +14,8 @@ from explorer.weights.checkpoint import Checkpoint, CheckpointError
 from explorer.weights.contents import Contents
 
 EXPECTED = (
-    "expected a StyleGAN2: a safetensors file of this program, a pickle of NVIDIA's, PyTorch's or TensorFlow's, or a"
-    " rosinality .pt"
+    "expected a StyleGAN2 or 3: a safetensors file of this program, a pickle of NVIDIA's, PyTorch's or TensorFlow's, or"
+    " a rosinality .pt"
 )
 AVERAGES = {
     "ema",

@@ -1,8 +1,8 @@
-"""Importer of NVIDIA's tensor names: StyleGAN2-ADA's and StyleGAN3's StyleGAN2, domain-expanded ones, and our own.
+"""Importer of NVIDIA's tensor names: StyleGAN2-ADA, StyleGAN3, StyleGAN-XL, domain-expanded ones, and our own.
 
 Sizes are taken from the tensors' shapes, which cannot lie, and only what shapes do not show (clamping, learning-rate
 multipliers, group sizes) from attributes of pickled modules; a bare state dict has none. The source text that NVIDIA's
-pickles carry is ignored. Alias-free StyleGAN3 networks are recognised and refused.
+pickles carry is ignored. `explorer.weights.stylegan3` reads the alias-free generators.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 
 from explorer.foreign import brief
 from explorer.latents import Expansion
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config
+from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config, StyleGAN3
 from explorer.networks.stylegan2 import Architecture
+from explorer.weights import stylegan3
+from explorer.weights.builders import Record
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -45,22 +47,18 @@ def read(contents: Contents, prefix: str, limit: int | None) -> Checkpoint:
     """The generator behind `prefix`, and what lies beside it: discriminator, expansion, settings of its training.
 
     A discriminator that is of another make, or had diverged, does not keep the generator from its users: it is left
-    out, and `meta` says why. Raises CheckpointError where the generator is not a StyleGAN2.
+    out, and `meta` says why. Raises CheckpointError where the generator is not a StyleGAN2 or 3.
     """
-    network = contents.below(prefix)
-    if ALIAS_FREE in network.entries:
-        raise CheckpointError(
-            "this is a StyleGAN3 (alias-free) network, whose layers differ; load a StyleGAN2 instead"
-            " (NVIDIA's StyleGAN3 collection has them as stylegan2-*.pkl)"
-        )
-    generator = read_generator(network, limit)
+    generator = read_generator(contents.below(prefix), limit)
     meta: dict[str, Any] = {"source": {"format": "nvidia", "network": prefix.removesuffix(".")}}
     discriminator = None
     if (critic := find_critic(contents, prefix, *CRITIC)) is not None:
         try:
             discriminator = read_discriminator(contents.below(critic), generator)
         except CheckpointError as error:
-            meta["source"]["discriminator"] = f"not read: {error}"
+            record = contents.values.get(critic.removesuffix("."))
+            made = record.args[0] if isinstance(record, Record) and record.args else None
+            meta["source"]["discriminator"] = f"not read: {f'it is a {made} of another make' if made else error}"
     for key in ("training_set_kwargs", "expansion_cfg"):
         if (value := contents.beside(prefix, key)) is not None:
             meta[key] = plain(value)
@@ -68,18 +66,19 @@ def read(contents: Contents, prefix: str, limit: int | None) -> Checkpoint:
 
 
 def find_critic(contents: Contents, generator: str, *names: str) -> str | None:
-    """The prefix of the discriminator that belongs to the generator behind a prefix: "D" beside it, or by its names."""
+    """The prefix of the discriminator that belongs to the generator behind a prefix: by these names, or as "D"."""
     outside = generator.rpartition(".")[0].rpartition(".")[0]
     named = f"{outside}.D" if outside else "D"
-    if contents.values.get(named) is not None:
-        return f"{named}."
-    found = contents.prefixes(*names)
+    others = [f"{named}."] if contents.values.get(named) is not None else []
+    found = contents.prefixes(*names) or others
     return min(found, key=lambda prefix: not prefix.startswith(outside), default=None)
 
 
-def read_generator(network: Contents, limit: int | None = None) -> StyleGAN2:
+def read_generator(network: Contents, limit: int | None = None) -> StyleGAN2 | StyleGAN3:
     """The generator in a network's own contents. What is neither mapping nor synthesis is left alone."""
     parts = {name: entry for name, entry in network.entries.items() if name.startswith(("mapping.", "synthesis."))}
+    if ALIAS_FREE in parts:
+        return stylegan3.read_generator(Contents(parts, network.values), limit)
     return build_generator(generator_config(network), without_filters(parts), limit)
 
 
@@ -165,7 +164,7 @@ def resample_filter(entries: Entries, names: list[str]) -> tuple[float, ...]:
     return tuple(float(tap) for tap in np.where(np.abs(taps - taps.round()) < 1e-4, taps.round(), taps))
 
 
-def read_expansion(contents: Contents, prefix: str, generator: StyleGAN2) -> Expansion | None:
+def read_expansion(contents: Contents, prefix: str, generator: Generator) -> Expansion | None:
     """Basis, repurposed directions, distance and domain names of a domain-expanded pickle; None for a plain one."""
     basis = contents.beside(prefix, "latent_basis")
     if basis is None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from generators import make_generator
+from generators import make_generator, make_stylegan3
 from hostile import dump  # pyright: ignore[reportMissingImports]
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -35,10 +35,10 @@ from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
 from explorer.training.data import DataError, Pictures
 from explorer.ui.lessons import Lesson, LessonError
-from explorer.weights import CheckpointError, load
+from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import read_clip, save_clip
 from explorer.weights.parts import load_discriminator, load_encoder, load_judge, load_mapper, save_part
-from tests.weights.samples import tiny_checkpoint, tiny_network, tiny_rosinality
+from tests.weights.samples import tiny_checkpoint, tiny_network, tiny_rosinality, tiny_stylegan3
 from tests.weights.tensorflow_files import tensorflow_file
 
 Seed = tuple[bytes, Callable[[bytes], bytes]]  # what is damaged, and what wraps it in a container with good checksums
@@ -124,12 +124,16 @@ def checkpoints() -> dict[str, Seed]:
         "training_set_kwargs": {"path": "cats.zip", "sizes": (1, 2.5, None, True)},
     }
     native = written(lambda path: tiny_checkpoint().save(path))
+    alias_free = make_stylegan3(layers=(3,), channels=(2, 2, 2), z_dim=3, w_dim=4, mapping_layers=1, c_dim=2, table=3)
+    native3 = written(lambda path: Checkpoint(alias_free).save(path))
     zip_layout, legacy = tiny_rosinality(), tiny_rosinality(_use_new_zipfile_serialization=False)
     return {
         "native": (native, as_it_is),
         "native header": header(native),
         "nvidia": (dump(expanded), as_it_is),
         "tensorflow": (tensorflow_file(generator), as_it_is),
+        "stylegan3": (dump({"G_ema": tiny_stylegan3(alias_free)}), as_it_is),
+        "stylegan3 header": header(native3),
         "rosinality": (zip_layout, as_it_is),
         "rosinality pickle": inside(zip_layout, "data.pkl"),
         "legacy": (legacy, as_it_is),

@@ -44,6 +44,8 @@ edits = st.builds(
     Edit,
     seed=st.integers(0, 2**32 - 1),
     truncation_psi=numbers,
+    rotate=numbers,
+    shift_y=numbers,
     strengths=st.dictionaries(st.one_of(st.integers(0, 511), st.text(min_size=1, max_size=12)), numbers, max_size=6),
 )
 

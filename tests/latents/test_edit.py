@@ -23,6 +23,8 @@ edits = st.builds(
     truncation_psi=st.floats(-2, 2),
     truncation_cutoff=st.none() | st.integers(0, 18),
     noise_mode=st.sampled_from(["const", "none", "random"]),
+    rotate=st.floats(-360, 360),
+    shift_x=st.floats(-1, 1),
     project=st.booleans(),
     strengths=strengths,
     layers=st.dictionaries(directions, st.tuples(st.integers(0, 5), st.integers(6, 18)), max_size=3),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from generators import make_generator
+from generators import make_generator, make_stylegan3
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,7 +22,7 @@ from explorer.networks.family import Decoder
 from explorer.weights import Checkpoint, CheckpointError, load
 
 ROOT = Path(__file__).parents[2]
-TINY: dict[str, Callable[..., Generator]] = {"stylegan2": make_generator}
+TINY: dict[str, Callable[..., Generator]] = {"stylegan2": make_generator, "stylegan3": make_stylegan3}
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -124,6 +124,17 @@ def test_the_fast_path_makes_the_same_pictures(generator: Generator) -> None:
         torch.testing.assert_close(
             renderer(generator, torch.float32)(codes), generator.decode(codes), atol=1e-4, rtol=1e-4
         )
+
+
+def test_a_pose_moves_pictures_where_the_codes_say_so(generator: Generator) -> None:
+    codes = latents.sample_codes(generator, 2)
+    images = generator.decode(codes)
+    pose = torch.tensor([[0.0, 0, 0], [40, 0.2, -0.1]])
+    for render in (generator.decode, renderer(generator, torch.float32)):
+        with torch.inference_mode():
+            moved = render(codes, pose=pose)
+        torch.testing.assert_close(moved[0], images[0], atol=1e-4, rtol=1e-4)
+        assert torch.allclose(moved[1], images[1], atol=1e-3) != generator.codes.pose
 
 
 def test_a_family_without_a_fast_path_is_decoded(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,10 +129,11 @@ def safetensors(header: dict[str, Any], data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
-def native(generator: dict[str, Any]) -> bytes:
+def native(generator: dict[str, Any], family: str = "stylegan2") -> bytes:
     """A native file with one small tensor and a configuration that claims anything."""
     tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
-    metadata = {"format": "domain-explorer", "version": "1", "meta": "{}", "generator": json.dumps(generator)}
+    metadata = {"format": "domain-explorer", "version": "1", "family": family, "meta": "{}"}
+    metadata["generator"] = json.dumps(generator)
     return safetensors({"__metadata__": metadata, "generator.mean": tensor}, bytes(16))
 
 

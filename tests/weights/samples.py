@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from generators import make_generator, stylegan2
-from hostile import Call, tree
+from generators import make_generator, make_stylegan3, stylegan2
+from hostile import Call, Raw, Ref, encode, tree
 
 from explorer.latents import Expansion, factorize
-from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2
+from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN3
 from explorer.weights import Checkpoint
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -61,6 +61,49 @@ def tiny_network(generator: StyleGAN2 | None = None, attributes: dict[str, dict[
         "numpy.core.multiarray.scalar", (Call("numpy.dtype", ("f8", False, True)), np.float64(2**0.5).tobytes())
     )
     return tree(tensors, {"synthesis.b4.conv1": {"act_gain": gain}, **(attributes or {})})
+
+
+def array(*values: int) -> Raw:
+    """A numpy array of whole numbers, as a pickle writes it."""
+    empty = encode(Call("numpy.core.multiarray._reconstruct", (Ref("numpy.ndarray"), (0,), b"b")))
+    state = (1, (len(values),), Call("numpy.dtype", ("i8", False, True)), False, np.array(values, "<i8").tobytes())
+    return Raw(empty + encode(state) + b"b")
+
+
+def tiny_stylegan3(
+    generator: StyleGAN3 | None = None,
+    attributes: dict[str, dict[str, Any]] | None = None,
+    tensors: dict[str, np.ndarray] | None = None,
+) -> Call:
+    """A tiny StyleGAN3 as NVIDIA pickles it; `attributes` and `tensors` take the place of its own."""
+    generator = generator or make_stylegan3()
+    config, own = generator.config, {name: value.numpy() for name, value in generator.state_dict().items()}
+    layers = [layer.shape for _, layer in generator.synthesis.layers()]
+    said: dict[str, dict[str, Any]] = {
+        "synthesis": {
+            "img_resolution": config.img_resolution,
+            "num_critical": config.num_critical,
+            "margin_size": config.margin_size,
+            "output_scale": config.output_scale,
+        },
+        "synthesis.input": {"size": array(layers[0].before.size, layers[0].before.size), "bandwidth": 2.0},
+    }
+    for shape in layers:
+        said[f"synthesis.{shape.name}"] = {
+            "in_size": array(shape.before.size, shape.before.size),
+            "in_sampling_rate": shape.before.rate,
+            "out_sampling_rate": shape.out.rate,
+            "tmp_sampling_rate": shape.rate,
+            "in_cutoff": shape.before.cutoff,
+            "out_cutoff": shape.out.cutoff,
+            "up_factor": shape.up,
+            "up_taps": shape.up_taps,
+            "padding": [*shape.padding, *shape.padding],
+            "conv_clamp": config.conv_clamp,
+        }
+    for path, values in (attributes or {}).items():
+        said[path] = said.get(path, {}) | values
+    return tree(own | (tensors or {}), said)
 
 
 def rosinality_state() -> dict[str, Any]:

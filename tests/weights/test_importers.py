@@ -221,12 +221,6 @@ def test_the_average_generator_is_preferred_and_the_plain_one_is_enough(tmp_path
     assert same(load(written(tmp_path / "alone.pkl", alone)), Checkpoint(plain))
 
 
-def test_alias_free_networks_are_named_and_refused(tmp_path: Path) -> None:
-    tensors = {"synthesis.input.freqs": torch.zeros(4, 2).numpy(), "mapping.fc0.weight": torch.zeros(4, 4).numpy()}
-    with pytest.raises(CheckpointError, match="StyleGAN3"):
-        load(written(tmp_path / "sg3.pkl", dump({"G_ema": tree(tensors)})))
-
-
 def test_networks_load_for_inference_in_float32(rosinality: Path) -> None:
     for path in (rosinality, FIXTURES / "nvidia_cond16.pkl"):
         checkpoint = load(path)

@@ -44,9 +44,9 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
 
 
 def template(name: str) -> str:
-    """The HTML of a panel, with the icons and the dialog that Explore and Compose share put in."""
+    """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, sliders of the pose."""
     html = assets.read(name)
-    for part in ("icons", "keep"):
+    for part in ("icons", "keep", "pose"):
         html = html.replace(f"<!-- {part} -->", assets.read(f"{part}.html").strip())
     return html
 
@@ -67,6 +67,8 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "resolution": engine.resolution,
         "layers": engine.codes.rows,
         "classes": engine.generator.classes,
+        "noise_modes": list(engine.codes.noise_modes),
+        "pose": engine.codes.pose,
         "expanded": engine.checkpoint.expansion is not None,
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},

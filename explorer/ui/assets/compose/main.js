@@ -9,6 +9,7 @@ import { createHistory } from "../explore/history.js";
 import { createKeep } from "../explore/keep.js";
 import { createKeys } from "../explore/keys.js";
 import { createLoop } from "../explore/loop.js";
+import { createPose } from "../explore/pose.js";
 import { createShots } from "../explore/shots.js";
 import { composeKey, createState } from "../explore/state.js";
 
@@ -30,6 +31,7 @@ function start(generator) {
   const shots = createShots(generator.key);
   const picks = createPicks(state, generator);
   const code = createCode(state);
+  createPose(state, generator);
   const views = createViews(state, generator, picks, loop, stage);
   const past = find(".past");
   const history = createHistory(state, loop, past);

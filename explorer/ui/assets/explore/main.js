@@ -8,6 +8,7 @@ import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
 import { createLoop } from "./loop.js";
 import { createNeighbours } from "./neighbours.js";
+import { createPose } from "./pose.js";
 import { createRows } from "./rows.js";
 import { createShots } from "./shots.js";
 import { createStage } from "./stage.js";
@@ -31,6 +32,7 @@ function start(generator) {
     onLost: stage.lost,
   });
   const code = createCode(state, generator);
+  createPose(state, generator);
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
   const rows = createRows(state, generator, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });
