@@ -340,7 +340,7 @@ class StyleGAN2(Generator):
             config.num_ws,
             config.mapping_layers,
             config.mapping_lr_multiplier,
-            config.label_concat,
+            label_concat=config.label_concat,
         )
         self.synthesis = SynthesisNetwork(config)
 

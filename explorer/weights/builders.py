@@ -92,6 +92,13 @@ def _inert(kind: str) -> Callable[..., Record]:
     return lambda rules, *args: Record(kind, args)
 
 
+def builder_of(name: str) -> Callable[..., Any] | None:
+    """What a call of this name becomes; None where it is no function."""
+    if MODULES.fullmatch(name):
+        return lambda rules, *_: Record(NETWORK, (name,))
+    return BUILDERS.get(name)
+
+
 def _path(rules: Rules, *parts: Any) -> str:
     """A path of any system, as its text."""
     rules.allowance.copy(sum(len(expect(str, part)) for part in parts))
@@ -164,11 +171,6 @@ def _persistent(rules: Rules, meta: Any) -> Record:
     return Record(NETWORK, (), expect(dict, meta).get("state"))
 
 
-def builder_of(name: str) -> Callable[..., Any] | None:
-    """What a call of this name becomes; None for what is no function."""
-    return _inert(NETWORK) if MODULES.fullmatch(name) else BUILDERS.get(name)
-
-
 def _dtype(rules: Rules, name: Any, *_: Any) -> Record:
     return Record("numpy dtype", (expect(str, name),))
 
@@ -227,8 +229,8 @@ VENDORED = (
     "dnnlib.tflib.network.Network",
 )
 PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
-# Classes of networks that are pickled by their own names: whatever they do, they are what they hold. The latter two are
-# of StyleGAN-XL's discriminator.
+# Classes of networks that are pickled by their own names: PyTorch's, and those of StyleGAN-XL's discriminator. They
+# become records, with that name as the argument: whatever they do, they are what they hold.
 MODULES = re.compile(
     r"(torch\.nn\.(modules|parallel|utils)|pg_modules|timm\.(models|layers))(\.[a-z_0-9]+)*\.[A-Z]\w*", re.ASCII
 )

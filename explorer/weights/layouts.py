@@ -14,8 +14,8 @@ from explorer.weights.checkpoint import Checkpoint, CheckpointError
 from explorer.weights.contents import Contents
 
 EXPECTED = (
-    "expected a safetensors file of this program, a StyleGAN2 (a pickle of NVIDIA's, PyTorch's or TensorFlow's, or a"
-    " rosinality .pt) or a diffusion autoencoder (last.ckpt)"
+    "expected a safetensors file of this program, a StyleGAN2 or 3 (a pickle of NVIDIA's, PyTorch's or TensorFlow's, or"
+    " a rosinality .pt) or a diffusion autoencoder (last.ckpt)"
 )
 AVERAGES = {"ema", "gs", "avg", "average", "running", "smooth"}  # in names of averaged networks
 

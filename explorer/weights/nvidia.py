@@ -17,6 +17,7 @@ from explorer.latents import Expansion
 from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config, StyleGAN3
 from explorer.networks.stylegan2 import Architecture
 from explorer.weights import stylegan3
+from explorer.weights.builders import Record
 from explorer.weights.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -48,15 +49,16 @@ def read(contents: Contents, prefix: str, limit: int | None) -> Checkpoint:
     A discriminator that is of another make, or had diverged, does not keep the generator from its users: it is left
     out, and `meta` says why. Raises CheckpointError where the generator is not a StyleGAN2 or 3.
     """
-    network = contents.below(prefix)
-    generator = read_generator(network, limit)
+    generator = read_generator(contents.below(prefix), limit)
     meta: dict[str, Any] = {"source": {"format": "nvidia", "network": prefix.removesuffix(".")}}
     discriminator = None
     if (critic := find_critic(contents, prefix, *CRITIC)) is not None:
         try:
             discriminator = read_discriminator(contents.below(critic), generator)
         except CheckpointError as error:
-            meta["source"]["discriminator"] = f"not read: {error}"
+            record = contents.values.get(critic.removesuffix("."))
+            made = record.args[0] if isinstance(record, Record) and record.args else None
+            meta["source"]["discriminator"] = f"not read: {f'it is a {made} of another make' if made else error}"
     for key in ("training_set_kwargs", "expansion_cfg"):
         if (value := contents.beside(prefix, key)) is not None:
             meta[key] = plain(value)
@@ -64,12 +66,11 @@ def read(contents: Contents, prefix: str, limit: int | None) -> Checkpoint:
 
 
 def find_critic(contents: Contents, generator: str, *names: str) -> str | None:
-    """The prefix of the discriminator that belongs to the generator behind a prefix: "D" beside it, or by its names."""
+    """The prefix of the discriminator that belongs to the generator behind a prefix: by these names, or as "D"."""
     outside = generator.rpartition(".")[0].rpartition(".")[0]
     named = f"{outside}.D" if outside else "D"
-    if contents.values.get(named) is not None:
-        return f"{named}."
-    found = contents.prefixes(*names)
+    others = [f"{named}."] if contents.values.get(named) is not None else []
+    found = contents.prefixes(*names) or others
     return min(found, key=lambda prefix: not prefix.startswith(outside), default=None)
 
 

@@ -1,4 +1,4 @@
-"""Importer of StyleGAN3 and StyleGAN-XL generators, from NVIDIA's pickles or bare state dicts.
+"""Importer of StyleGAN3 and StyleGAN-XL generators by NVIDIA's tensor names, from pickles or bare state dicts.
 
 Widths, kernels and layers are seen in names and shapes; rates and frequencies are not: the few settings that they
 follow from are read from attributes, all else is derived anew and refused where an attribute says otherwise. The
@@ -62,7 +62,7 @@ def config_of(module: Contents, names: list[str]) -> StyleGAN3Config:
     else:
         z_dim = _size(entries, "mapping.fc0.weight", 1) - (w_dim if labels else 0)
         classes = _size(entries, "mapping.embed.weight", 1) if labels else 0
-    attributes = first in module.values  # a bare state dict has none
+    attributes = first in module.values  # the module itself: a bare state dict has none
     rates = [_number(module, first, name, 1) for name in ("tmp_sampling_rate", "in_sampling_rate", "out_sampling_rate")]
     critical = int(_number(module, "synthesis", "num_critical", 2))
     side = int(_number(module, "synthesis", "img_resolution", int(names[-1].split("_")[1])))
@@ -126,11 +126,11 @@ def hold(module: Contents, names: list[str], shapes: list[LayerShape]) -> None:
     said = {"size": first.size, "sampling_rate": first.rate, "channels": shapes[0].in_channels}
     expected = [("input", said), *((name, _attributes(shape)) for name, shape in zip(names, shapes, strict=True))]
     for name, values in expected:
-        found = module.below(f"synthesis.{name}.").values
         for key, value in values.items():
-            if key in found and not _alike(found[key], value):
+            found = module.attribute(f"synthesis.{name}", key, None)
+            if found is not None and not _alike(found, value):
                 raise CheckpointError(
-                    f"{key} of its {name[:20]} is {brief(_plain(found[key]))}, its settings lead to {value}:"
+                    f"{key} of its {name[:20]} is {brief(_plain(found))}, its settings lead to {value}:"
                     " it is damaged or of a changed StyleGAN3"
                 )
     for name, shape in zip(names, shapes, strict=True):

@@ -225,7 +225,7 @@ def _stored(name: str, entry: Entry) -> Entry:
     if part.endswith("weight") and rank == 2:
         return _changed(entry, lambda weight: weight.t())
     if part == "weight" and rank == 4:
-        up = name.startswith("synthesis/") and name.split("/")[-2] in ("Conv0_up", "Skip")
+        up = "/Conv0_up/" in name
         return _changed(entry, lambda weight: (weight.flip(0, 1) if up else weight).permute(3, 2, 0, 1))
     return entry
 

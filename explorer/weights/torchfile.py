@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from explorer.foreign import brief
-from explorer.weights.builders import Global, Rules
+from explorer.weights.builders import Global, Rules, expect
 from explorer.weights.checkpoint import CheckpointError
 from explorer.weights.storage import DTYPES, Allowance, Storage
 from explorer.weights.unpickler import Stream, read_pickle, stream_of
@@ -126,7 +126,7 @@ def _read_legacy(stream: Stream, allowance: Allowance) -> Any:
     if not _is(LEGACY_PROTOCOL, read_pickle(stream, Rules(allowance))):
         raise CheckpointError("it was written by an unknown version of torch.save")
     read_pickle(stream, Rules(allowance))  # sizes of C types on the writer's machine
-    value = read_pickle(stream, Rules(allowance, lambda identity: storages.of(identity)[0]))
+    value = read_pickle(stream, Rules(allowance, lambda identity: _class_of(identity) or storages.of(identity)[0]))
     keys = read_pickle(stream, Rules(allowance))
     plain = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not plain or len(keys) != len(storages.by_key) or set(keys) != storages.by_key.keys():
@@ -139,6 +139,12 @@ def _read_legacy(stream: Stream, allowance: Allowance) -> Any:
         allowance.copy(len(data))
         storage.read = partial(bytes, data)
     return value
+
+
+def _class_of(identity: tuple[Any, ...]) -> Global | None:
+    """The class in ("module", class, its file, its source), how the older layout writes classes of modules."""
+    is_class = len(identity) == 4 and isinstance(identity[0], str) and identity[0] == "module"
+    return expect(Global, identity[1]) if is_class else None
 
 
 def _identity(identity: tuple[Any, ...]) -> tuple[Any, str, int]:

@@ -251,6 +251,7 @@ def _endless(valid: Call) -> dict[str, tuple[bytes, str]]:
     modules = laughs(20, lambda one: network({}, {"a": one, "b": one})).code
     pairs = b"](" + b"(K\x01Nt" * 20_000 + b"e\x94"
     copies = b"ccollections\nOrderedDict\n(j\x00\x00\x00\x00tR0" * 5_000
+    key = encode("a" * 150)
     looped = Raw(b"}\x94" + encode("a") + encode(network({}, get(0))) + b"s")
     return {
         "laughs_as_key": (dump(Raw(b"}" + laughs(60, lambda one: (one, one)).code + b"Ns")), "tuple as a key"),
@@ -262,6 +263,7 @@ def _endless(valid: Call) -> dict[str, tuple[bytes, str]]:
         "module_in_itself": (dump({"G_ema": network({}, looped)}), "no known generator"),
         "lists_nested_deeply": (b"\x80\x04" + b"]" * 200_000 + b"a" * 199_999 + b".", "no known generator"),
         "steps_without_end": (b"\x80\x04" + b"N0" * 2_000_000 + b"N.", "far more steps"),
+        "names_without_end": (b"\x80\x04" + key + b"\x940}" + b"h\x00}" * 99_000 + b"s" * 99_000 + b".", "no known"),
         "copies_without_end": (b"\x80\x04" + pairs + copies + b".", "far more steps"),
     }
 
@@ -293,6 +295,7 @@ def _foreign_values() -> dict[str, tuple[bytes, str]]:
             f"{name}_as_storage_key": (stored_in("storage", kind, value, "cpu", 4), "unknown kind"),
             f"{name}_as_storage_size": (stored_in("storage", kind, "0", "cpu", value), "elements"),
             f"{name}_as_storage_view": (stored_in("storage", kind, "0", "cpu", 4, value), "unknown kind"),
+            f"{name}_as_class": (stored_in("module", value, "file", "source"), "damaged"),
             f"{name}_as_shape": (holding(tensor((value,), (1,))), "no plain numbers"),
             f"{name}_as_name": (dump({"G_ema": network({"a\nb": value})}), "no known generator"),
             f"{name}_as_parameters": (dump({"G_ema": network(value)}), "no known generator"),

@@ -106,12 +106,16 @@ def tiny_stylegan3(
     return tree(own | (tensors or {}), said)
 
 
-def tiny_rosinality(**options: Any) -> bytes:
-    """A small cut of the rosinality fixture: 4 channels of 512, written by `torch.save` with `options`."""
+def rosinality_state() -> dict[str, Any]:
+    """A small cut of the rosinality fixture: 4 channels of 512."""
     data = torch.load(io.BytesIO(rosinality_bytes()), weights_only=True)
-    cut = {name: _cut(value) for name, value in data["g_ema"].items()}
+    return {"g_ema": {name: _cut(value) for name, value in data["g_ema"].items()}, "latent_avg": data["latent_avg"]}
+
+
+def tiny_rosinality(**options: Any) -> bytes:
+    """The same, written by `torch.save` with `options`."""
     file = io.BytesIO()
-    torch.save({"g_ema": cut, "latent_avg": data["latent_avg"]}, file, **options)
+    torch.save(rosinality_state(), file, **options)
     return file.getvalue()
 
 

@@ -91,7 +91,7 @@ def _synthesis(name: str, value: np.ndarray, resolution: int, lod: bool) -> tupl
         value = value - 1
     elif kind == "weight":
         value = value.transpose(2, 3, 1, 0)
-        value = value[::-1, ::-1] if layer in ("conv0", "skip") else value
+        value = value[::-1, ::-1] if layer == "conv0" else value
     if layer == "torgb" and lod:
         return f"ToRGB_lod{(resolution // side).bit_length() - 1}/{kind}", value
     return f"{side}x{side}/{'Conv' if side == 4 and layer == 'conv1' else LAYERS[layer]}/{kind}", value

@@ -179,7 +179,7 @@ def test_a_foreign_discriminator_is_left_out(tmp_path: Path) -> None:
     path.write_bytes(dump({"D": foreign("pg_modules.discriminator.ProjectedDiscriminator"), "G_ema": tiny_stylegan3()}))
     checkpoint = load(path)
     assert checkpoint.discriminator is None
-    assert checkpoint.meta["source"]["discriminator"].startswith("not read: it has no b8.conv0.weight")
+    assert "pg_modules.discriminator.ProjectedDiscriminator" in checkpoint.meta["source"]["discriminator"]
     for name in (
         "dill._dill._create_function",
         "timm.models.registry.create_model",
