@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from explorer.networks import Generator, StyleGAN2, StyleGAN2Config, StyleGAN3, StyleGAN3Config
@@ -57,3 +59,7 @@ def make_generator(seed: int = 0, **changes: object) -> StyleGAN2:
                 parameter.normal_(std=0.2)
         generator.mapping.w_avg.normal_(std=0.3)
     return generator.eval().requires_grad_(False)
+
+
+# A tiny generator of every family.
+TINY: dict[str, Callable[..., Generator]] = {"stylegan2": make_generator, "stylegan3": make_stylegan3}

@@ -510,12 +510,10 @@ class StyleGAN3(Generator):
         return self.synthesis(codes, self.synthesis.input.moved(pose), dtype)
 
     def style_layers(self) -> tuple[StyleLayer, ...]:
-        """Row 0 turns and shifts the picture: no basis looks at it."""
-        turn = _style_layer("synthesis.input", self.synthesis.input.affine, 0, colors=False, in_basis=False)
+        turn = _style_layer("synthesis.input", self.synthesis.input.affine, 0, colors=False, pose=True)
         named = zip(self.synthesis.layer_names, self.synthesis.layers(), strict=True)
         return turn, *(
-            _style_layer(f"synthesis.{name}", layer.affine, row, layer.shape.colors, in_basis=True)
-            for name, (row, layer) in named
+            _style_layer(f"synthesis.{name}", layer.affine, row, layer.shape.colors) for name, (row, layer) in named
         )
 
     def learnable(self) -> dict[str, nn.Parameter]:
@@ -538,7 +536,7 @@ class StyleGAN3(Generator):
         ]
 
 
-def _style_layer(feeds: str, affine: FullyConnected, row: int, colors: bool, in_basis: bool) -> StyleLayer:
+def _style_layer(feeds: str, affine: FullyConnected, row: int, colors: bool, pose: bool = False) -> StyleLayer:
     return StyleLayer(
         name=f"{feeds}.affine",
         feeds=feeds,
@@ -548,5 +546,6 @@ def _style_layer(feeds: str, affine: FullyConnected, row: int, colors: bool, in_
         weight_gain=affine.weight_gain,
         bias_gain=affine.bias_gain,
         colors=colors,
-        in_basis=in_basis,
+        in_basis=not pose,
+        pose=pose,
     )

@@ -1,17 +1,16 @@
 """Laws that every family of generators obeys: what the rest of the program may rely on, and all that it may know.
 
-A new family joins by a line in `TINY`.
+A new family joins by a line in `TINY` (tests/generators.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from generators import make_generator, make_stylegan3
+from generators import TINY, make_generator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,7 +21,6 @@ from explorer.networks.family import Decoder
 from explorer.weights import Checkpoint, CheckpointError, load
 
 ROOT = Path(__file__).parents[2]
-TINY: dict[str, Callable[..., Generator]] = {"stylegan2": make_generator, "stylegan3": make_stylegan3}
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -77,6 +75,19 @@ def test_styles_are_all_that_a_generator_sees_of_a_code(generator: Generator) ->
             for weight, before in zip(weights, hidden, strict=True):
                 weight.copy_(before)
         assert not torch.allclose(generator.decode(moved), images, atol=1e-4), f"row {row} feeds nothing"
+
+
+def test_a_basis_keeps_the_pose_apart(generator: Generator) -> None:
+    basis = latents.factorize(generator)
+    torch.testing.assert_close(basis.t() @ basis, torch.eye(len(basis)), atol=1e-5, rtol=0)
+    for layer in (layer for layer in generator.style_layers() if layer.pose):
+        seen = (layer.weight @ basis).norm(dim=0)
+        assert (seen[: len(layer.bias)] > 1e-3).all()
+        assert (seen[len(layer.bias) :] < 1e-5).all()
+    stacked = torch.cat([layer.weight for layer in generator.style_layers() if layer.in_basis])
+    apart = sum(len(layer.bias) for layer in generator.style_layers() if layer.pose)
+    effects = (stacked @ basis).norm(dim=0)[apart:]
+    assert (effects.diff() < 1e-4).all()
 
 
 def test_a_bias_takes_back_what_a_weight_adds(generator: Generator) -> None:
