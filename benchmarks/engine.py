@@ -1,4 +1,4 @@
-"""`Synthesis` against a textbook float32 implementation of the same generator: same process, same allocator, in turns.
+"""The engine's fast paths against textbook float32 implementations: same process, same allocator, in turns.
 
 Generators of the published FFHQ widths (base 32768, at most 512) with random weights; medians of process CPU time, so
 that a second job on the machine disturbs less. bf16 only where the CPU multiplies in it, as the engine chooses; the
@@ -11,18 +11,24 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.textbook import synthesize
+from benchmarks.textbook import synthesize, synthesize_alias_free
+from explorer.engine.alias_free import AliasFree
+from explorer.engine.renderers import Renderer
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import StyleGAN2, StyleGAN2Config
+from explorer.networks import StyleGAN2, StyleGAN2Config, StyleGAN3, StyleGAN3Config
 from explorer.networks.hardware import cpu_multiplies_bf16, tune_allocator
 from explorer.networks.stylegan2 import channels_from_base
+from explorer.networks.stylegan3 import published_channels
 from kernels import synthesis as fused
 
 BARS = {(64, 1): 5.0, (64, 8): 9.0, (256, 1): 5.0, (256, 8): 6.5, (1024, 1): 5.0, (1024, 8): 5.5}
+BARS3 = {(64, 1): 3.0, (256, 1): 3.0}  # StyleGAN3-T
 WARM_UP = 4  # rounds until the allocator has met every size
 
 
@@ -51,10 +57,34 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def row(resolution: int, batch: int, rounds: int) -> str:
-    generator = published_width(resolution)
-    exact = Synthesis(generator, torch.float32)
-    fast = Synthesis(generator, torch.bfloat16) if cpu_multiplies_bf16() else None
+def published_alias_free(resolution: int) -> StyleGAN3:
+    torch.manual_seed(0)
+    generator = StyleGAN3(StyleGAN3Config((resolution,), (14,), published_channels(resolution)))
+    return generator.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of generators: its published form, its textbook implementation, its fast path."""
+
+    name: str
+    generator: Callable[[int], Any]
+    textbook: Callable[[Any, Tensor], Tensor]
+    engine: Callable[[Any, torch.dtype], Renderer]
+    late: int  # rows whose change starts with the last layers
+    bars: dict[tuple[int, int], float]
+
+
+KINDS = (
+    Kind("StyleGAN2", published_width, synthesize, Synthesis, 3, BARS),
+    Kind("StyleGAN3-T", published_alias_free, synthesize_alias_free, AliasFree, 3, BARS3),
+)
+
+
+def row(kind: Kind, resolution: int, batch: int, rounds: int) -> str:
+    generator = kind.generator(resolution)
+    exact = kind.engine(generator, torch.float32)
+    fast = kind.engine(generator, torch.bfloat16) if cpu_multiplies_bf16() else None
     ws = generator.mapping(torch.randn(batch, generator.z_dim))
     step = 0
 
@@ -67,22 +97,22 @@ def row(resolution: int, batch: int, rounds: int) -> str:
         return moved
 
     calls: dict[str, Callable[[], object]] = {
-        "textbook": lambda: synthesize(generator, code(generator.num_ws)),
+        "textbook": lambda: kind.textbook(generator, code(generator.num_ws)),
         "fp32": lambda: exact(code(generator.num_ws)),
     }
     if fast is not None:
         calls["bf16"] = lambda: fast(code(generator.num_ws))
     ms = medians(calls, rounds)
     engine = fast or exact
-    late = medians({"last": lambda: engine(code(3))}, rounds)["last"] / ms["bf16" if fast else "fp32"]
+    late = medians({"last": lambda: engine(code(kind.late))}, rounds)["last"] / ms["bf16" if fast else "fp32"]
     cells = [
-        f"{resolution} px, batch {batch}",
+        f"{kind.name}, {resolution} px, batch {batch}",
         f"{ms['textbook']:.0f}",
         *((f"{ms['bf16']:.0f}", f"{ms['textbook'] / ms['bf16']:.1f} x") if fast else ("", "")),
-        f"{BARS[resolution, batch]} x",
+        f"{kind.bars[resolution, batch]} x",
         f"{ms['textbook'] / ms['fp32']:.1f} x",
         f"{100 * late:.0f} %" if batch == 1 else "",
-        f"{relative_error(fast(ws), synthesize(generator, ws)):.1e}" if fast else "",
+        f"{relative_error(fast(ws), kind.textbook(generator, ws)):.1e}" if fast else "",
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -92,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--max-px", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kind", default="", help="only families of this name")
     args = parser.parse_args()
     tune_allocator()
     built = fused.build_now()
@@ -99,9 +130,10 @@ def main() -> None:
     print(f"C++ epilogue {state}; {torch.get_num_threads()} threads\n")
     print("| generator | textbook, CPU ms | engine bf16, CPU ms | ratio | bar | fp32 ratio | last block | bf16 error |")
     print("|---|---|---|---|---|---|---|---|")
-    for resolution, batch in BARS:
-        if resolution <= args.max_px:
-            print(row(resolution, batch, args.rounds), flush=True)
+    for kind in KINDS:
+        for resolution, batch in kind.bars:
+            if resolution <= args.max_px and args.kind in kind.name:
+                print(row(kind, resolution, batch, args.rounds), flush=True)
 
 
 if __name__ == "__main__":

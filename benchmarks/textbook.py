@@ -1,8 +1,8 @@
-"""A textbook StyleGAN2 synthesis network in plain float32 PyTorch: what the engine's speed is measured against.
+"""Textbook synthesis networks in plain float32 PyTorch: what the engine's speed is measured against.
 
 Per-sample modulated weights in one grouped convolution, transposed convolution then a separate low-pass, every
-elementwise step on its own: the formulas of StyleGAN2 (arXiv 1912.04958) as most implementations write them. It shares
-no code with the engine or with `explorer.networks`, only the parameters.
+elementwise step on its own: the formulas of StyleGAN2 (arXiv 1912.04958) and StyleGAN3 (arXiv 2106.12423) as most
+implementations write them. They share no code with the engine or with `explorer.networks`, only the parameters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.networks import StyleGAN2
+from explorer.networks import StyleGAN2, StyleGAN3
 
 
 def low_pass(x: Tensor, up: bool) -> Tensor:
@@ -65,3 +65,45 @@ def synthesize(generator: StyleGAN2, ws: Tensor) -> Tensor:  # [N, num_ws, w_dim
         img = rgb if img is None else low_pass(img, up=True) + rgb
     assert img is not None
     return img
+
+
+def filtered(x: Tensor, f: Tensor | None, up: int = 1, down: int = 1, low: int = 0, high: int = 0) -> Tensor:
+    """Zeros inserted, padded or cropped, low-passed with gain up^2, every down-th sample kept."""
+    n, c, h, w = x.shape
+    if up > 1:
+        inserted = x.new_zeros(n, c, h, up, w, up)
+        inserted[:, :, :, 0, :, 0] = x
+        x = inserted.reshape(n, c, h * up, w * up)
+    x = F.pad(x, (low, high, low, high))
+    if f is None:
+        return x[:, :, ::down, ::down]
+    if f.ndim == 2:
+        return F.conv2d(x, f.flip(0, 1).expand(c, 1, *f.shape), stride=down, groups=c)
+    line = f.flip(0) * up
+    x = F.conv2d(x, line[None, :].expand(c, 1, 1, len(f)), stride=(1, down), groups=c)
+    return F.conv2d(x, line[:, None].expand(c, 1, len(f), 1), stride=(down, 1), groups=c)
+
+
+def synthesize_alias_free(generator: StyleGAN3, ws: Tensor) -> Tensor:  # [N, num_ws, w_dim] -> [N, 3, H, W]
+    """The picture of a StyleGAN3; its Fourier features are the network's own."""
+    x = generator.synthesis.input(ws[:, 0])
+    for row, layer in generator.synthesis.layers():
+        colors, k, low, high = layer.shape.colors, layer.weight.shape[2], *layer.shape.padding
+        weight, s = layer.weight, F.linear(ws[:, row], layer.affine.weight / math.sqrt(ws.shape[2]), layer.affine.bias)
+        if colors:
+            s = s / math.sqrt(x.shape[1])
+        else:
+            weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
+            s = s * s.square().mean().rsqrt()
+        n, c = s.shape
+        modulated = weight * s[:, None, :, None, None]
+        if not colors:
+            modulated = modulated * (modulated.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
+        modulated = (modulated * layer.magnitude_ema.rsqrt()).flatten(0, 1)
+        x = F.conv2d(x.reshape(1, n * c, *x.shape[2:]), modulated, padding=k - 1, groups=n)
+        x = x.reshape(n, -1, *x.shape[2:]) + layer.bias[:, None, None]
+        x = filtered(x, layer.up_filter, up=layer.shape.up, low=low, high=high)
+        x = x if colors else F.leaky_relu(x, 0.2) * math.sqrt(2)
+        x = x if layer.conv_clamp is None else x.clamp(-layer.conv_clamp, layer.conv_clamp)
+        x = filtered(x, layer.down_filter, down=layer.shape.down)
+    return x * generator.config.output_scale

@@ -32,6 +32,7 @@ def beside() -> ModuleType:
 
 if TYPE_CHECKING:
     from kernels import *  # noqa: F403
+    from kernels import banded as banded
     from kernels import build as build
     from kernels import synthesis as synthesis
 else:

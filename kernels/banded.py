@@ -9,8 +9,10 @@ Inference only: gradients are the schema's. Held against `kernels.reference` in 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +93,8 @@ class Resampling:
         )
         self.bands: tuple[Band, Band] | None = None
         self.reads = (0, 0)
-        if f is None or f.ndim == 1:
+        self.same = (f is None or f.numel() == 1) and up == down == gain == 1 and not any(pad)
+        if not self.same and (f is None or f.ndim == 1):
             taps = (1.0,) if f is None else tuple(f.tolist())
             taps = taps[::-1] if flip else taps
             along_y = band(taps, up, down, pad[2], self.size[0], dtype)
@@ -108,6 +111,9 @@ class Resampling:
 
     def __call__(self, planes: Tensor, room: tuple[int, int] = (0, 0)) -> Tensor:
         """The result, in memory of its own of at least the size `room`; what lies beyond `size` is finite."""
+        if self.same:
+            f = self.settings[1]
+            return planes.clone() if f is None else planes * f.to(planes).flatten() ** (3 - f.ndim)
         if self.bands is None:
             _, f, up, down, pad, flip, gain, _ = self.settings
             return reference.upfirdn2d(planes[None], f, up, down, pad, flip, gain)[0]
@@ -144,81 +150,77 @@ def _slide_along(x: Tensor, band: Band, width: int) -> Tensor:  # [g, h, w] -> [
     return out.view(len(x), -1, width)
 
 
-def filtered_lrelu(
-    x: Tensor,
-    fu: Tensor | None,
-    fd: Tensor | None,
-    b: Tensor | None,
-    up: int,
-    down: int,
-    padding: Padding,
-    gain: float,
-    slope: float,
-    clamp: float | None,
-    flip_filter: bool,
-) -> Tensor:
-    """See `kernels.filtered_lrelu`; computed in float32 or float64."""
-    return _run(None, x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, False)
+class FilteredLrelu:
+    """`filtered_lrelu` of pictures of one size, prepared."""
+
+    def __init__(
+        self,
+        dtype: torch.dtype,  # computed in: float32 or float64
+        size: tuple[int, int],  # height, width
+        fu: Tensor | None,
+        fd: Tensor | None,
+        up: int,
+        down: int,
+        padding: Padding,
+        gain: float,
+        slope: float,
+        clamp: float | None,
+        flip_filter: bool = False,
+    ) -> None:
+        self.gain, self.slope, self.clamp, self.dtype = gain, slope, clamp, dtype
+        self.rise = Resampling(size, fu, up, 1, sides(padding), flip_filter, float(up**2), dtype)
+        self.fall = Resampling(self.rise.size, fd, 1, down, (0, 0, 0, 0), flip_filter, 1.0, dtype)
+        self.group = max(1, CACHE // math.prod(self.rise.size))  # planes that are worked on at once
+
+    def __call__(self, x: Tensor, b: Tensor | None) -> Tensor:
+        """The result for x `[N, C, height, width]`, in x's dtype and layout."""
+
+        def made(planes: Tensor, _: Tensor | None) -> Tensor:
+            y = self.rise(planes, self.fall.reads)
+            F.leaky_relu_(y if self.gain == 1 else y.mul_(self.gain), self.slope)
+            y = y if self.clamp is None else y.clamp_(-self.clamp, self.clamp)
+            joined = self.fall.bands is not None and self.rise.bands is not None
+            return self.fall.run(y) if joined else self.fall(_top(y, self.rise.size))
+
+        return self._in_groups(made, x, b, None, self.fall.size)
+
+    def grad(self, v: Tensor, x: Tensor, b: Tensor | None, adjoint: bool) -> Tensor:
+        """The derivative at x, or its adjoint, applied to v; see `kernels.reference.filtered_lrelu_grad`."""
+        into, out_of = (self.fall.adjoint(), self.rise.adjoint()) if adjoint else (self.rise, self.fall)
+        inner = self.rise.size
+
+        def made(planes: Tensor, vectors: Tensor | None) -> Tensor:
+            assert vectors is not None
+            slopes = reference.lrelu_slopes(_top(self.rise(planes), inner), self.gain, self.slope, self.clamp)
+            return out_of(_top(into(vectors), inner) * slopes)
+
+        return self._in_groups(made, x, b, v, out_of.size)
+
+    def _in_groups(
+        self,
+        made: Callable[[Tensor, Tensor | None], Tensor],
+        x: Tensor,
+        b: Tensor | None,
+        v: Tensor | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """`made(planes of x + b, planes of v)`, group by group."""
+        n, c, h, w = x.shape
+        planes, target = x.reshape(n * c, h, w), x.new_empty(n * c, *size)
+        vectors = None if v is None else v.reshape(n * c, *v.shape[2:])
+        biases = None if b is None else b.to(self.dtype).repeat(n)[:, None, None]
+        for start in range(0, n * c, self.group):
+            part = slice(start, start + self.group)
+            inner = planes[part].to(self.dtype)
+            inner = inner if biases is None else inner + biases[part]
+            target[part] = _top(made(inner, None if vectors is None else vectors[part].to(self.dtype)), size)
+        return target.view(n, c, *size).contiguous(memory_format=memory_format(x))
 
 
-def filtered_lrelu_grad(
-    v: Tensor,
-    x: Tensor,
-    fu: Tensor | None,
-    fd: Tensor | None,
-    b: Tensor | None,
-    up: int,
-    down: int,
-    padding: Padding,
-    gain: float,
-    slope: float,
-    clamp: float | None,
-    flip_filter: bool,
-    adjoint: bool,
-) -> Tensor:
-    """See `kernels.reference.filtered_lrelu_grad`."""
-    return _run(v, x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, adjoint)
-
-
-def _run(
-    v: Tensor | None,
-    x: Tensor,
-    fu: Tensor | None,
-    fd: Tensor | None,
-    b: Tensor | None,
-    up: int,
-    down: int,
-    padding: Padding,
-    gain: float,
-    slope: float,
-    clamp: float | None,
-    flip: bool,
-    adjoint: bool,
-) -> Tensor:
-    n, c, h, w = x.shape
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    rise = Resampling((h, w), fu, up, 1, sides(padding), flip, float(up**2), dtype)
-    fall = Resampling(rise.size, fd, 1, down, (0, 0, 0, 0), flip, 1.0, dtype)
-    into, out_of = (fall.adjoint(), rise.adjoint()) if adjoint else (rise, fall)
-    result = x.new_empty(n, c, *out_of.size)
-    planes, target = x.reshape(n * c, h, w), result.view(n * c, *out_of.size)
-    vectors = None if v is None else v.reshape(n * c, *v.shape[2:])
-    biases = None if b is None else b.to(dtype).repeat(n)[:, None, None]
-    group = max(1, CACHE // math.prod(rise.size))
-    for start in range(0, n * c, group):
-        part = slice(start, start + group)
-        inner = planes[part].to(dtype)
-        inner = inner if biases is None else inner + biases[part]
-        if vectors is None:
-            y = rise(inner, fall.reads)
-            F.leaky_relu_(y if gain == 1 else y.mul_(gain), slope)
-            y = y if clamp is None else y.clamp_(-clamp, clamp)
-            y = fall(_top(y, rise.size)) if fall.bands is None or rise.bands is None else fall.run(y)
-        else:
-            slopes = reference.lrelu_slopes(_top(rise(inner), rise.size), gain, slope, clamp)
-            y = out_of(_top(into(vectors[part].to(dtype)), rise.size) * slopes)
-        target[part] = _top(y, out_of.size)
-    return result.contiguous(memory_format=memory_format(x))
+def prepared(x: Tensor, *settings: Any) -> FilteredLrelu:
+    """`filtered_lrelu` for x, computed in float32 or better; `settings` are FilteredLrelu's after the size."""
+    height, width = x.shape[2:]
+    return FilteredLrelu(torch.promote_types(x.dtype, torch.float32), (height, width), *settings)
 
 
 def _top(planes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -298,7 +298,7 @@ def _filtered_lrelu(
     settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip
     with torch.autocast(x.device.type, enabled=False):
         if x.device.type == "cpu":
-            return banded.filtered_lrelu(x, fu, fd, b, *settings)
+            return banded.prepared(x, fu, fd, *settings)(x, b)
         y = reference.filtered_lrelu(x, fu, fd, b, *settings, resample=upfirdn2d)
     return y.contiguous(memory_format=memory_format(x))
 
@@ -321,11 +321,11 @@ def _filtered_lrelu_grad(
     flip: bool,
     adjoint: bool,
 ) -> Tensor:
-    settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip, adjoint
+    settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip
     with torch.autocast(x.device.type, enabled=False):
         if x.device.type == "cpu":
-            return banded.filtered_lrelu_grad(v, x, fu, fd, b, *settings)
-        y = reference.filtered_lrelu_grad(v, x, fu, fd, b, *settings, resample=upfirdn2d)
+            return banded.prepared(x, fu, fd, *settings).grad(v, x, b, adjoint)
+        y = reference.filtered_lrelu_grad(v, x, fu, fd, b, *settings, adjoint, resample=upfirdn2d)
     return y.contiguous(memory_format=memory_format(x))
 
 

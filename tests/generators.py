@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from explorer.networks import (
@@ -95,3 +97,11 @@ def make_diffae(seed: int = 0, **changes: object) -> DiffAE:
         generator.latent.std.uniform_(0.5, 1.5)
         generator.u_mean.normal_(std=0.1)
     return generator.eval().requires_grad_(False)
+
+
+# A tiny generator of every family.
+TINY: dict[str, Callable[..., Generator]] = {
+    "stylegan2": make_generator,
+    "stylegan3": make_stylegan3,
+    "diffae": make_diffae,
+}

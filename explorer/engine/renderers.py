@@ -11,8 +11,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from explorer.engine.alias_free import AliasFree
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import Generator, StyleGAN2
+from explorer.networks import Generator, StyleGAN2, StyleGAN3
 from explorer.networks.family import NoiseMode
 
 
@@ -30,7 +31,7 @@ class Renderer(Protocol):
         ...
 
 
-RENDERERS: dict[str, Callable[..., Renderer]] = {StyleGAN2.family: Synthesis}
+RENDERERS: dict[str, Callable[..., Renderer]] = {StyleGAN2.family: Synthesis, StyleGAN3.family: AliasFree}
 
 
 def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:

@@ -19,15 +19,28 @@ def style_weights(generator: Generator) -> Tensor:  # [styles, dim]
 def factorize(generator: Generator, normalize_rows: bool = False) -> Tensor:  # [dim, dim]
     """Right singular vectors of the stacked style weights, as columns from most to least effect.
 
-    `normalize_rows` gives SeFa's variant; Domain Expansion does not normalise. Computed in float64; the sign of each
-    column is fixed so that its largest entry is positive.
+    Where a code also turns and shifts its picture (StyleGAN3's row 0), the first columns span what does so, and no
+    other column has any part in it: a domain added along one of those never turns the picture. `normalize_rows` gives
+    SeFa's variant; Domain Expansion does not normalise. Computed in float64; the sign of each column is fixed so that
+    its largest entry is positive.
     """
     weights = style_weights(generator).to("cpu", torch.float64)
     if normalize_rows:
         weights = weights / weights.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    basis = torch.linalg.svd(weights, full_matrices=True).Vh.t()
+    poses = [layer.weight.detach() for layer in generator.style_layers() if layer.pose]
+    apart, rest = _split(torch.cat([weights.new_empty(0, weights.shape[1]), *(p.to(weights) for p in poses)]))
+    basis = torch.cat([apart, rest @ torch.linalg.svd(weights @ rest, full_matrices=True).Vh.t()], dim=1)
     largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
     return (basis * largest.sign()).to(torch.float32)
+
+
+def _split(rows: Tensor) -> tuple[Tensor, Tensor]:  # [n, dim] -> [dim, rank], [dim, dim - rank]
+    """Orthonormal columns that span `rows`, from most to least, and columns that span all else."""
+    if not len(rows):
+        return rows.t(), torch.eye(rows.shape[1], dtype=rows.dtype)
+    _, values, columns = torch.linalg.svd(rows, full_matrices=True)
+    rank = int((values > 1e-9 * values[0].clamp(min=1e-30)).sum())
+    return columns[:rank].t(), columns[rank:].t()
 
 
 def direction_scales(ws: Tensor, basis: Tensor) -> Tensor:  # [N, dim], [dim, K] -> [K]

@@ -57,6 +57,7 @@ class StyleLayer:
         bias: `[styles]`.
         colors: whether it only turns features into colours.
         in_basis: whether the published bases (SeFa, Domain Expansion) look at it.
+        pose: whether its styles turn and shift the picture: a basis keeps what it sees apart.
     """
 
     name: str
@@ -68,6 +69,7 @@ class StyleLayer:
     bias_gain: float
     colors: bool
     in_basis: bool
+    pose: bool = False
 
 
 class Generator(nn.Module, ABC):

@@ -516,12 +516,10 @@ class StyleGAN3(Generator):
         return max(max(s.in_channels * s.before.size**2, s.out_channels * s.out.size**2) for s in shapes)
 
     def style_layers(self) -> tuple[StyleLayer, ...]:
-        """Row 0 turns and shifts the picture: no basis looks at it."""
-        turn = _style_layer("synthesis.input", self.synthesis.input.affine, 0, colors=False, in_basis=False)
+        turn = _style_layer("synthesis.input", self.synthesis.input.affine, 0, colors=False, pose=True)
         named = zip(self.synthesis.layer_names, self.synthesis.layers(), strict=True)
         return turn, *(
-            _style_layer(f"synthesis.{name}", layer.affine, row, layer.shape.colors, in_basis=True)
-            for name, (row, layer) in named
+            _style_layer(f"synthesis.{name}", layer.affine, row, layer.shape.colors) for name, (row, layer) in named
         )
 
     def learnable(self) -> dict[str, nn.Parameter]:
@@ -544,7 +542,7 @@ class StyleGAN3(Generator):
         ]
 
 
-def _style_layer(feeds: str, affine: FullyConnected, row: int, colors: bool, in_basis: bool) -> StyleLayer:
+def _style_layer(feeds: str, affine: FullyConnected, row: int, colors: bool, pose: bool = False) -> StyleLayer:
     return StyleLayer(
         name=f"{feeds}.affine",
         feeds=feeds,
@@ -554,5 +552,6 @@ def _style_layer(feeds: str, affine: FullyConnected, row: int, colors: bool, in_
         weight_gain=affine.weight_gain,
         bias_gain=affine.bias_gain,
         colors=colors,
-        in_basis=in_basis,
+        in_basis=not pose,
+        pose=pose,
     )

@@ -108,7 +108,7 @@ def test_bands_are_the_three_steps(data: st.DataObject) -> None:
             case["flip_filter"],
         ]
         for adjoint, v in ((False, torch.randn_like(x)), (True, torch.randn_like(exact))):
-            given = banded.filtered_lrelu_grad(v, x, fu, fd, b, *everything, adjoint=adjoint)
+            given = banded.prepared(x, fu, fd, *everything).grad(v, x, b, adjoint)
             expected = reference.filtered_lrelu_grad(v, x, fu, fd, b, *everything, adjoint=adjoint)
             assert_close(given, expected, torch.float64, steps=4)
     banded.band.cache_clear()

@@ -1,17 +1,16 @@
 """Laws that every family of generators obeys: what the rest of the program may rely on, and all that it may know.
 
-A new family joins by a line in `TINY`.
+A new family joins by a line in `TINY` (tests/generators.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from generators import make_diffae, make_generator, make_stylegan3
+from generators import TINY, make_generator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -22,11 +21,6 @@ from explorer.networks.family import Synthesizer
 from explorer.weights import Checkpoint, CheckpointError, load
 
 ROOT = Path(__file__).parents[2]
-TINY: dict[str, Callable[..., Generator]] = {
-    "stylegan2": make_generator,
-    "stylegan3": make_stylegan3,
-    "diffae": make_diffae,
-}
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -81,6 +75,19 @@ def test_styles_are_all_that_a_generator_sees_of_a_code(generator: Generator) ->
             for weight, before in zip(weights, hidden, strict=True):
                 weight.copy_(before)
         assert not torch.allclose(generator.synthesize(moved), images, atol=1e-4), f"row {row} feeds nothing"
+
+
+def test_a_basis_keeps_the_pose_apart(generator: Generator) -> None:
+    basis = latents.factorize(generator)
+    torch.testing.assert_close(basis.t() @ basis, torch.eye(len(basis)), atol=1e-5, rtol=0)
+    for layer in (layer for layer in generator.style_layers() if layer.pose):
+        seen = (layer.weight @ basis).norm(dim=0)
+        assert (seen[: len(layer.bias)] > 1e-3).all()
+        assert (seen[len(layer.bias) :] < 1e-5).all()
+    stacked = torch.cat([layer.weight for layer in generator.style_layers() if layer.in_basis])
+    apart = sum(len(layer.bias) for layer in generator.style_layers() if layer.pose)
+    effects = (stacked @ basis).norm(dim=0)[apart:]
+    assert (effects.diff() < 1e-4).all()
 
 
 def test_a_bias_takes_back_what_a_weight_adds(generator: Generator) -> None:
@@ -183,8 +190,8 @@ def test_files_of_before_are_stylegan2_and_unknown_families_are_refused_by_name(
 
 
 PARTS = re.compile(r"affine\.weight|torgb|conv0|num_ws|\bw_avg|\.mapping\(|\.synthesis\(")
-# What trains one family knows it; the fast path of one family too.
-KNOWING = ("networks/", "weights/", "engine/synthesis.py", "recipes/gan.py")
+# What trains one family knows it; the fast paths too.
+KNOWING = ("networks/", "weights/", "engine/synthesis.py", "engine/alias_free.py", "recipes/gan.py")
 
 
 def test_nothing_above_networks_knows_the_parts_of_one_family() -> None:

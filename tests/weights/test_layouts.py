@@ -258,7 +258,7 @@ def test_a_single_pickled_network_is_a_generator(tmp_path: Path) -> None:
 
 
 def test_names_of_no_known_layout_are_said_to_be_unknown(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="it holds data but no known generator; expected a StyleGAN2"):
+    with pytest.raises(CheckpointError, match="it holds data but no known generator; expected a safetensors file"):
         load(saved(tmp_path / "a.pt", {"state_dict": {"conv1.weight": torch.zeros(3)}}))
 
 
