@@ -130,7 +130,7 @@ template <typename T, int up, int down> struct FilteredLrelu {
             inputs + r * x.count, 1, x.first, f, taps_x_of<known>(s), factor_of<known>(s), s.pad_x, s.flip, at.mid_x + c);
   }
 
-  // The up-sampled tile: rectified, or the slopes; or what is there already times this. Outside of the plane is zero.
+  // The up-sampled tile: rectified, or the slopes; or what is there already times this. Beyond the plane it is not needed.
   template <int known, bool first_time>
   static EXPLORER_DEVICE void rise_mid(
       const Params& p, const Sampling& s, const Place& at, int tx, int ty, const A* inputs, const A* lines, A* mid) {
