@@ -114,6 +114,8 @@ def cases(device: torch.device) -> Iterator[Case]:
                 axes = "NHWC" if layout == torch.channels_last else "NCHW"
                 kind = f"{str(dtype)[6:]} {axes} {batch}x{channels}x{resolution}"
                 yield from _cases_on(x, f, kind)
+                if layout == torch.contiguous_format:
+                    yield from _alias_free(x, kind)
 
 
 def _cases_on(x: Tensor, f: Tensor, kind: str) -> Iterator[Case]:
@@ -140,6 +142,22 @@ def _cases_on(x: Tensor, f: Tensor, kind: str) -> Iterator[Case]:
             small if up == 2 else x,
             partial(kernels.upfirdn2d, f=f, up=up, down=down, padding=pad, gain=float(up * up)),
             partial(reference.upfirdn2d, f=f, up=up, down=down, padding=pad, gain=float(up * up)),
+        )
+
+
+def _alias_free(x: Tensor, kind: str) -> Iterator[Case]:
+    """StyleGAN3's layers: one that keeps its rate, and one that doubles it."""
+    b = torch.randn(x.shape[1], device=x.device)
+    short, long = (torch.hann_window(taps + 2, device=x.device)[1:-1] for taps in (12, 24))
+    short, long = short / short.sum(), long / long.sum()
+    for up, fu, pad in ((2, short, (9, 8, 9, 8)), (4, long, (13, 12, 13, 12))):
+        settings = {"fu": fu, "fd": short, "up": up, "down": 2, "padding": pad, "clamp": 256.0}
+        small = x if up == 2 else x[:, :, : x.shape[2] // 2, : x.shape[3] // 2].contiguous()
+        yield Case(
+            f"filtered_lrelu up {up} down 2 {kind}",
+            small,
+            partial(kernels.filtered_lrelu, b=b, **settings),
+            partial(reference.filtered_lrelu, b=b, **settings),
         )
 
 

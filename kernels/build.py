@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from . import nvrtc, ops, toolchain
+from . import nvrtc, ops, tiles, toolchain
 from .compile import BuildError, Library, cache_folder, is_loaded, load, load_in_background, why_not
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 MODES = ("auto", "ninja", "nvrtc", "off", "require")
-SOURCES = ("binding.cpp", "pointwise.cu", "upfirdn2d.cu")
+SOURCES = ("binding.cpp", "filtered_lrelu.cu", "pointwise.cu", "upfirdn2d.cu")
 
 log = logging.getLogger("kernels")
 
@@ -270,7 +270,10 @@ def self_test(device: torch.device, dtype: torch.dtype) -> list[SelfTest]:
     x, dy = (torch.randn(2, 8, 16, 16, generator=rng).to(dtype) for _ in range(2))
     d, noise, b = (torch.randn(size, generator=rng) for size in ((2, 8), (1, 1, 16, 16), (8,)))
     f = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64
+    window = torch.hann_window(12, periodic=False) / 5.5
+    case = tiles.between(x, None, window, window, 2, 2, (9, 8, 9, 8), False, False)
     calls = {
+        "filtered_lrelu_tiles": (x, None, b, *(case.arguments(8) or []), 2**0.5, 0.2, 2.0),
         "upfirdn2d": (x, f, 2, 2, 1, 1, 2, 1, 2, 1, False, 4.0),
         "bias_act": (x, b, 1, 2, 0.2, 2**0.5, 2.0),
         "bias_act_grad": (dy, x, None, 1, 2, 0.2, 2**0.5, 2.0),

@@ -22,7 +22,7 @@ from . import plan, toolchain
 from .compile import SOURCES, BuildError, architecture, last_lines
 from .geometry import memory_format
 
-PROGRAM = '#include "pointwise.h"\n#include "upfirdn2d.h"\n'
+PROGRAM = '#include "filtered_lrelu.h"\n#include "pointwise.h"\n#include "upfirdn2d.h"\n'
 
 _functions: dict[tuple[int, str], ctypes.c_void_p] = {}
 _lock = threading.Lock()
@@ -173,6 +173,18 @@ class Operations:
     ) -> Tensor:
         """See the schema."""
         return self._pointwise(x, None, d, noise, b, 1, 2, alpha, gain, clamp)
+
+    def filtered_lrelu_tiles(
+        self, x: Tensor, v: Tensor | None, b: Tensor | None, f_x: Tensor, f_v: Tensor | None, f_y: Tensor, *numbers: Any
+    ) -> Tensor:
+        """See the schema."""
+        size = *x.shape[:2], *numbers[17:19]
+        y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+        if y.numel():
+            filters = _in_sum_type(f_x, x), None if f_v is None else _in_sum_type(f_v, x), _in_sum_type(f_y, x)
+            b = None if b is None else _in_sum_type(b, x)
+            self._run(plan.filtered_lrelu(x, v, b, filters, y, *numbers))
+        return y
 
     def _pointwise(
         self,

@@ -11,13 +11,13 @@ torch.compile can fuse what it can see. Knows nothing of how kernels are built.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import banded, reference
+from . import banded, reference, tiles
 from .geometry import Factor, Padding, adjoint_padding, factors, filter_size, memory_format, output_size, sides
 
 NAMESPACE = "explorer"
@@ -36,6 +36,12 @@ SCHEMAS = (
     "filtered_lrelu_grad(Tensor v, Tensor x, Tensor? fu, Tensor? fd, Tensor? b, int up, int down, "
     "int pad_x0, int pad_x1, int pad_y0, int pad_y1, float gain, float slope, float clamp, bool flip_filter, "
     "bool adjoint) -> Tensor",
+    # Both of these on a GPU, as `tiles.Between` says them: fall(s(rise_x(x + b)) * rise_v(v)), tile by tile.
+    "filtered_lrelu_tiles(Tensor x, Tensor? v, Tensor? b, Tensor f_x, Tensor? f_v, Tensor f_y, "
+    "int up_x, int left_x, int top_x, bool flip_x, float gain_x, "
+    "int up_v, int left_v, int top_v, bool flip_v, float gain_v, "
+    "int down, int left_y, int top_y, bool flip_y, float gain_y, int mid_h, int mid_w, int out_h, int out_w, "
+    "int tile_h, int tile_w, int inputs_at, int lines_at, float gain, float slope, float clamp) -> Tensor",
 )
 library = torch.library.Library(NAMESPACE, "DEF")
 for _schema in SCHEMAS:
@@ -276,7 +282,32 @@ def _demod_bias_act(
     return _laid_out_as(x, y)
 
 
-# Composed of the operations above on a GPU, where those have kernels; of banded matrices on a CPU.
+@_default("filtered_lrelu_tiles")
+def _filtered_lrelu_tiles(
+    x: Tensor, v: Tensor | None, b: Tensor | None, f_x: Tensor, f_v: Tensor | None, f_y: Tensor, *numbers: Any
+) -> Tensor:
+    """Step by step, without tiles."""
+    rise_x, rise_v, fall = numbers[:5], numbers[5:10], numbers[10:15]
+    mid, out, (gain, slope, clamp) = numbers[15:17], numbers[17:19], numbers[-3:]
+    limit = None if clamp == math.inf else clamp
+    y = _sampled(x if b is None else x + reference.along(b.to(x.dtype), 1, 4), f_x, rise_x, mid)
+    if v is None or f_v is None:
+        y = reference.bias_act(y, None, act="lrelu", alpha=slope, gain=gain, clamp=limit)
+    else:
+        y = reference.lrelu_slopes(y, gain, slope, limit) * _sampled(v, f_v, rise_v, mid)
+    return _sampled(y, f_y, fall, out, down=True).contiguous(memory_format=memory_format(x))
+
+
+def _sampled(x: Tensor, f: Tensor, numbers: Sequence[Any], size: Sequence[int], down: bool = False) -> Tensor:
+    """`upfirdn2d` to a result of `size` (height, width)."""
+    factor, left, top, flip, gain = numbers
+    (taps_x, taps_y), (up, step) = filter_size(f), (1, factor) if down else (factor, 1)
+    right = (size[1] - 1) * step + taps_x - x.shape[3] * up - left
+    bottom = (size[0] - 1) * step + taps_y - x.shape[2] * up - top
+    return upfirdn2d(x, f, up, step, (left, right, top, bottom), flip, gain)
+
+
+# On a GPU all in one pass where a tile fits into shared memory; on a CPU by banded matrices.
 
 
 def _filtered_lrelu(
@@ -295,12 +326,12 @@ def _filtered_lrelu(
     clamp: float,
     flip: bool,
 ) -> Tensor:
-    settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip
-    with torch.autocast(x.device.type, enabled=False):
-        if x.device.type == "cpu":
-            return banded.prepared(x, fu, fd, *settings)(x, b)
-        y = reference.filtered_lrelu(x, fu, fd, b, *settings, resample=upfirdn2d)
-    return y.contiguous(memory_format=memory_format(x))
+    pad = x0, x1, y0, y1
+    if x.device.type == "cpu":
+        limit = None if clamp == math.inf else clamp
+        with torch.autocast("cpu", enabled=False):
+            return banded.prepared(x, fu, fd, up, down, pad, gain, slope, limit, flip)(x, b)
+    return _tiled(None, x, fu, fd, b, up, down, pad, gain, slope, clamp, flip, False)
 
 
 def _filtered_lrelu_grad(
@@ -321,12 +352,36 @@ def _filtered_lrelu_grad(
     flip: bool,
     adjoint: bool,
 ) -> Tensor:
-    settings = up, down, (x0, x1, y0, y1), gain, slope, None if clamp == math.inf else clamp, flip
+    pad = x0, x1, y0, y1
+    if x.device.type == "cpu":
+        limit = None if clamp == math.inf else clamp
+        with torch.autocast("cpu", enabled=False):
+            return banded.prepared(x, fu, fd, up, down, pad, gain, slope, limit, flip).grad(v, x, b, adjoint)
+    return _tiled(v, x, fu, fd, b, up, down, pad, gain, slope, clamp, flip, adjoint)
+
+
+def _tiled(
+    v: Tensor | None,
+    x: Tensor,
+    fu: Tensor | None,
+    fd: Tensor | None,
+    b: Tensor | None,
+    up: int,
+    down: int,
+    pad: tuple[int, int, int, int],
+    gain: float,
+    slope: float,
+    clamp: float,
+    flip: bool,
+    adjoint: bool,
+) -> Tensor:
+    """The operation, or with `v` its derivative or gradient, on a GPU."""
+    case = tiles.between(x, v, fu, fd, up, down, pad, flip, adjoint)
+    arguments = case.arguments(8 if x.dtype == torch.float64 else 4)
+    if arguments is not None:
+        return torch.ops.explorer.filtered_lrelu_tiles(x, v, b, *arguments, gain, slope, clamp)
     with torch.autocast(x.device.type, enabled=False):
-        if x.device.type == "cpu":
-            return banded.prepared(x, fu, fd, *settings).grad(v, x, b, adjoint)
-        y = reference.filtered_lrelu_grad(v, x, fu, fd, b, *settings, adjoint, resample=upfirdn2d)
-    return y.contiguous(memory_format=memory_format(x))
+        return _filtered_lrelu_tiles(x, v, b, *case.untiled(), gain, slope, clamp)
 
 
 for _name, _kernel in (("filtered_lrelu", _filtered_lrelu), ("filtered_lrelu_grad", _filtered_lrelu_grad)):

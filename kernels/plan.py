@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,13 +60,47 @@ class Upfirdn2dParams(ctypes.Structure):
     ]
 
 
+class Sampling(ctypes.Structure):
+    """See `csrc/filtered_lrelu.h`."""
+
+    _fields_ = [
+        ("f", ctypes.c_void_p),
+        ("gain", ctypes.c_double),
+        *((name, ctypes.c_int) for name in ("taps_x", "taps_y", "factor", "pad_x", "pad_y", "separable", "flip")),
+    ]
+
+
+class Picture(ctypes.Structure):
+    """See `csrc/filtered_lrelu.h`."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        *((name, ctypes.c_longlong) for name in ("stride_n", "stride_c", "stride_h", "stride_w")),
+        *((name, ctypes.c_int) for name in ("height", "width")),
+    ]
+
+
+class FilteredLreluParams(ctypes.Structure):
+    """See `csrc/filtered_lrelu.h`."""
+
+    _fields_ = [
+        *((name, Picture) for name in ("x", "v", "y")),
+        ("b", ctypes.c_void_p),
+        *((name, Sampling) for name in ("rise_x", "rise_v", "fall")),
+        *((name, ctypes.c_double) for name in ("alpha", "gain", "clamp")),
+        ("total", ctypes.c_ulonglong),
+        *((name, ctypes.c_int) for name in ("mid_h", "mid_w", "tile_h", "tile_w", "inputs_at", "lines_at")),
+        *((name, Divider) for name in ("channels", "rows", "columns")),
+    ]
+
+
 @dataclass(frozen=True)
 class Launch:
     """One launch. `tensors` are those whose memory the parameters point into: keep them until the launch is queued."""
 
     kernel: str  # the kernel's name in namespace explorer
     arguments: tuple[str, ...]  # its template arguments
-    params: PointwiseParams | Upfirdn2dParams
+    params: PointwiseParams | Upfirdn2dParams | FilteredLreluParams
     blocks: int
     threads: int
     tensors: tuple[Tensor | None, ...]
@@ -191,3 +226,39 @@ def upfirdn2d(
         f.shape[1], f.shape[0], *up, *down, pad[0], pad[2], flip, channels_inner, *map(divider, split[1:]),
     )  # fmt: skip
     return Launch(kernel, arguments, params, blocks, threads, (x, f, y))
+
+
+def filtered_lrelu(
+    x: Tensor,
+    v: Tensor | None,
+    b: Tensor | None,
+    filters: tuple[Tensor, Tensor | None, Tensor],  # of x, v and y, contiguous, of the type sums are made in
+    y: Tensor,  # of the result's size, not empty
+    *numbers: Any,  # those of the schema `filtered_lrelu_tiles`
+) -> Launch:
+    """filtered_lrelu, its derivative or its gradient; x and v with any strides. Raises ValueError past 2^31 tiles."""
+    f_x, f_v, f_y = filters
+    rise_x, fall = _sampling(f_x, *numbers[:5]), _sampling(f_y, *numbers[10:15])
+    rise_v = Sampling() if f_v is None else _sampling(f_v, *numbers[5:10])
+    mid_h, mid_w, _, _, tile_h, tile_w, inputs_at, lines_at, gain, slope, clamp = numbers[15:]
+    n, c, out_h, out_w = y.shape
+    rows, columns = -(-out_h // tile_h), -(-out_w // tile_w)
+    if (total := n * c * rows * columns) >= NARROW_LIMIT:
+        raise ValueError(f"{total:,} tiles are too many for one launch: take smaller batches")
+    params = FilteredLreluParams(
+        _picture(x), Picture() if v is None else _picture(v), _picture(y), None if b is None else b.data_ptr(),
+        rise_x, rise_v, fall, slope, gain, clamp, total,
+        mid_h, mid_w, tile_h, tile_w, inputs_at, lines_at, *map(divider, (c, rows, columns)),
+    )  # fmt: skip
+    known = f_x.ndim == f_y.ndim == 1 and numbers[0] in (2, 4) and len(f_x) == 6 * numbers[0]
+    known = known and numbers[10] == 2 and len(f_y) == 12
+    arguments = TYPES[x.dtype], *((str(numbers[0]), "2") if known else ("0", "0"))
+    return Launch("FilteredLrelu", arguments, params, total, 256, (x, v, b, *filters, y))
+
+
+def _sampling(f: Tensor, factor: int, left: int, top: int, flip: bool, gain: float) -> Sampling:
+    return Sampling(f.data_ptr(), gain, f.shape[-1], f.shape[0], factor, left, top, f.ndim == 1, flip)
+
+
+def _picture(x: Tensor) -> Picture:
+    return Picture(x.data_ptr(), *x.stride(), *x.shape[2:])

@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include "filtered_lrelu.h"
 #include "launch.h"
 #include "pointwise.h"
 #include "upfirdn2d.h"
@@ -218,6 +219,55 @@ Tensor upfirdn2d(
   return y;
 }
 
+// --- filtered_lrelu: the tiles were cut in kernels/tiles.py.
+
+explorer::Picture picture(const Tensor& t, void* at) {
+  return {at, t.stride(0), t.stride(1), t.stride(2), t.stride(3), static_cast<int>(t.size(2)), static_cast<int>(t.size(3))};
+}
+
+explorer::Sampling sampling(const Tensor& f, int64_t factor, int64_t left, int64_t top, bool flip, double gain) {
+  const bool separable = f.dim() == 1;
+  return {f.const_data_ptr(), gain, static_cast<int>(f.size(separable ? 0 : 1)), static_cast<int>(f.size(0)),
+          static_cast<int>(factor), static_cast<int>(left), static_cast<int>(top), separable, flip};
+}
+
+bool designed(const explorer::Sampling& s) { return s.separable && s.taps_x == 6 * s.factor; }
+
+Tensor filtered_lrelu_tiles(
+    Tensor x, MaybeTensor v, MaybeTensor b, Tensor f_x, MaybeTensor f_v, Tensor f_y, int64_t up_x, int64_t left_x,
+    int64_t top_x, bool flip_x, double gain_x, int64_t up_v, int64_t left_v, int64_t top_v, bool flip_v, double gain_v,
+    int64_t down, int64_t left_y, int64_t top_y, bool flip_y, double gain_y, int64_t mid_h, int64_t mid_w, int64_t out_h,
+    int64_t out_w, int64_t tile_h, int64_t tile_w, int64_t inputs_at, int64_t lines_at, double gain, double slope,
+    double clamp) {
+  const int64_t n = x.size(0), c = x.size(1);
+  Tensor y = channels_last(x) ? torch::stable::permute(torch::stable::new_empty(x, {n, out_h, out_w, c}), {0, 3, 1, 2})
+                              : torch::stable::new_empty(x, {n, c, out_h, out_w});
+  if (y.numel() == 0) return y;
+  f_x = in_sum_type(f_x, x), f_y = in_sum_type(f_y, x);
+  if (f_v) f_v = in_sum_type(*f_v, x);
+  if (b) b = in_sum_type(*b, x);
+
+  explorer::FilteredLreluParams p{};
+  p.x = picture(x, const_cast<void*>(x.const_data_ptr())), p.y = picture(y, y.mutable_data_ptr());
+  p.rise_x = sampling(f_x, up_x, left_x, top_x, flip_x, gain_x), p.fall = sampling(f_y, down, left_y, top_y, flip_y, gain_y);
+  if (v && f_v) {
+    p.v = picture(*v, const_cast<void*>(v->const_data_ptr()));
+    p.rise_v = sampling(*f_v, up_v, left_v, top_v, flip_v, gain_v);
+  }
+  p.b = data(b), p.alpha = slope, p.gain = gain, p.clamp = clamp;
+  p.mid_h = static_cast<int>(mid_h), p.mid_w = static_cast<int>(mid_w);
+  p.tile_h = static_cast<int>(tile_h), p.tile_w = static_cast<int>(tile_w);
+  p.inputs_at = static_cast<int>(inputs_at), p.lines_at = static_cast<int>(lines_at);
+  const int64_t rows = (out_h + tile_h - 1) / tile_h, columns = (out_w + tile_w - 1) / tile_w;
+  p.total = static_cast<unsigned long long>(n * c * rows * columns);
+  STD_TORCH_CHECK(p.total < explorer::narrow_limit, p.total, " tiles are too many for one launch: take smaller batches");
+  p.channels = divider(c), p.rows = divider(rows), p.columns = divider(columns);
+  const bool known = designed(p.rise_x) && designed(p.fall) && (up_x == 2 || up_x == 4) && down == 2;
+  const OnDevice on(x);
+  check_launch(explorer::launch_filtered_lrelu(p, dtype_of(x), known, on.stream));
+  return y;
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(EXPLORER_NAMESPACE, EXPLORER_KEY, m) {
@@ -225,4 +275,5 @@ STABLE_TORCH_LIBRARY_IMPL(EXPLORER_NAMESPACE, EXPLORER_KEY, m) {
   m.impl("bias_act", TORCH_BOX(&bias_act));
   m.impl("bias_act_grad", TORCH_BOX(&bias_act_grad));
   m.impl("demod_bias_act", TORCH_BOX(&demod_bias_act));
+  m.impl("filtered_lrelu_tiles", TORCH_BOX(&filtered_lrelu_tiles));
 }

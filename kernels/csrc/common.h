@@ -107,17 +107,25 @@ EXPLORER_DEVICE unsigned int quotient(unsigned int n, const Divider& d) {
 // Beyond 2^31 the processor divides: rare, and right.
 EXPLORER_DEVICE unsigned long long quotient(unsigned long long n, const Divider& d) { return n / d.divisor; }
 
-// A kernel is a struct with Params, Shared, `threads`, `load` (fill shared memory) and `run`. Between the two the block waits.
+// A kernel is a struct with Params, Shared, `threads` and `run`; or, where `shares`, with `steps` of `step` through shared
+// memory. Between two of these the block waits.
 struct NoShared {};
 
 #ifdef __CUDACC__
+template <typename Kernel, int number>
+__device__ __forceinline__ void steps_from(const typename Kernel::Params& p, typename Kernel::Shared& shared) {
+  Kernel::template step<number>(p, blockIdx.x, threadIdx.x, shared);
+  if constexpr (number + 1 < Kernel::steps) {
+    __syncthreads();
+    steps_from<Kernel, number + 1>(p, shared);
+  }
+}
+
 template <typename Kernel>
 __global__ void __launch_bounds__(Kernel::threads) entry(const __grid_constant__ typename Kernel::Params p) {
   if constexpr (Kernel::shares) {
     __shared__ typename Kernel::Shared shared;
-    Kernel::load_tile(p, blockIdx.x, threadIdx.x, shared);
-    __syncthreads();
-    Kernel::run(p, blockIdx.x, gridDim.x, threadIdx.x, shared);
+    steps_from<Kernel, 0>(p, shared);
   } else {
     NoShared none;
     Kernel::run(p, blockIdx.x, gridDim.x, threadIdx.x, none);

@@ -16,11 +16,22 @@ constexpr unsigned long long narrow_limit = 1ull << 31;  // from here on indices
 
 struct PointwiseParams;
 struct Upfirdn2dParams;
+struct FilteredLreluParams;
 enum class Resampler : int { general = 0, tile = 1, strip = 2 };
 
 // 0, or the CUDA error of the launch. `vectorised`: 16 bytes at a time.
 int launch_pointwise(const PointwiseParams& p, Dtype dtype, bool smooth, bool gradient, bool vectorised, void* stream);
 int launch_upfirdn2d(const Upfirdn2dParams& p, Dtype dtype, Resampler kernel, void* stream);
+// `known`: the filters and factors are those that have an instance of their own.
+int launch_filtered_lrelu(const FilteredLreluParams& p, Dtype dtype, bool known, void* stream);
+
+#ifndef __CUDACC__
+template <typename Kernel, int number>
+void steps_of_block(const typename Kernel::Params& p, unsigned int block, typename Kernel::Shared& shared) {
+  for (unsigned int thread = 0; thread < Kernel::threads; ++thread) Kernel::template step<number>(p, block, thread, shared);
+  if constexpr (number + 1 < Kernel::steps) steps_of_block<Kernel, number + 1>(p, block, shared);
+}
+#endif
 
 // Enough blocks for `total` items. Kernels loop when there are more items than a grid covers.
 template <typename Kernel> unsigned int blocks_for(unsigned long long total) {
@@ -38,8 +49,9 @@ template <typename Kernel> int launch(const typename Kernel::Params& p, unsigned
   for (unsigned int block = 0; block < blocks; ++block) {
     typename Kernel::Shared shared{};
     if constexpr (Kernel::shares)
-      for (unsigned int thread = 0; thread < Kernel::threads; ++thread) Kernel::load_tile(p, block, thread, shared);
-    for (unsigned int thread = 0; thread < Kernel::threads; ++thread) Kernel::run(p, block, blocks, thread, shared);
+      steps_of_block<Kernel, 0>(p, block, shared);
+    else
+      for (unsigned int thread = 0; thread < Kernel::threads; ++thread) Kernel::run(p, block, blocks, thread, shared);
   }
   return 0;
 #endif

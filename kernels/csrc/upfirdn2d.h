@@ -119,12 +119,18 @@ template <typename T, int up, int down, int taps> struct UpfirdnTile {
   using P = Patch<T, up, down, taps, up == 2 ? 8 : 4, down == 2 ? 1 : 2, 1>;
   static constexpr int threads = 256, across = 32, down_threads = threads / across;
   static constexpr bool shares = true;
-  static constexpr int items = 1;
+  static constexpr int items = 1, steps = 2;
   static constexpr int out_w = across * P::cols, out_h = down_threads * P::rows;
   static constexpr int in_w = P::window(out_w), in_h = P::window(out_h), pitch = in_w + (in_w & 1);
   static constexpr int step_x = P::cols * down / up, step_y = P::rows * down / up;  // inputs between two threads' windows
   struct Shared { alignas(16) A x[in_h][pitch]; };
   struct Corner { long long plane, n, c; int oy, ox; };
+
+  template <int number>
+  static EXPLORER_DEVICE void step(const Params& p, unsigned int block, unsigned int thread, Shared& shared) {
+    if constexpr (number == 0) load_tile(p, block, thread, shared);
+    else make_tile(p, block, thread, shared);
+  }
 
   static EXPLORER_DEVICE Corner corner(const Params& p, unsigned int block) {
     const unsigned int row = quotient(block, p.columns), plane = quotient(row, p.rows), n = quotient(plane, p.channels);
@@ -144,7 +150,7 @@ template <typename T, int up, int down, int taps> struct UpfirdnTile {
     }
   }
 
-  static EXPLORER_DEVICE void run(const Params& p, unsigned int block, unsigned int, unsigned int thread, Shared& shared) {
+  static EXPLORER_DEVICE void make_tile(const Params& p, unsigned int block, unsigned int thread, Shared& shared) {
     const int tx = static_cast<int>(thread % across), ty = static_cast<int>(thread / across);
     P patch;
     patch.start(p);

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import kernels
-from kernels import compile, nvrtc, ops, plan, reference, toolchain
+from kernels import compile, nvrtc, ops, plan, reference, tiles, toolchain
 
 HERE = Path(__file__).parent
 DTYPES = {torch.float64: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # Dtype in csrc/launch.h
@@ -46,6 +46,8 @@ class Host:
         if launch.kernel == "Pointwise":
             smooth, gradient, width = launch.arguments[1:4]
             assert not self.library.host_pointwise(params, dtype, smooth == "true", gradient == "true", width != "1")
+        elif launch.kernel == "FilteredLrelu":
+            assert not self.library.host_filtered_lrelu(params, dtype, launch.arguments[1] != "0")
         else:
             kernel = ("UpfirdnGeneral", "UpfirdnTile", "UpfirdnStrip").index(launch.kernel)
             assert not self.library.host_upfirdn2d(params, dtype, kernel)
@@ -65,7 +67,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     command += ["-DEXPLORER_NAMESPACE=explorer_host", "-DEXPLORER_KEY=CPU", f"-DTORCH_TARGET_VERSION={compile.TARGET}"]
     command += ["-isystem", str(toolchain.TORCH / "include"), f"-I{compile.SOURCES}"]
     command += [str(compile.SOURCES / "binding.cpp"), str(HERE / "host.cpp"), "-x", "c++"]
-    command += [str(compile.SOURCES / name) for name in ("pointwise.cu", "upfirdn2d.cu")]
+    command += [str(compile.SOURCES / name) for name in ("filtered_lrelu.cu", "pointwise.cu", "upfirdn2d.cu")]
     command += ["-x", "none", f"-L{toolchain.TORCH / 'lib'}", "-ltorch_cpu", "-lc10", "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -165,6 +167,66 @@ def test_demod_bias_act_on_the_cpu_is_the_reference(data: st.DataObject, path: A
     assert y.stride() == torch.empty_like(x).stride()
 
 
+FILTERS = st.one_of(st.none(), st.tuples(st.sampled_from([1, 2, 5, 12])), st.tuples(*[st.integers(1, 6)] * 2))
+DESIGNED = ((2, 2, (12,), (12,)), (4, 2, (24,), (12,)), (2, 2, (12,), (12, 12)))  # StyleGAN3's own
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_filtered_lrelu_and_both_its_derivatives_on_the_cpu_are_the_reference(data: st.DataObject, path: Any) -> None:
+    draw = data.draw
+    torch.manual_seed(draw(st.integers(0, 99)))
+    dtype, layout = draw(st.sampled_from(list(DTYPES))), draw(LAYOUTS)
+    shape = draw(st.tuples(st.integers(1, 2), st.sampled_from([1, 3, 8]), st.integers(1, 40), st.integers(1, 40)))
+    any_case = st.tuples(st.integers(1, 4), st.integers(1, 4), FILTERS, FILTERS)
+    up, down, *sizes = draw(st.sampled_from(DESIGNED) | any_case)
+    fu, fd = (None if size is None else torch.randn(size) / math.prod(size) ** 0.5 for size in sizes)
+    pad, flip = draw(st.tuples(*[st.integers(-3, 14)] * 4)), draw(st.booleans())
+    x, b = inputs(shape, dtype, layout), draw(st.sampled_from([None, torch.randn(shape[1])]))
+    limit = draw(st.sampled_from([None, 0.8]))
+    everything: list[Any] = [double(x), double(fu), double(fd), double(b), up, down, pad, 1.4, 0.2, limit, flip]
+    try:
+        exact = reference.filtered_lrelu(*everything)
+    except RuntimeError:  # fewer samples than taps, or none
+        return
+    clamp = math.inf if limit is None else limit
+
+    def run(v: Tensor | None, adjoint: bool) -> Tensor:
+        case = tiles.between(x, v, fu, fd, up, down, pad, flip, adjoint)
+        arguments = case.arguments(8 if dtype == torch.float64 else 4)
+        assert arguments is not None
+        return path.filtered_lrelu_tiles(x, v, b, *arguments, 1.4, 0.2, clamp)
+
+    y = run(None, False)
+    assert_close(y, exact, dtype, steps=2)
+    assert y.is_contiguous(memory_format=kernels.ops.memory_format(x))
+    # A slope jumps at its kinks: where rounding leaves a value on the other side, the gradient may differ.
+    if dtype == torch.float64:
+        for adjoint, like in ((False, x), (True, y)):
+            v = inputs(tuple(like.shape), dtype, draw(LAYOUTS))
+            expected = reference.filtered_lrelu_grad(v, *everything, adjoint=adjoint)
+            assert_close(run(v, adjoint), expected, dtype, steps=4)
+
+
+def test_stylegan3s_own_layers_get_the_special_kernel(host: Host) -> None:
+    x = torch.randn(1, 2, 40, 40)
+    for up, down, fu, fd in DESIGNED:
+        case = tiles.between(x, None, torch.randn(fu), torch.randn(fd), up, down, (5, 5, 5, 5), False, False)
+        arguments = case.arguments(4)
+        assert arguments is not None
+        assert math.prod(case.tile(4) or (0,)) >= 512
+        host.planned.filtered_lrelu_tiles(x, None, None, *arguments, 1.0, 0.2, math.inf)
+        assert host.launches[-1].arguments == ("float", *((str(up), "2") if len(fd) == 1 else ("0", "0")))
+
+
+def test_a_filter_that_fits_no_tile_is_composed() -> None:
+    x, f = torch.randn(1, 1, 120, 120, dtype=torch.float64), torch.randn(90, dtype=torch.float64)
+    pad = 90, 90, 90, 90
+    assert tiles.between(x, None, f, f, 1, 1, pad, False, False).arguments(8) is None
+    y = ops._tiled(None, x, f, f, None, 1, 1, pad, 1.0, 0.2, math.inf, False, False)
+    assert_close(y, reference.filtered_lrelu(x, f, f, None, 1, 1, pad, 1.0, 0.2), torch.float64, steps=10)
+
+
 @pytest.mark.parametrize("taps", [5, 6])
 def test_filters_wider_than_the_special_kernels_keep_all_taps(taps: int, path: Any) -> None:
     """Elsewhere 5 and 6 taps once went to the 4-tap kernel in channels_last."""
@@ -218,6 +280,7 @@ def test_small_results_keep_their_digits(name: str, path: Any) -> None:
 def test_structures_are_the_same_size_in_python_and_c(host: Host) -> None:
     assert host.library.host_sizeof_pointwise() == ctypes.sizeof(plan.PointwiseParams)
     assert host.library.host_sizeof_upfirdn2d() == ctypes.sizeof(plan.Upfirdn2dParams)
+    assert host.library.host_sizeof_filtered_lrelu() == ctypes.sizeof(plan.FilteredLreluParams)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -267,7 +330,7 @@ def test_more_than_two_billion_elements_are_reached(host: Host) -> None:
 # --- Compilers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["pointwise.cu", "upfirdn2d.cu"])
+@pytest.mark.parametrize("source", ["filtered_lrelu.cu", "pointwise.cu", "upfirdn2d.cu"])
 def test_nvcc_compiles_without_warnings_and_without_spills(source: str, tmp_path: Path) -> None:
     home = toolchain.cuda_home()
     if home is None:
@@ -278,12 +341,12 @@ def test_nvcc_compiles_without_warnings_and_without_spills(source: str, tmp_path
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
-    assert len(spills) >= 32 * len(ARCHITECTURES)
+    assert len(spills) >= (12 if source == "filtered_lrelu.cu" else 32) * len(ARCHITECTURES)
     assert {numbers for spill in spills for numbers in spill} == {"0"}
 
 
 def test_device_headers_know_no_torch_and_no_system_on_the_gpu_side() -> None:
-    for name in ("common.h", "pointwise.h", "upfirdn2d.h"):
+    for name in ("common.h", "filtered_lrelu.h", "pointwise.h", "upfirdn2d.h"):
         text = (compile.SOURCES / name).read_text()
         assert "torch/" not in text
         included = re.findall(r"#include ([<\"].*)", text)
@@ -301,6 +364,9 @@ def test_nvrtc_compiles_every_planned_kernel(arch: str) -> None:
         instances += ["explorer::Pointwise<explorer::BFloat, true, true, 1, unsigned long long>"]
         instances += ["explorer::UpfirdnGeneral<double, unsigned int>", "explorer::UpfirdnTile<float, 2, 1, 4>"]
         instances += ["explorer::UpfirdnStrip<explorer::Half, 1, 2, 4>"]
+        instances += [
+            f"explorer::FilteredLrelu<{t}, {f}>" for t in ("double", "explorer::Half") for f in ("0, 0", "4, 2")
+        ]
     for instance in instances:
         code, name = nvrtc.translate(instance, arch)
         assert code[:4] == b"\x7fELF"
