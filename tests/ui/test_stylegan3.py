@@ -23,6 +23,7 @@ DROP = """([selector, name, data]) => {
 
 def until(page: Page, panel: str, wanted: Callable[[Edit], bool]) -> Edit:
     """Wait until the last painted picture is that of a wanted edit."""
+    edit = None
     for _ in range(200):
         edit = Edit.from_json(json.loads(page.locator(panel).get_attribute("data-painted") or "{}"))
         if wanted(edit):
