@@ -78,10 +78,10 @@ def filtered(x: Tensor, f: Tensor | None, up: int = 1, down: int = 1, low: int =
     if f is None:
         return x[:, :, ::down, ::down]
     if f.ndim == 2:
-        return F.conv2d(x, f.flip(0, 1).expand(c, 1, *f.shape), stride=down, groups=c)
+        return F.conv2d(x, f.flip(0, 1).expand(c, 1, *f.shape), groups=c)[:, :, ::down, ::down]
     line = f.flip(0) * up
-    x = F.conv2d(x, line[None, :].expand(c, 1, 1, len(f)), stride=(1, down), groups=c)
-    return F.conv2d(x, line[:, None].expand(c, 1, len(f), 1), stride=(down, 1), groups=c)
+    x = F.conv2d(x, line[None, :].expand(c, 1, 1, len(f)), groups=c)
+    return F.conv2d(x, line[:, None].expand(c, 1, len(f), 1), groups=c)[:, :, ::down, ::down]
 
 
 def synthesize_alias_free(generator: StyleGAN3, ws: Tensor) -> Tensor:  # [N, num_ws, w_dim] -> [N, 3, H, W]

@@ -167,8 +167,9 @@ class FilteredLrelu:
         clamp: float | None,
         flip_filter: bool = False,
     ) -> None:
-        self.gain, self.slope, self.clamp, self.dtype = gain, slope, clamp, dtype
-        self.rise = Resampling(size, fu, up, 1, sides(padding), flip_filter, float(up**2), dtype)
+        self.slope, self.clamp, self.dtype = slope, clamp, dtype
+        # lrelu(g u) = g lrelu(u): the rectifier's gain costs nothing in the filter.
+        self.rise = Resampling(size, fu, up, 1, sides(padding), flip_filter, gain * up**2, dtype)
         self.fall = Resampling(self.rise.size, fd, 1, down, (0, 0, 0, 0), flip_filter, 1.0, dtype)
         self.group = max(1, CACHE // math.prod(self.rise.size))  # planes that are worked on at once
 
@@ -177,7 +178,7 @@ class FilteredLrelu:
 
         def made(planes: Tensor, _: Tensor | None) -> Tensor:
             y = self.rise(planes, self.fall.reads)
-            F.leaky_relu_(y if self.gain == 1 else y.mul_(self.gain), self.slope)
+            y = y if self.slope == 1 else F.leaky_relu_(y, self.slope)
             y = y if self.clamp is None else y.clamp_(-self.clamp, self.clamp)
             joined = self.fall.bands is not None and self.rise.bands is not None
             return self.fall.run(y) if joined else self.fall(_top(y, self.rise.size))
@@ -191,7 +192,7 @@ class FilteredLrelu:
 
         def made(planes: Tensor, vectors: Tensor | None) -> Tensor:
             assert vectors is not None
-            slopes = reference.lrelu_slopes(_top(self.rise(planes), inner), self.gain, self.slope, self.clamp)
+            slopes = reference.lrelu_slopes(_top(self.rise(planes), inner), 1.0, self.slope, self.clamp)
             return out_of(_top(into(vectors), inner) * slopes)
 
         return self._in_groups(made, x, b, v, out_of.size)

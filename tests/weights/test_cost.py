@@ -16,40 +16,46 @@ from hostile import dump
 from safetensors.torch import save_file
 from samples import tiny_checkpoint, tiny_network, tiny_rosinality
 
-from explorer.networks import StyleGAN2, StyleGAN2Config
+from explorer.networks import FAMILIES
 from explorer.weights import Checkpoint, CheckpointError, cost, load
 from explorer.weights.cost import engine_bytes
 
 MEASURE = """
 import json, os, sys
 from explorer import Edit, Engine
-from explorer.networks import StyleGAN2, StyleGAN2Config
+from explorer.networks import FAMILIES
 from explorer.weights import Checkpoint
 
 def status(line):
     return next(int(row.split()[1]) * 1024 for row in open("/proc/self/status") if row.startswith(line))
 
-def show(config):
-    generator = StyleGAN2(StyleGAN2Config(**config)).eval().requires_grad_(False)
+def show(config, family="stylegan2"):
+    kind = FAMILIES[family]
+    generator = kind(kind.Config(**config)).eval().requires_grad_(False)
     Engine(Checkpoint(generator), "cpu", "fp32").render(Edit())
 
 show({"img_resolution": 8, "channels": [4, 4], "z_dim": 8, "w_dim": 8, "mapping_layers": 1})
-for name, config in json.loads(sys.argv[1]).items():
+for name, (family, config) in json.loads(sys.argv[1]).items():
     if os.fork():
         os.wait()
         continue
     before = status("VmRSS")
     open("/proc/self/clear_refs", "w").write("5")
-    show(config)
+    show(config, family)
     print(json.dumps([name, status("VmHWM") - before]), flush=True)
     os._exit(0)
 """
 SMALL: dict[str, Any] = {"z_dim": 32, "w_dim": 32, "mapping_layers": 1}
-COSTLY = {
-    "large pictures": SMALL | {"img_resolution": 1024, "channels": [4] * 9},
-    "wide W": SMALL | {"img_resolution": 8, "channels": [8, 8], "w_dim": 1500},
-    "many classes": SMALL | {"img_resolution": 8, "channels": [8, 8], "c_dim": 8000},
-    "wide layers": SMALL | {"img_resolution": 32, "channels": [256] * 4},
+ALIAS_FREE: dict[str, Any] = SMALL | {"resolutions": [16], "layers": [5], "channels": [8] * 5}
+WIDE3: dict[str, Any] = SMALL | {"resolutions": [32], "layers": [8], "channels": [256] * 8}
+COSTLY: dict[str, tuple[str, dict[str, Any]]] = {
+    "large pictures": ("stylegan2", SMALL | {"img_resolution": 1024, "channels": [4] * 9}),
+    "wide W": ("stylegan2", SMALL | {"img_resolution": 8, "channels": [8, 8], "w_dim": 1500}),
+    "many classes": ("stylegan2", SMALL | {"img_resolution": 8, "channels": [8, 8], "c_dim": 8000}),
+    "wide layers": ("stylegan2", SMALL | {"img_resolution": 32, "channels": [256] * 4}),
+    "alias-free, large pictures": ("stylegan3", ALIAS_FREE | {"resolutions": [512], "channels": [32] * 5}),
+    "alias-free, many classes": ("stylegan3", ALIAS_FREE | {"c_dim": 8000, "table": 64}),
+    "alias-free, wide layers": ("stylegan3", WIDE3),
 }
 
 
@@ -64,7 +70,8 @@ def taken() -> dict[str, int]:
 
 @pytest.mark.parametrize("name", COSTLY)
 def test_an_engine_takes_no_more_than_was_said_and_not_far_less(name: str, taken: dict[str, int]) -> None:
-    said = engine_bytes(StyleGAN2(StyleGAN2Config(**COSTLY[name])))
+    family, config = COSTLY[name]
+    said = engine_bytes(FAMILIES[family](FAMILIES[family].Config(**config)))
     assert taken[name] < said
     assert said - cost.BASE < 3 * taken[name]
 
