@@ -21,6 +21,7 @@ from explorer.weights.checkpoint import Entry
 from explorer.weights.storage import Allowance, StoredTensor
 
 MAX_NAME = 200  # letters of a dotted name; what lies deeper is no part of a network
+MAX_REPEATS = 50_000  # names for what has one already
 STATE = ("_parameters", "_buffers", "_modules")  # of a pickled module; what else it has are settings
 
 
@@ -61,9 +62,11 @@ class Contents:
 def contents_of(data: Any, allowance: Allowance) -> Contents:
     """The table of an unpickled object. Copies of arrays, one for every name, are paid from `allowance`.
 
-    A container that is used twice in the file is looked into once, so the work is in proportion to the file.
+    What a file uses in several places is looked into in each, as far as `MAX_REPEATS` goes: beyond that the work is in
+    proportion to the file, whatever it holds.
     """
-    contents, seen = Contents(), set()
+    contents, repeats = Contents(), MAX_REPEATS
+    sizes: dict[int, int] = {}  # of the containers that were looked into
     pending: deque[tuple[str, Any]] = deque([("", data)])
     while pending:
         path, value = pending.popleft()
@@ -71,13 +74,15 @@ def contents_of(data: Any, allowance: Allowance) -> Contents:
             contents.entries[path] = entry
             continue
         contents.values[path] = value
-        if id(value) in seen:
+        if (again := sizes.get(id(value), 0)) > repeats:
             continue
-        if isinstance(value, Record) and value.kind == NETWORK:
-            contents.values.update(_named(path, _settings(value).items()))
-        if parts := list(_parts(value)):
-            seen.add(id(value))
-            pending.extend(_named(path, parts))
+        repeats -= again
+        settings = _settings(value) if isinstance(value, Record) and value.kind == NETWORK else {}
+        contents.values.update(_named(path, settings.items()))
+        parts = list(_parts(value))
+        pending.extend(_named(path, parts))
+        if parts or settings:
+            sizes[id(value)] = len(parts) + len(settings)
     return contents
 
 

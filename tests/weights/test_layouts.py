@@ -252,6 +252,17 @@ def test_a_whole_module_is_a_generator(container: str, wrapper: str, persistence
         assert torch.equal(loaded.generator.state_dict()[name], value)
 
 
+def test_networks_may_share_a_part_or_be_the_same(persistence: None, tmp_path: Path) -> None:
+    plain, average = persistent(make_generator(1)), persistent(make_generator(2))
+    average.add_module("mapping", plain.get_submodule("mapping"))
+    for networks in ({"G": plain, "G_ema": average}, {"G": average, "G_ema": average}):
+        loaded = load(saved(tmp_path / "a.pt", networks))
+        assert loaded.meta["source"]["network"] == "G_ema"
+        state = loaded.generator.state_dict()
+        assert torch.equal(state["mapping.fc0.weight"], make_generator(1).mapping.state_dict()["fc0.weight"])
+        assert torch.equal(state["synthesis.b4.const"], make_generator(2).synthesis.state_dict()["b4.const"])
+
+
 def test_a_single_pickled_network_is_a_generator(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(dump(tiny_network()))
     assert same(load(tmp_path / "a.pkl"), tiny_checkpoint())
