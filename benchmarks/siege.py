@@ -200,7 +200,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each attack")
     arguments = parser.parse_args()
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="siege-") as folder:
+    with tempfile.TemporaryDirectory(prefix="siege-", ignore_cleanup_errors=True) as folder:
         environment = dict(os.environ) | {"EXPLORER_DATA": f"{folder}/data", "TMPDIR": f"{folder}/tmp"}
         Path(folder, "tmp").mkdir()
         command = [sys.executable, "app.py", "--host", "0.0.0.0", "--port", str(port)]

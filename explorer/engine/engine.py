@@ -27,6 +27,7 @@ from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
+MAX_BATCH_FEATURES = 2**29  # and of at most this many numbers in their largest features: 2 GB
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,8 @@ class Engine:
     @property
     def _chunk(self) -> int:
         """Pictures that are synthesised at once."""
-        return max(MAX_BATCH_PIXELS // self.resolution**2, 1)
+        most = min(MAX_BATCH_PIXELS // self.resolution**2, MAX_BATCH_FEATURES // self.generator.features)
+        return max(most, 1)
 
     def ws(self, edit: Edit) -> Tensor:
         """The code that an edit renders, float32 `[rows, dim]`."""

@@ -306,11 +306,11 @@ def temporary_folder() -> Path:
 
 def bound(folder: Path, most: int = MOST_COPIES) -> None:
     """Delete the tuned weights in a folder that were not used for longest, until there are at most `most`."""
-    files = [path for path in folder.iterdir() if DELTA.fullmatch(path.name)]
     used = {}
-    for path in files:
-        with suppress(FileNotFoundError):  # somebody else's work
-            used[path] = path.stat().st_mtime
+    for entry in os.scandir(folder) if folder.is_dir() else ():  # a server that ends takes its folder along
+        if DELTA.fullmatch(entry.name):
+            with suppress(FileNotFoundError):  # somebody else's work
+                used[Path(entry.path)] = entry.stat().st_mtime
     for path in sorted(used, key=lambda path: used[path])[: max(len(used) - most, 0)]:
         path.unlink(missing_ok=True)
 

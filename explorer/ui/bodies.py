@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from fastapi import HTTPException
 from starlette.types import Message, Receive
 
 MB = 2**20
-SMALL = 64 * 1024  # bytes of a body that nobody has to wait for: a slider's requests
+SMALL = 64 * 1024  # bytes of a body that never waits for others: a slider's requests
+LARGE_AT_ONCE = 2  # bodies that are not SMALL, of one visitor
 FILE_COST = 64 * 1024  # what a file takes at least, however empty
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
 
@@ -65,20 +66,39 @@ class Bodies:
         self.limits = limits
         self._held: Counter[str] = Counter()
         self._uploading: Counter[str] = Counter()
+        self._large: dict[str, asyncio.Semaphore] = {}
         self._stored: dict[str, deque[tuple[float, int]]] = {}
+
+    @asynccontextmanager
+    async def _in_turn(self, visitor: str, counted: Counted) -> AsyncIterator[None]:
+        """One of LARGE_AT_ONCE of this visitor's; the time in the queue is not the body's."""
+        turns = self._large.setdefault(visitor, asyncio.Semaphore(LARGE_AT_ONCE))
+        began = time.monotonic()
+        try:
+            async with turns:
+                counted.began += time.monotonic() - began
+                yield
+        finally:
+            if not turns.locked() and self._large.get(visitor) is turns:
+                del self._large[visitor]
 
     @asynccontextmanager
     async def json(self, receive: Receive, visitor: str) -> AsyncIterator[Receive]:
         """Read a JSON body whole; what is yielded gives it again, and it counts as held until the end.
 
+        A large one waits until few of its visitor's are at work: decoding it keeps everybody else waiting.
+
         Raises HTTPException 408, 413 or 503.
         """
         counted, parts = Counted(receive, self.limits.json, self.limits), []
         held = 0
+        stack = AsyncExitStack()
         try:
             while counted.more:
                 part = (await counted()).get("body", b"")
                 parts.append(part)
+                if held <= SMALL < held + len(part):
+                    await stack.enter_async_context(self._in_turn(visitor, counted))
                 held += len(part)
                 self._held[visitor] += len(part)
                 if held > SMALL and self._crowded(visitor):
@@ -88,6 +108,7 @@ class Bodies:
             check_json(body, self.limits)
             yield again(body, receive)
         finally:
+            await stack.aclose()
             self._held[visitor] -= held
             if not self._held[visitor]:
                 del self._held[visitor]

@@ -1,12 +1,14 @@
 """One gate for all that costs: pictures and searches of every visitor pass it step by step, first come first served.
 
-The price of a step is the pixels that it renders, enlarges or writes. Steps that fit into the gate together go on side
-by side; cheap ones, a drag's pictures, never wait. Others come in between two steps of long work, which ends when
+The price of a step is the pixels that it renders, enlarges or writes. At most two steps go on side by side, a large one
+alone; cheap ones, a drag's pictures, never wait. Others come in between two steps of long work, which ends when
 nobody waits for it any more. Knows no Gradio, and not what the work is.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -15,11 +17,12 @@ from typing import TypeVar
 
 from explorer.refused import Refused
 
-FREE = 2**21  # pixels: two pictures of 1024 px; a drag asks for no more
-ROOM = 4096**2  # pixels of the steps that go on side by side: one largest picture
+FREE = 2**17  # pixels: 32 pictures of 64 px, about a quarter of a second of a core; a drag's one picture is free
+ROOM = 4096**2  # pixels of the steps that go on side by side: one largest picture; a step counts as half of it or more
 MOST = 2**30  # pixels of all steps of one request: a film of 900 frames at 1024 px
 MOST_WAITING = 24  # steps, each of which holds one of the server's 40 threads
 MOST_EACH = 8  # of one visitor
+BACKGROUND = 10  # niceness
 LOOK = 0.25  # seconds between two looks whether anybody still waits
 
 P = TypeVar("P")
@@ -63,6 +66,7 @@ class Gate:
         if pixels <= FREE:
             yield
             return
+        pixels = max(pixels, self.room // 2)
         self._enter(pixels, visitor, begun)
         try:
             yield
@@ -111,6 +115,12 @@ class Gate:
                 next(steps)
             except StopIteration as end:
                 return end.value
+
+
+def step_back() -> None:
+    """Let the work of this thread give way to a drag's: on Linux a thread, and the processes that it starts, can."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND)
 
 
 def check(pictures: int, pixels: int) -> None:

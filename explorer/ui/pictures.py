@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 MAX_EDITS = 64  # pictures in one request
+AT_ONCE = 2**14  # pixels between two of which a drag comes in
 EXACT_PX = 64  # pictures up to this side are sent without loss even during a drag: as quick as JPEG there
 JPEG_QUALITY = 90
 
@@ -43,13 +44,14 @@ def _answer(engine: Engine, request: dict[str, Any], limit_px: int | None, visit
 
 
 def render(engine: Engine, edits: list[Edit], max_px: int | None, visitor: Visitor) -> list[np.ndarray]:
-    """Pictures uint8 `[H, W, 3]`: all at once where they are cheap, else a few at a time through the gate."""
+    """Pictures uint8 `[H, W, 3]`: all at once where they are cheap, as one is, else a few at a time behind the gate."""
     side = engine.resolution**2
-    at_once = len(edits) if len(edits) * side <= FREE else max(FREE // side, 1)
+    price = side * len(edits) if len(edits) > 1 else 0
+    at_once = len(edits) if price <= FREE else max(AT_ONCE // side, 1)
     pictures: list[np.ndarray] = []
     for start in range(0, len(edits), at_once):
         part = edits[start : start + at_once]
-        with GATE.step(side * len(edits), visitor):  # the price of all: it is not cheap because it comes in parts
+        with GATE.step(price, visitor):  # the price of all: it is not cheap because it comes in parts
             pictures += engine.render(part, max_px=max_px)
     return pictures
 

@@ -16,7 +16,7 @@ from typing import Generic, Literal, TypeVar
 
 from explorer.refused import Refused
 from explorer.ui.answers import sentence
-from explorer.ui.gate import Left
+from explorer.ui.gate import Left, step_back
 
 LEASE = 20.0  # seconds without a look; then the page was closed (a busy machine answers late)
 HIDDEN_LEASE = 150.0  # browsers let a page in the background look only once a minute
@@ -126,6 +126,7 @@ class Turns(Generic[T]):
             worker.join(GOODBYE)
 
     def _work(self) -> None:
+        step_back()
         while (turn := self._next()) is not None:
             self._run(turn)
 

@@ -19,6 +19,7 @@ from explorer.engine import engine as module
 from explorer.engine.engine import Model, to_uint8
 from explorer.latents import Expansion
 from explorer.metrics import Perceptual
+from explorer.networks import StyleGAN2
 from explorer.weights import Checkpoint
 
 SOON = 20.0
@@ -248,6 +249,14 @@ def test_eight_pictures_of_1024_px_are_made_at_once(monkeypatch: pytest.MonkeyPa
     assert engine._chunk == 8
     monkeypatch.setattr(Engine, "resolution", 8192)
     assert engine._chunk == 1
+
+
+def test_wide_layers_make_batches_of_small_pictures_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """512 channels at 64 px: 2048 pictures at once would hold 17 GB in one tensor."""
+    engine = make_engine(expanded())
+    monkeypatch.setattr(Engine, "resolution", 64)
+    monkeypatch.setattr(StyleGAN2, "features", 512 * 64**2)
+    assert engine._chunk == 256
 
 
 # --- Pixels -----------------------------------------------------------------------------------------------------------
