@@ -34,6 +34,7 @@ export function createCode(state, generator) {
   kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(kind.value) || 0, 0, generator.classes - 1) }));
   find(".project").hidden = !generator.expanded;
   find(".class").hidden = generator.classes < 2;
+  for (const radio of all("[name=noise]")) radio.parentElement.hidden = !generator.noise_modes.includes(radio.value);
   for (const part of all(".noise")) part.hidden = !generator.noise_modes.length;
   find(".field:has(> .noise)").hidden = !generator.noise_modes.length && !generator.expanded && generator.classes < 2;
 
