@@ -11,13 +11,12 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.startup import ROOT, free_port
+from benchmarks.startup import ROOT, free_port, wait_for
 
 SECONDS = 4.0  # of dragging, there and back
 ROUNDS = 3
@@ -78,14 +77,7 @@ def opened_page(width: int = 1280, height: int = 720) -> Iterator[Page | None]:
     port = free_port()
     server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/config").close()
-                break
-            except OSError:
-                if server.poll() is not None:
-                    sys.exit("the server did not start")
-                time.sleep(0.1)
+        wait_for(server, port)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             page = browser.new_page(viewport={"width": width, "height": height})

@@ -22,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -36,7 +35,7 @@ import numpy as np
 import psutil
 
 from benchmarks.soak import PHOTO, Visitor
-from benchmarks.startup import ROOT, free_port
+from benchmarks.startup import ROOT, free_port, wait_for
 
 STEP = 1 / 20  # seconds between two events of the visitor who drags
 AT_ONCE = 8  # connections of each attack
@@ -207,14 +206,7 @@ def main() -> int:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         process = psutil.Process(server.pid)
         try:
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/config").close()
-                    break
-                except OSError:
-                    if server.poll() is not None:
-                        sys.exit("the server did not start")
-                    time.sleep(0.1)
+            wait_for(server, port)
             drag(Visitor(port, 0), 3)
             quiet = p95(drag(Visitor(port, 0), arguments.seconds))
             print(

@@ -34,7 +34,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.startup import ROOT, free_port
+from benchmarks.startup import ROOT, free_port, wait_for
 from explorer import DEFAULT
 
 EVERY = 5.0  # seconds between two measurements
@@ -277,14 +277,7 @@ def main() -> int:
         command = [sys.executable, "app.py", "--port", str(port), "--checkpoint", str(arguments.checkpoint)]
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         try:
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/config").close()
-                    break
-                except OSError:
-                    if server.poll() is not None:
-                        sys.exit("the server did not start")
-                    time.sleep(0.1)
+            wait_for(server, port)
             soak = run(arguments.minutes, arguments.visitors, port, server, Path(folder, "tmp"))
         finally:
             server.terminate()

@@ -20,6 +20,18 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
+    """Return when the page is served; ends the program where the server has ended."""
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/config").close()
+            return
+        except OSError:
+            if server.poll() is not None:
+                sys.exit("the server did not start")
+            time.sleep(0.1)
+
+
 def resident_mb(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):

@@ -31,7 +31,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
 from benchmarks.drag import FLAGS, WATCH
-from benchmarks.startup import ROOT, free_port
+from benchmarks.startup import ROOT, free_port, wait_for
 from explorer import DEFAULT, Edit, Engine, load
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -171,14 +171,7 @@ def main() -> None:
     port = free_port()
     server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/config").close()
-                break
-            except OSError:
-                if server.poll() is not None:
-                    sys.exit("the server did not start")
-                time.sleep(0.1)
+        wait_for(server, port)
         print(
             "\n| visitors | frames/s, least lucky | most | p50 ms | p95 ms | frames | wrong pictures | server memory |"
         )
