@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from generators import make_generator, make_stylegan3
+from generators import make_diffae, make_generator, make_stylegan3
 from hostile import dump  # pyright: ignore[reportMissingImports]
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -126,6 +126,10 @@ def checkpoints() -> dict[str, Seed]:
     native = written(lambda path: tiny_checkpoint().save(path))
     alias_free = make_stylegan3(layers=(3,), channels=(2, 2, 2), z_dim=3, w_dim=4, mapping_layers=1, c_dim=2, table=3)
     native3 = written(lambda path: Checkpoint(alias_free).save(path))
+    semantic = make_diffae(net_ch=2, embed_dim=2, z_dim=3, latent_hidden=4, attention=(16,))
+    lightning = written(
+        lambda path: torch.save({"ema_model": semantic.state_dict(), "hyper_parameters": {"T": 1000}}, path)
+    )
     zip_layout, legacy = tiny_rosinality(), tiny_rosinality(_use_new_zipfile_serialization=False)
     return {
         "native": (native, as_it_is),
@@ -134,6 +138,9 @@ def checkpoints() -> dict[str, Seed]:
         "tensorflow": (tensorflow_file(generator), as_it_is),
         "stylegan3": (dump({"G_ema": tiny_stylegan3(alias_free)}), as_it_is),
         "stylegan3 header": header(native3),
+        "diffae": (lightning, as_it_is),
+        "diffae pickle": inside(lightning, "data.pkl"),
+        "diffae header": header(written(lambda path: Checkpoint(semantic).save(path))),
         "rosinality": (zip_layout, as_it_is),
         "rosinality pickle": inside(zip_layout, "data.pkl"),
         "legacy": (legacy, as_it_is),
