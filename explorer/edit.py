@@ -141,7 +141,7 @@ class Edit:
 
     @property
     def pose(self) -> tuple[float, float, float]:
-        """Turn and shift, as `Generator.decode` takes them."""
+        """Turn and shift, as `Generator.synthesize` takes them."""
         return self.rotate, self.shift_x, self.shift_y
 
     def moves(self) -> list[tuple[DirectionId, float, Layers | None]]:

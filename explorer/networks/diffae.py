@@ -258,9 +258,6 @@ class LatentDiffusion(nn.Module):
             h = layer(torch.cat([h, n], dim=1) if index in self.skip else h, time)
         return h
 
-    def normalized(self, z: Tensor) -> Tensor:
-        return (z - self.mean) / self.std
-
     def denormalized(self, n: Tensor) -> Tensor:
         return n * self.std + self.mean
 

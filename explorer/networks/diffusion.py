@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
-import torch
 from torch import Tensor
 
 TIMES = 1000
@@ -51,6 +50,7 @@ def nearest_steps(steps: int) -> int:
     return min(_counts(), key=lambda count: (abs(count - steps), -count))
 
 
+@cache
 def _counts() -> dict[int, int]:
     """Number of steps -> smallest stride."""
     return {len(range(0, TIMES, stride)): stride for stride in range(TIMES, 0, -1)}
@@ -88,10 +88,3 @@ def noise_of(eps: Eps, x: Tensor, schedule: Schedule, steps: int, clamp: bool = 
         x0, noise = predicted(x, eps(x, times[index]), a, clamp)
         x = b**0.5 * x0 + (1 - b) ** 0.5 * noise
         yield steps - 1 - index, x
-
-
-def slerp(a: Tensor, b: Tensor, amount: float) -> Tensor:
-    """Between two noise images `[N, ...]` along the sphere: by the angle between the two, flattened."""
-    cosine = torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1)).clamp(-1, 1)
-    angle = cosine.acos().view(-1, *[1] * (a.ndim - 1)).clamp_min(1e-6)
-    return (((1 - amount) * angle).sin() * a + (amount * angle).sin() * b) / angle.sin()

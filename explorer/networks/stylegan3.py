@@ -512,7 +512,7 @@ class StyleGAN3(Generator):
     @property
     def features(self) -> int:
         """Its rectifiers work on a few channels at once."""
-        shapes = schedule(self.config)
+        shapes = [layer.shape for _, layer in self.synthesis.layers()]
         return max(max(s.in_channels * s.before.size**2, s.out_channels * s.out.size**2) for s in shapes)
 
     def style_layers(self) -> tuple[StyleLayer, ...]:

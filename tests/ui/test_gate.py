@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +11,20 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from explorer.ui import gate
-from explorer.ui.gate import FREE, MOST, MOST_EACH, MOST_WAITING, ROOM, Gate, GateError, Left, Visitor, check
+from explorer.ui.gate import (
+    BACKGROUND,
+    FREE,
+    MOST,
+    MOST_EACH,
+    MOST_WAITING,
+    ROOM,
+    Gate,
+    GateError,
+    Left,
+    Visitor,
+    check,
+)
+from explorer.ui.turns import Turns
 
 SOON = 20.0  # seconds until a test gives up
 LARGE = ROOM // 2 + 1  # pixels: two of them do not fit
@@ -83,6 +98,32 @@ def test_what_fits_goes_on_side_by_side_and_what_never_fits_goes_alone() -> None
         one.out.set()
     assert huge.entered.wait(SOON)
     huge.out.set()
+
+
+def test_of_small_costly_steps_two_go_on_side_by_side() -> None:
+    of = Gate()
+    pair = [Inside(of, FREE + 1), Inside(of, FREE + 1)]
+    assert all(one.entered.wait(SOON) for one in pair)
+    third = Inside(of, FREE + 1).waits(of, 1)
+    pair[0].out.set()
+    assert third.entered.wait(SOON)
+    for one in (pair[1], third):
+        one.out.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is a process's")
+def test_the_work_of_turns_gives_way_and_the_server_does_not() -> None:
+    niceness: list[int] = []
+
+    def work(_: threading.Event) -> Iterator[None]:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        yield
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    Turns().join(work)
+    until(lambda: bool(niceness))
+    assert niceness == [BACKGROUND]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_whoever_leaves_waits_no_more(full: tuple[Gate, Inside]) -> None:

@@ -319,6 +319,28 @@ def test_a_body_that_trickles_ends_and_a_slow_one_arrives() -> None:
     assert status_of(limits, [b'["', b"a" * 20, b'"]'], pause=0.15) == 200
 
 
+def test_of_one_visitors_large_bodies_two_are_at_work_and_nobody_else_waits_for_them() -> None:
+    async def work() -> None:
+        bodies, out = Bodies(Limits()), asyncio.Event()
+        inside: list[str] = []
+
+        async def answer(visitor: str, size: int = 100_000) -> None:
+            async with bodies.json(await trickle([b" " * size]), visitor):
+                inside.append(visitor)
+                await out.wait()
+
+        tasks = [asyncio.create_task(answer("ann")) for _ in range(4)]
+        tasks += [asyncio.create_task(answer("bob")), asyncio.create_task(answer("ann", 1000))]
+        await asyncio.sleep(0.1)
+        assert sorted(inside) == ["ann", "ann", "ann", "bob"]  # two large ones, and the small one
+        out.set()
+        await asyncio.gather(*tasks)
+        assert inside.count("ann") == 5
+        assert not bodies._large
+
+    finished(work())
+
+
 def test_what_the_server_holds_at_once_is_limited_and_small_requests_never_wait() -> None:
     limits = Limits(held=400_000, held_each=200_000)
 
