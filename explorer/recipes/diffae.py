@@ -4,7 +4,9 @@
 Source: Diffusion Autoencoders (arXiv 2111.15640), sections 3 and 4; with `--predicts eps` its own objective, whose
 published settings are in docs/guide.md. Ours, for small models on a CPU: a rectified flow (arXiv 2209.03003) on patches
 of pixels, with times of a logit-normal distribution (arXiv 2403.03206, section 3.1), which needs a few evaluations a
-picture; and styles that begin at zero and decay, so that directions of the code that nothing uses stay dormant.
+picture; styles that begin at zero and decay, so that directions of the code that nothing uses stay dormant; and codes
+that are normalised while they are learned: what the encoder says of small pictures at first differs by a hundredth from
+one to the next, which would take long to be heard. Afterwards that is a part of its last layer.
 """
 
 from __future__ import annotations
@@ -132,7 +134,8 @@ class Trainer:
                 nn.init.zeros_(weight)
         self.ema = deepcopy(self.G).eval().requires_grad_(False).to(self.device)
         self.G.train().to(self.device)
-        self.square = torch.ones_like(self.ema.latent.mean)  # of the codes, on average
+        # Of what the encoder says, on average: itself, its square; and of SiLU of the codes.
+        self.mean, self.square, self.u_mean = torch.zeros(3, config.z_dim, device=self.device).unbind()
         self.latent = list(self.G.latent.parameters())
         apart = {id(weight) for weight in self.latent}
         self.weights = [weight for weight in self.G.parameters() if id(weight) not in apart]
@@ -155,11 +158,9 @@ class Trainer:
             real = torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
         torch.manual_seed(int(draws.integers(0, 2**31)[0]))  # dropout's numbers
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            z = self.G.encode(real)
+            z = self.normalized(self.G.encode(real).float())
             loss = self.denoising(real, F.silu(z), draws)
-        z = z.detach().float()
-        self.note(z)
-        latent_loss = self.latent_denoising(z, draws)
+        latent_loss = self.latent_denoising(z.detach(), draws)
         rate = self.rate()
         for optimiser, weights, value, own in (
             (self.optimiser, self.weights, loss, config.lr),
@@ -168,7 +169,7 @@ class Trainer:
             gradient = torch.autograd.grad(value, weights)
             descend(optimiser, weights, gradient, own * rate, self.accelerator, config.max_norm)
         with torch.no_grad():
-            torch._foreach_mul_(self.styles, 1 - config.style_decay)
+            torch._foreach_mul_(self.styles, 1 - config.style_decay * rate)
         self.step += 1
         self.update_ema()
         return {"loss": loss.detach(), "codes": latent_loss.detach()}
@@ -185,22 +186,29 @@ class Trainer:
         return (self.G.velocity(noised, t, u) - (noise - real)).square().mean()
 
     def latent_denoising(self, z: Tensor, draws: Draws) -> Tensor:
-        """The mean absolute error of the noise that is seen in normalised codes; the paper's appendix A."""
-        count, latent = self.config.latent_draws, self.ema.latent
+        """The mean absolute error of the noise that is seen in codes; the paper's appendix A."""
+        count = self.config.latent_draws
         t = draws.integers(0, TIMES, count).flatten()
         noise = draws.normal(count, z.shape[1]).flatten(0, 1)
-        normalized = ((z - latent.mean) / latent.std).repeat_interleave(count, dim=0)
-        noised = mixed(normalized, noise, levels(constant_schedule(), t))
+        noised = mixed(z.repeat_interleave(count, dim=0), noise, levels(constant_schedule(), t))
         return (self.G.latent.eps(noised, t) - noise).abs().mean()
 
-    @torch.no_grad()
-    def note(self, z: Tensor) -> None:
-        """Let the averages follow the spread of codes of all processes."""
-        now = average(self.accelerator, torch.stack([z.mean(dim=0), z.square().mean(dim=0), F.silu(z).mean(dim=0)]))
-        latent, weight = self.ema.latent, self._ema_weight(self.seen + self.config.batch)
-        for value, new in zip((latent.mean, self.square, self.ema.u_mean), now, strict=True):
-            value.lerp_(new, weight)
-        latent.std.copy_((self.square - latent.mean.square()).clamp_min(1e-8).sqrt())
+    def normalized(self, z: Tensor) -> Tensor:  # [share, z_dim], both
+        """What the encoder says as codes of mean 0 and deviation 1, by averages that follow all processes' batches."""
+        weight = self._ema_weight(self.seen + self.config.batch)
+        with torch.no_grad():
+            now = average(self.accelerator, torch.stack([z.mean(dim=0), z.square().mean(dim=0)]))
+            self.mean.lerp_(now[0], weight)
+            self.square.lerp_(now[1], weight)
+            z_mean, std = self.mean.clone(), self.std()
+        z = (z - z_mean) / std
+        with torch.no_grad():
+            self.u_mean.lerp_(average(self.accelerator, F.silu(z).mean(dim=0)), weight)
+        return z
+
+    def std(self) -> Tensor:  # [z_dim]
+        """The deviation of what the encoder says."""
+        return (self.square - self.mean.square()).clamp_min(1e-8).sqrt()
 
     def rate(self) -> float:
         """Fraction of the learning rates at this step."""
@@ -222,7 +230,7 @@ class Trainer:
             "step": self.step,
             "generator": self.G.state_dict(),
             "ema": self.ema.state_dict(),
-            "square": self.square,
+            "codes": torch.stack([self.mean, self.square, self.u_mean]),
             "optimiser": self.optimiser.state_dict(),
             "latent_optimiser": self.latent_optimiser.state_dict(),
         }
@@ -232,24 +240,36 @@ class Trainer:
         self.step = state["step"]
         self.G.load_state_dict(state["generator"])
         self.ema.load_state_dict(state["ema"])
-        self.square.copy_(state["square"])
+        for value, saved in zip((self.mean, self.square, self.u_mean), state["codes"], strict=True):
+            value.copy_(saved)
         self.optimiser.load_state_dict(state["optimiser"])
         self.latent_optimiser.load_state_dict(state["latent_optimiser"])
 
+    @torch.no_grad()
+    def network(self) -> DiffAE:
+        """The averaged networks; the normalisation of codes is a part of the encoder's last layer."""
+        made = deepcopy(self.ema)
+        last = made.encoder.out[3]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        last.weight.div_(self.std()[:, None, None, None])
+        last.bias.sub_(self.mean).div_(self.std())
+        made.u_mean.copy_(self.u_mean)
+        return made
+
     def checkpoint(self) -> Checkpoint:
-        """The averaged networks."""
+        """The averaged networks as a file has them."""
         meta = {"name": "diffusion autoencoder", "pictures_seen": self.seen, "data": Path(self.config.data).name}
-        return Checkpoint(self.ema, meta=meta)
+        return Checkpoint(self.network(), meta=meta)
 
     @torch.no_grad()
     def samples(self, real: Tensor) -> Tensor:  # uint8 [N, 3, H, W] -> [4 N, 3, H, W], rows of 8
         """Eight pictures; from their codes and the common noise; from their codes and noise; random codes. Then more."""
-        real = from_pixels(real.to(self.device))
-        z, common = self.ema.encode(real), self.ema.noise_const.expand_as(real)
-        back = self.ema.invert(real, z, WAY_BACK)
+        network, real = self.network(), from_pixels(real.to(self.device))
+        z, common = network.encode(real), network.noise_const.expand_as(real)
+        back = network.invert(real, z, WAY_BACK)
         rng = torch.Generator().manual_seed(self.config.seed)
-        random = self.ema.latent.sample(torch.randn(z.shape, generator=rng).to(self.device))
-        kinds = [real, self.ema.decode(z, common), self.ema.decode(z, back, WAY_BACK), self.ema.decode(random, common)]
+        random = network.latent.sample(torch.randn(z.shape, generator=rng).to(self.device))
+        kinds = [real, network.decode(z, common), network.decode(z, back, WAY_BACK), network.decode(random, common)]
         return torch.cat([part for parts in zip(*(kind.split(8) for kind in kinds), strict=True) for part in parts])
 
 
