@@ -169,7 +169,8 @@ class Trainer:
             gradient = torch.autograd.grad(value, weights)
             descend(optimiser, weights, gradient, own * rate, self.accelerator, config.max_norm)
         with torch.no_grad():
-            torch._foreach_mul_(self.styles, 1 - config.style_decay * rate)
+            for weight in self.styles:
+                weight.mul_(1 - config.style_decay * rate)
         self.step += 1
         self.update_ema()
         return {"loss": loss.detach(), "codes": latent_loss.detach()}
@@ -222,7 +223,9 @@ class Trainer:
     @torch.no_grad()
     def update_ema(self) -> None:
         """Exponential moving average of the networks."""
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.G.parameters()), self._ema_weight(self.seen))
+        weight = self._ema_weight(self.seen)
+        for mine, theirs in zip(self.ema.parameters(), self.G.parameters(), strict=True):
+            mine.lerp_(theirs, weight)
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs; random numbers and data order follow from the step."""
@@ -250,7 +253,8 @@ class Trainer:
         """The averaged networks; the normalisation of codes is a part of the encoder's last layer."""
         made = deepcopy(self.ema)
         last = made.encoder.out[3]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
         last.weight.div_(self.std()[:, None, None, None])
         last.bias.sub_(self.mean).div_(self.std())
         made.u_mean.copy_(self.u_mean)
@@ -263,7 +267,7 @@ class Trainer:
 
     @torch.no_grad()
     def samples(self, real: Tensor) -> Tensor:  # uint8 [N, 3, H, W] -> [4 N, 3, H, W], rows of 8
-        """Eight pictures; from their codes and the common noise; from their codes and noise; random codes. Then more."""
+        """Eight pictures; of their codes, with the common noise and with their own; random ones. Then eight more."""
         network, real = self.network(), from_pixels(real.to(self.device))
         z, common = network.encode(real), network.noise_const.expand_as(real)
         back = network.invert(real, z, WAY_BACK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,9 @@ def last(way: object) -> Tensor:
 
 def test_a_straight_way_takes_one_step() -> None:
     x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
-    assert torch.allclose(last(diffusion.flow(lambda x, t: x.new_tensor([[0.5, -1.0]]), x, 1)), x - x.new_tensor([[0.5, -1.0]]))
+    assert torch.allclose(
+        last(diffusion.flow(lambda x, t: x.new_tensor([[0.5, -1.0]]), x, 1)), x - x.new_tensor([[0.5, -1.0]])
+    )
 
 
 @pytest.mark.parametrize("back", [False, True])
@@ -89,7 +92,7 @@ def test_pictures_of_velocities_come_near_those_of_their_noise_and_back() -> Non
 
 def test_patches_are_squares_of_pixels() -> None:
     generator = make_diffae(patch=4, net_ch_mult=(1,), enc_ch_mult=(1, 2))
-    assert generator.input_blocks[0][0].weight.shape[1] == 48
+    assert generator.get_parameter("input_blocks.0.0.weight").shape[1] == 48
     assert generator.encode(torch.zeros(1, 3, 16, 16)).shape == (1, 24)
     assert generator.eps(torch.zeros(1, 3, 16, 16), 5, torch.zeros(1, 24)).shape == (1, 3, 16, 16)
 
@@ -103,7 +106,7 @@ def test_patches_are_squares_of_pixels() -> None:
         ({"predicts": "x"}, "predicts must be eps or v, got 'x'"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], words: str) -> None:
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make_diffae(**changes)
 
