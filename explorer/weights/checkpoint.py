@@ -74,6 +74,13 @@ class Checkpoint:
     meta: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What a generator's classes are called; empty where the file does not say it of each."""
+        names = self.meta.get("classes")
+        whole = isinstance(names, list) and len(names) == self.generator.classes and all(isinstance(n, str) for n in names)
+        return tuple(names) if whole else ()
+
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> Path:
         """Write the native format (safetensors); the old file stays whole until the new one is complete.
 

@@ -67,6 +67,7 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "resolution": engine.resolution,
         "layers": engine.codes.rows,
         "classes": engine.generator.classes,
+        "class_names": [name[:60] for name in engine.checkpoint.class_names],
         "noise_modes": list(engine.codes.noise_modes),
         "pose": engine.codes.pose,
         "expanded": engine.checkpoint.expansion is not None,

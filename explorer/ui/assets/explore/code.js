@@ -1,17 +1,27 @@
 // Where the picture starts: seed, truncation, noise, the base switch and the class.
 
-import { act, all, clamp, find } from "../dom.js";
+import { act, all, clamp, find, make } from "../dom.js";
 import { typed } from "./keys.js";
 
 const LARGEST_SEED = 2 ** 32 - 1;
 const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
+
+// The field of the class: a number, or a menu of names where the file has them.
+function classes(names) {
+  const field = find("#class");
+  if (!names.length) return field;
+  const menu = make("select", { id: field.id }, ...names.map((name, value) => make("option", { value }, name)));
+  menu.setAttribute("aria-label", "Class");
+  field.replaceWith(menu);
+  return menu;
+}
 
 export function createCode(state, generator) {
   const seed = find("#seed");
   const psi = find("#psi");
   const psiNumber = find("#psi-number");
   const base = find(".project input");
-  const kind = find("#class");
+  const kind = classes(generator.class_names);
 
   const randomSeed = () => Math.floor(Math.random() * COMMON_SEEDS);
   const takeSeed = (value) => state.change({ seed: clamp(Math.round(value) || 0, 0, LARGEST_SEED), latent: null });
@@ -31,7 +41,7 @@ export function createCode(state, generator) {
   }
   act("reroll")[0].addEventListener("click", () => state.change({ noise_mode: "random", noise_seed: randomSeed() }));
   base.addEventListener("change", () => state.change({ project: base.checked }));
-  kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(kind.value) || 0, 0, generator.classes - 1) }));
+  kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(Number(kind.value)) || 0, 0, generator.classes - 1) }));
   find(".project").hidden = !generator.expanded;
   find(".class").hidden = generator.classes < 2;
   for (const radio of all("[name=noise]")) radio.parentElement.hidden = !generator.noise_modes.includes(radio.value);
