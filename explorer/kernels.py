@@ -35,5 +35,6 @@ if TYPE_CHECKING:
     from kernels import banded as banded
     from kernels import build as build
     from kernels import synthesis as synthesis
+    from kernels import winograd as winograd
 else:
     sys.modules[__name__] = beside()

@@ -2,8 +2,8 @@
 
 * Weights are brought to size one, and their energies summed, when the generator is loaded. Demodulation needs no
   weights of a sample's own: conv(x, w * s) * d = conv(x * s, w) * d, d = rsqrt(s^2 @ Q + eps), Q[i, o] = sum_k w^2.
-* Of one picture, styles and demodulation are multiplied into the weights instead, where those are smaller than the
-  features.
+* On a CPU in float32, wide layers take a quarter of the multiplications (`kernels.winograd`). In others, of one
+  picture, styles and demodulation are multiplied into the weights, where those are smaller than the features.
 * On a CPU the samplings around each rectifier are banded matrix products over planes that stay in the cache
   (`kernels.banded`); convolutions compute in the engine's format, all else in float32.
 * Everything before the first changed row of ws is taken from the last picture, as long as the pose stays.
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from explorer import kernels
 from explorer.engine.graphs import Graphs
-from explorer.kernels import banded, synthesis
+from explorer.kernels import banded, synthesis, winograd
 from explorer.networks import StyleGAN3
 from explorer.networks.family import NoiseMode
 from explorer.networks.stylegan3 import SynthesisLayer
@@ -51,7 +51,11 @@ class Layer:
             # ToRGB's styles are divided by this; all other results are demodulated, and stay near one in 16 bits.
             weight = weight / math.sqrt(fan_in)
             self.energy = weight.square().sum(dim=(2, 3)).t().contiguous()  # [in, out]
-            self.weight, self.rounded = weight, weight.to(dtype)
+            self.weight, self.rounded, self.padding = weight, weight.to(dtype), shape.kernel - 1
+            self.wide: winograd.Convolution | None = None
+            if winograd.pays(self.rounded, shape.before.size + self.padding):
+                self.wide = winograd.Convolution(weight, self.padding)
+                self.weight = self.rounded = weight.new_empty(0)  # four times as large there
             self.gain = layer.magnitude_ema.rsqrt()
             self.affine_weight = layer.affine.weight * layer.affine.weight_gain
             self.affine_bias = layer.affine.bias * layer.affine.bias_gain
@@ -60,11 +64,12 @@ class Layer:
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:  # [N, in, size, size], [N, dim] -> [N, out, size', size']
         s, d = self.styles(w)
-        padding = self.shape.kernel - 1
+        if self.wide is not None:
+            return self.lrelu(self.wide(x, s, d))
         if len(x) == 1 and self.weight.numel() < x.numel():
             weight = (self.weight * s[0, :, None, None]).mul_(d[0, :, None, None, None])
-            return self.lrelu(F.conv2d(x, weight.to(self.dtype), padding=padding))
-        x = F.conv2d(x * s[:, :, None, None].to(x.dtype), self.rounded, padding=padding)
+            return self.lrelu(F.conv2d(x, weight.to(self.dtype), padding=self.padding))
+        x = F.conv2d(x * s[:, :, None, None].to(x.dtype), self.rounded, padding=self.padding)
         return self.lrelu(x.mul_(d[:, :, None, None].to(x.dtype)))
 
     def styles(self, w: Tensor) -> tuple[Tensor, Tensor]:  # [N, dim] -> [N, in], [N, out or 1]

@@ -78,7 +78,9 @@ class Checkpoint:
     def class_names(self) -> tuple[str, ...]:
         """What a generator's classes are called; empty where the file does not say it of each."""
         names = self.meta.get("classes")
-        whole = isinstance(names, list) and len(names) == self.generator.classes and all(isinstance(n, str) for n in names)
+        whole = (
+            isinstance(names, list) and len(names) == self.generator.classes and all(isinstance(n, str) for n in names)
+        )
         return tuple(names) if whole else ()
 
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> Path:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 
+from explorer.kernels import winograd
 from explorer.networks import Generator
 
 SAMPLES = 4096  # codes over which an engine measures W
-COPIES = 3  # of the weights: as read, in the generator, as the renderer lays them out
+COPIES = 2  # of the weights: as read, in the generator; and as the renderer lays them out
 FEATURES = 3  # tensors of the size of the largest features that a picture needs at once
 STACKS = 3  # of the style weights that the basis is made from
 PICTURES = 20  # likewise of the picture itself, float32
@@ -27,8 +28,10 @@ def engine_bytes(generator: Generator) -> int:
     samples = SAMPLES * ((codes.rows + 6) * codes.dim * 4 + generator.classes * 16)
     basis = 8 * (4 * codes.dim**2 + STACKS * styles * codes.dim)  # float64, while it is decomposed
     picture = 4 * (FEATURES * generator.features + PICTURES * generator.resolution**2 * max(generator.channels, 3))
-    weights = sum(value.numel() for value in generator.state_dict().values())
-    return BASE + 4 * COPIES * weights + max(samples + basis, picture)
+    weights = list(generator.state_dict().values())
+    laid_out = sum(value.numel() * (winograd.GROWTH if winograd.is_wide(value.shape) else 1) for value in weights)
+    held = COPIES * sum(value.numel() for value in weights) + round(laid_out)
+    return BASE + 4 * held + max(samples + basis, picture)
 
 
 def machine_bytes() -> int:

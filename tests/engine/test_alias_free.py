@@ -19,6 +19,7 @@ KINDS = {
     "grey": {"img_channels": 1},
     "narrow": {"channels": (2, 2, 2, 1, 1)},  # weights smaller than the features of one picture
     "wide": {"channels": (64, 64, 48, 48, 48)},  # and larger
+    "very wide": {"channels": (100, 96, 96, 96, 96)},  # by Winograd's convolution, on a CPU
     "heads": {"resolutions": (16, 32), "layers": (5, 5), "channels": (8, 8, 8, 8, 6, 4, 4, 4)},
 }
 
@@ -125,3 +126,10 @@ def test_codes_that_are_changed_in_place_are_other_codes(tiny: StyleGAN3) -> Non
     fast(ws)
     ws.add_(0.5)
     assert relative(fast(ws), tiny.synthesis(ws)) < 1e-5
+
+
+def test_wide_layers_take_fewer_multiplications_on_a_cpu_in_float32() -> None:
+    generator = make_stylegan3(channels=(100, 96, 96, 96, 96))
+    wide = [layer.wide is not None for layer in AliasFree(generator, torch.float32).layers]
+    assert sum(wide) == len(wide) - 1  # all but the last, which makes colours
+    assert not any(layer.wide for layer in AliasFree(generator, torch.bfloat16).layers)

@@ -10,6 +10,7 @@ from torch import Tensor
 from explorer.engine.synthesis import Synthesis
 from explorer.networks import StyleGAN2
 from kernels import synthesis as fused
+from kernels import winograd
 
 ARCHITECTURES = {
     "skip": {},
@@ -21,6 +22,7 @@ ARCHITECTURES = {
     "grey": {"img_channels": 1},
     "five colours": {"img_channels": 5},
     "odd widths": {"channels": (10, 7, 5)},
+    "wide": {"channels": (16, 100, 96)},  # on a CPU by Winograd's convolution
     "other filter": {"resample_filter": (1, 2, 4, 3)},
     "short filter": {"resample_filter": (1, 1)},
 }
@@ -142,3 +144,12 @@ def test_codes_that_are_changed_in_place_are_other_codes(tiny_generator: StyleGA
     fast(ws)
     ws.add_(0.5)
     assert relative(fast(ws), tiny_generator.synthesis(ws)) < 1e-5
+
+
+def test_wide_layers_take_fewer_multiplications_on_a_cpu_in_float32() -> None:
+    generator = make_generator(channels=(16, 100, 96))
+    assert [type(layer.conv) is winograd.Convolution for layer in Synthesis(generator, torch.float32).layers] == [
+        *[False] * 4,
+        True,
+    ]
+    assert not any(type(layer.conv) is winograd.Convolution for layer in Synthesis(generator, torch.bfloat16).layers)
