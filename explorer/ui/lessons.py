@@ -117,6 +117,8 @@ class Lesson:
         out = ("--out", str(folder))
         about = {"name": self.name, "steps": self.steps, "what": self.what()}
         about |= {"source": str(source), "home": str(home), "original": original}
+        if self.kind == "words":
+            about["target"] = self.target
         command = (*expand, str(source), "--config", str(folder / "lesson.toml"), *out)
         return Job(folder, command, resume=(*expand, "--resume", *out), about=about)
 

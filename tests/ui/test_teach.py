@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from app_server import ROOT, Server
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from explorer import Engine, load
+from explorer.networks.judge import Judge, JudgeConfig
 from explorer.refused import Refused
 from explorer.ui import jobs
 from explorer.ui.jobs import Jobs
 from explorer.ui.tabs.teach import Classroom
+from explorer.weights.parts import save_part
 
+DOMAIN = "tolkien elf"  # one of expanded32.pkl
 PATIENCE = 300_000  # ms that a lesson may take to begin or to end on a busy machine
 
 
@@ -117,9 +122,12 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     shutil.copyfile(server.checkpoint, server.checkpoint.with_suffix(".safetensors"))
     teach.get_by_role("button", name="Save", exact=True).click()
     expect(teach.locator(".course .trouble")).to_contain_text("is there already")
+    teach.wait_for_timeout(2_500)  # looks at the server go on, and wipe nothing
+    expect(teach.locator(".course .trouble")).to_contain_text("is there already")
     teach.get_by_label("Name of the new checkpoint").fill("tiny sketch")
     teach.get_by_role("button", name="Save", exact=True).click()
     expect(teach.locator(".saved")).to_contain_text("tiny sketch.safetensors")
+    expect(teach.locator(".course .trouble")).to_be_hidden()
     saved = load(server.checkpoint.with_name("tiny sketch.safetensors"))
     assert saved.expansion
     assert saved.expansion.domains[-1] == "my sketch"
@@ -180,6 +188,8 @@ def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_p
     trouble = teach.locator(".wish .trouble")
     teach.get_by_role("button", name="Teach", exact=True).click()
     expect(trouble).to_contain_text("Give the new domain a name")
+    teach.get_by_role("textbox", name="Name", exact=True).fill("o")
+    expect(trouble).to_be_hidden()  # it was given
     ask(teach, "other", 0)
     expect(trouble).to_contain_text("Steps must be a whole number")
     teach.get_by_label("Several").check()
@@ -194,7 +204,7 @@ def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_p
     assert len(lessons.all()) == before
 
 
-def test_several_pictures_are_kept_while_another_way_is_looked_at(teach: Page, tmp_path: Path) -> None:
+def test_each_way_of_learning_has_pictures_of_its_own(teach: Page, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path in paths:
         Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(path)
@@ -202,11 +212,47 @@ def test_several_pictures_are_kept_while_another_way_is_looked_at(teach: Page, t
     teach.get_by_label("Pictures to learn from").set_input_files(paths)
     thumbs = teach.locator(".thumb")
     expect(thumbs).to_have_count(3)
+    teach.get_by_label("One picture", exact=True).check()
+    expect(thumbs).to_have_count(0)
+    teach.get_by_label("Pictures to learn from").set_input_files(paths[0])
+    expect(thumbs).to_have_count(1)
     for way in ("Words", "One picture"):
         teach.get_by_label(way, exact=True).check()
-        expect(thumbs).to_have_count(1)
         teach.get_by_label("Several").check()
         expect(thumbs).to_have_count(3)
+    teach.get_by_role("button", name="Clear", exact=True).click()
+    expect(thumbs).to_have_count(0)
+    expect(teach.get_by_role("button", name="Clear", exact=True)).to_be_hidden()
+    teach.get_by_label("One picture", exact=True).check()
+    expect(thumbs).to_have_count(1)
+
+
+def test_a_server_that_is_gone_is_said(teach: Page) -> None:
+    lost = teach.locator(".teach .lost")
+    expect(lost).to_be_hidden()
+    teach.route("**/component_server**", lambda route: route.abort("connectionrefused"))
+    expect(lost).to_contain_text("The server does not answer")
+    teach.unroute("**/component_server**")
+    expect(lost).to_be_hidden()
+
+
+def test_a_word_that_nobody_knows_is_doubted_before_minutes_are_spent(page: Page) -> None:
+    """On the default, whose judge says what its CLIP was shown."""
+    open_teach(page)
+    known = page.locator("#teach-words option")
+    assert {"pencil sketch", "mosaic"} <= set(known.evaluate_all("options => options.map(({ value }) => value)"))
+    chips = page.locator(".chips button").all_inner_texts()
+    assert chips, "examples"
+    assert set(chips) <= set(known.evaluate_all("options => options.map(({ value }) => value)"))
+    page.get_by_role("spinbutton", name="Steps").fill("0")  # nothing begins, whatever is wrong here
+    page.get_by_label("What they should become").fill("zombie cat")
+    page.get_by_role("button", name="Teach", exact=True).click()
+    trouble = page.locator(".wish .trouble")
+    expect(trouble).to_contain_text("“zombie cat” is none of them")
+    page.get_by_role("button", name="Teach", exact=True).click()
+    expect(trouble).to_contain_text("Steps must be a whole number")  # it was meant: the server is asked
+    page.get_by_label("What they should become").fill("mosaic tiles")
+    expect(trouble).to_be_hidden()
 
 
 def test_directions_are_measured_from_the_page(teach: Page) -> None:
@@ -268,3 +314,57 @@ def test_damaged_folders_are_said_and_nothing_else_is_lost(tmp_path: Path, text:
     assert "20200101-odd" in seen["generator"]["note"]
     with pytest.raises(Refused):
         classroom.act({"id": "20200101-odd", "what": "keep"})
+
+
+def tiny_lesson(folder: Path, **about: str) -> Classroom:
+    """A lesson that has ended, in a class of its own beside a judge who sees "sketch" in everything."""
+    checkpoint = folder / "tiny.pkl"
+    shutil.copyfile(ROOT / "tests" / "fixtures" / "expanded32.pkl", checkpoint)
+    judge = Judge(JudgeConfig(("photo", "Pencil Sketch", "mosaic"), 16, (4, 4)))
+    torch.nn.init.zeros_(judge.head.weight)
+    judge.head.bias.data = torch.tensor([0.0, 1.0, 0.0])
+    save_part(judge, folder / "tiny-judge.safetensors", {})
+    lesson = folder / "lessons" / "20200102-whole"
+    lesson.mkdir(parents=True)
+    load(checkpoint).save(lesson / "network.safetensors")
+    words = dict.fromkeys(("name", "what", "source", "home", "original"), "x") | {"name": DOMAIN} | about
+    (lesson / "job.json").write_text(json.dumps({"command": ["x"], "resume": [], "about": words, "started": 1.0}))
+    return Classroom(Engine(load(checkpoint), "cpu", "fp32"), "a", Jobs(folder / "lessons"))
+
+
+def test_what_a_kept_lesson_learns_later_can_be_kept_too(tmp_path: Path) -> None:
+    classroom = tiny_lesson(tmp_path)
+
+    def kept() -> bool:
+        return classroom.look({"id": None})["lesson"]["kept"]
+
+    assert not kept()
+    classroom.act({"id": "20200102-whole", "what": "keep"})
+    assert kept()
+    network = tmp_path / "lessons" / "20200102-whole" / "network.safetensors"
+    os.utime(network, ns=(1, network.stat().st_mtime_ns + 1_000_000))  # it learned on
+    assert not kept()
+    classroom.act({"id": "20200102-whole", "what": "keep"})
+    assert kept()
+
+
+@pytest.mark.parametrize(
+    ("target", "verdict"),
+    [
+        ("pencil  sketch", "The judge sees “Pencil Sketch” in 16 of 16 pictures at full strength."),
+        ("mosaic", "The judge sees “mosaic” in 0 of 16 pictures at full strength."),
+        ("photo", ""),
+        ("zombie cat", ""),
+    ],
+)
+def test_the_judge_says_how_far_a_lesson_came(target: str, verdict: str, tmp_path: Path) -> None:
+    classroom = tiny_lesson(tmp_path, target=target)
+    seen = classroom.look({"id": None, "stamp": None})
+    assert seen["verdict"] == verdict
+    assert seen["generator"]["words"] == ["Pencil Sketch", "mosaic"]
+
+
+def test_a_judge_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    classroom = tiny_lesson(tmp_path)
+    (tmp_path / "tiny-judge.safetensors").write_bytes(b"no judge")
+    assert classroom.look({"id": None})["generator"]["words"] == []

@@ -11,24 +11,29 @@ import shlex
 import shutil
 import threading
 import tomllib
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
+import torch
 
 from explorer.edit import Edit
 from explorer.engine import Engine, effects
 from explorer.export.pictures import replacing
 from explorer.extras import require
+from explorer.networks.judge import Judge
+from explorer.networks.pixels import from_array
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Lesson, LessonError
 from explorer.ui.pictures import data_uri
 from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
-from explorer.weights import Checkpoint, load
-from explorer.weights.parts import part_of
+from explorer.weights import Checkpoint, CheckpointError, load
+from explorer.weights.parts import load_judge, part_of
 
 SEEDS = (1, 4, 7, 12)
 STRENGTHS = (0.0, 0.5, 1.0)
@@ -37,6 +42,8 @@ LENGTHS = {"quick": 60, "good": 120, "thorough": 400}
 OFFERED = 12  # free directions to choose from
 LISTED = 12  # earlier lessons to look at
 NETWORK = "network.safetensors"
+JUDGED = 16  # pictures of a lesson that the judge looks at
+NO_STYLE = ("photo", "nothing")  # classes of a judge that nobody teaches
 FILE_NAME = re.compile(r"[\w][\w .-]*")
 NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
 READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
@@ -91,6 +98,7 @@ class Classroom:
     def __init__(self, engine: Engine, name: str, lessons: Jobs, read_only: bool = False) -> None:
         self.engine, self.name, self.lessons, self.read_only = engine, name, lessons, read_only
         self.preview = Preview(engine)
+        self.kept = network_stamp(engine.checkpoint.path)
         self.measured: float | None = None  # part of the directions, while they are being measured
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -108,8 +116,8 @@ class Classroom:
             "closed": self.read_only,
         }
         if stamp != request.get("stamp"):
-            full, pictures = self.preview.pictures(job, stamp)
-            answer |= {"stamp": stamp, "full": full, "pictures": pictures}
+            shown = self.preview.pictures(job, stamp)
+            answer |= {"stamp": stamp, "full": shown.full, "pictures": shown.pictures, "verdict": shown.verdict}
         return answer
 
     def teach(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -156,6 +164,7 @@ class Classroom:
         """Let the engine render what the lesson made, unless that would take something away from the page."""
         if self.measured is not None:
             raise LessonError("Directions are being measured: keep this lesson when that is done.")
+        stamp = network_stamp(job.folder / NETWORK)  # before it is read: a newer one is not kept yet
         new, now = load(job.folder / NETWORK), self.engine.checkpoint
         if not same_family(new, now):
             raise LessonError(
@@ -167,6 +176,7 @@ class Classroom:
             raise LessonError(f"This lesson began without {lost}, which would be lost. Teach it again to have both.")
         copy_parts(now, job.folder / NETWORK, ("encoder", "judge"))  # its discriminator it has
         self.engine.replace(new)
+        self.kept = stamp
 
     def _measure(self) -> None:
         """Measure in the background how much every direction changes the picture, unless that is going on."""
@@ -218,6 +228,7 @@ class Classroom:
             "free": [{"dim": direction.dim, "effect": direction.effect} for direction in self._free()[:OFFERED]],
             "measured": self.measured,
             "note": self._note(),
+            "words": self.preview.words(),
             "lengths": dict.fromkeys(("words", "picture", "kind", "individual"), LENGTHS),
             "seconds_per_step": pace(lessons),
         }
@@ -234,7 +245,8 @@ class Classroom:
         name = job.about["name"]
         curves = jobs.losses(job)
         titles = {name: "Loss of the new domain", "replay": "Change of what it knew"}
-        kept = self.engine.checkpoint.path == job.folder / NETWORK
+        network = job.folder / NETWORK
+        kept = self.engine.checkpoint.path == network and self.kept == network_stamp(network)
         return {
             "id": job.id,
             "name": name,
@@ -254,37 +266,86 @@ class Classroom:
         }
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What there is to see: whether all of STRENGTHS or only the first, data URIs, strength after strength, and what
+    the judge says of a domain that it knows."""
+
+    full: bool
+    pictures: list[str]
+    verdict: str = ""
+
+
 class Preview:
     """Pictures of the same few seeds: of the generator, or of what a lesson's newest network makes of them."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._lock = threading.Lock()
-        self._kept: tuple[str, tuple[bool, list[str]]] | None = None
+        self._kept: tuple[str, Shown] | None = None
+        self._judge: tuple[Path, Judge] | None = None
+
+    def words(self) -> list[str]:
+        """The styles that the generator's judge can tell apart, which are those that its CLIP was taught."""
+        judge = self.judge()
+        return [] if judge is None else [name for name in judge.config.classes if name not in NO_STYLE]
+
+    def judge(self) -> Judge | None:
+        """The judge beside the generator's checkpoint, read once; None where there is none that can be read."""
+        path = part_of(self.engine.checkpoint, "judge")
+        if path is None:
+            return None
+        if self._judge is None or self._judge[0] != path:
+            try:
+                self._judge = path, load_judge(path)[0]
+            except CheckpointError:
+                return None
+        return self._judge[1]
 
     def stamp(self, job: Job | None) -> str:
         """Names the pictures that there are to see; it changes when they do."""
-        try:
-            changed = None if job is None else (job.folder / NETWORK).stat().st_mtime_ns
-        except OSError:
-            changed = None
-        return f"{self.engine.checkpoint.path}" if job is None or changed is None else f"{job.id} {changed}"
+        changed = None if job is None else network_stamp(job.folder / NETWORK)
+        return f"{self.engine.checkpoint.path}" if job is None or changed is None else f"{job.id} {changed[1]}"
 
-    def pictures(self, job: Job | None, stamp: str) -> tuple[bool, list[str]]:
-        """Whether all of STRENGTHS are there or only the first, and data URIs, strength after strength."""
+    def pictures(self, job: Job | None, stamp: str) -> Shown:
         with self._lock:
             if self._kept is None or self._kept[0] != stamp:
                 self._kept = (stamp, self._render(job, stamp))
             return self._kept[1]
 
-    def _render(self, job: Job | None, stamp: str) -> tuple[bool, list[str]]:
-        engine, strengths, domain = self.engine, STRENGTHS[:1], ""
+    def _render(self, job: Job | None, stamp: str) -> Shown:
+        engine, strengths, domain, verdict = self.engine, STRENGTHS[:1], "", ""
         if job is not None and stamp.startswith(job.id):
             engine = Engine(load(job.folder / NETWORK), str(self.engine.device), self.engine.precision)
             strengths, domain = STRENGTHS, job.about["name"]
+            verdict = self._verdict(engine, domain, str(job.about.get("target", domain)))
         edits = [Edit(seed=seed, strengths={domain: strength}) for strength in strengths for seed in SEEDS]
         pictures = engine.render(edits, max_px=PREVIEW_PX)
-        return len(strengths) > 1, [data_uri(picture, exact=False) for picture in pictures]
+        return Shown(len(strengths) > 1, [data_uri(picture, exact=False) for picture in pictures], verdict)
+
+    def _verdict(self, engine: Engine, domain: str, word: str) -> str:
+        """In how many pictures the judge sees what was to be learned; empty where it does not know the word."""
+        judge, known = self.judge(), known_word(word, self.words())
+        if judge is None or known is None:
+            return ""
+        pictures = engine.render([Edit(seed=seed, strengths={domain: 1.0}) for seed in range(JUDGED)])
+        with torch.inference_mode():
+            seen = judge(from_array(np.stack(pictures))).argmax(dim=1) == judge.config.classes.index(known)
+        return f"The judge sees “{known}” in {int(seen.sum())} of {JUDGED} pictures at full strength."
+
+
+def known_word(word: str, words: Sequence[str]) -> str | None:
+    """The one of `words` that is written like this, in whatever case and spacing; None where there is none."""
+    written = " ".join(word.split()).casefold()
+    return next((known for known in words if known.casefold() == written), None)
+
+
+def network_stamp(path: Path | None) -> tuple[Path, int] | None:
+    """A file as it is now, by name and time; None where there is none."""
+    try:
+        return None if path is None else (path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
 
 
 def is_lesson(job: Job) -> bool:

@@ -13,9 +13,11 @@ const PLOT = { width: 300, height: 84 };
 export function createLesson(onAct) {
   const kept = find(".kept");
   let lesson = null;
+  let refusal = ""; // why the last button did nothing, until another one does
 
   // Rows of pictures; an <img> stays where it is and only gets another source, so nothing flickers.
-  function showPictures(pictures, full) {
+  function showPictures(pictures, full, verdict) {
+    say(find(".verdict"), verdict);
     const sheet = find(".sheet");
     const rows = full ? STRENGTHS : STRENGTHS.slice(0, 1);
     const columns = pictures.length / rows.length;
@@ -50,7 +52,7 @@ export function createLesson(onAct) {
     const bar = find("progress");
     if (state === "preparing") bar.removeAttribute("value");
     else bar.value = steps ? step / steps : 0;
-    say(find(".course .trouble"), state === "failed" ? lesson.message : "");
+    say(find(".course .trouble"), refusal || (state === "failed" ? lesson.message : ""));
   }
   function plot({ title, points }) {
     const { width, height } = PLOT;
@@ -69,6 +71,7 @@ export function createLesson(onAct) {
   }
   function show(next) {
     const other = next?.id !== lesson?.id;
+    if (other) refusal = "";
     lesson = next;
     panel.dataset.state = lesson?.state ?? "empty";
     find(".course").hidden = !lesson;
@@ -91,8 +94,10 @@ export function createLesson(onAct) {
     find(".what").textContent = "Choose an example, or your own words or pictures, and press Teach. These pictures will show what it has learned.";
   }
   async function act(what, more = {}) {
+    refusal = "";
     const answer = await onAct({ id: lesson.id, what, ...more });
-    if (answer.error) say(find(".course .trouble"), answer.error);
+    refusal = answer.error ?? "";
+    showProgress();
     return answer;
   }
 

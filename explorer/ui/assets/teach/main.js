@@ -1,6 +1,6 @@
 // Puts the parts together: looks at the server again and again, since the lesson goes on without this page.
 
-import { find, make } from "../dom.js";
+import { find, make, say } from "../dom.js";
 import { createLesson, STATES } from "./lesson.js";
 import { createWish } from "./wish.js";
 
@@ -46,6 +46,7 @@ function start() {
     looking = true;
     const answer = await ask(server.look, { id: shown, stamp });
     looking = false;
+    say(find(".lost"), answer.error);
     if (!answer.error) show(answer);
     again(answer.error || answer.running || answer.generator.measured !== null || !stamp ? OFTEN : SELDOM);
   }
@@ -58,7 +59,7 @@ function start() {
     if (!answer.lesson) lesson.showEmpty(answer.generator.name);
     if (answer.pictures) {
       stamp = answer.stamp;
-      lesson.showPictures(answer.pictures, answer.full);
+      lesson.showPictures(answer.pictures, answer.full, answer.verdict);
     }
     wish.show(answer.generator, answer.running);
     find(".wish").hidden = answer.closed;

@@ -10,7 +10,7 @@ export function createPictures(say, onChange) {
   const drop = find(".drop");
   const [file, folder] = all("input[type=file]");
   let many = false;
-  let uris = [];
+  const kept = { one: [], several: [] }; // each way of learning has pictures of its own
   let reading = 0; // a later choice ends an earlier one
 
   async function uriOf(source) {
@@ -30,7 +30,7 @@ export function createPictures(say, onChange) {
     const turn = ++reading;
     const pictures = [...files].filter(({ name }) => !name.startsWith(".")).slice(0, many ? MOST_PICTURES : 1);
     const unreadable = [];
-    const read = many ? [...uris] : [];
+    const read = many ? [...kept.several] : [];
     say("");
     for (const source of pictures) {
       try {
@@ -41,7 +41,8 @@ export function createPictures(say, onChange) {
       if (turn !== reading) return;
       find(".count").textContent = many ? `Reading ${read.length} of ${pictures.length}` : "";
     }
-    uris = (many ? read : [...read, ...uris.slice(read.length)]).slice(0, MOST_PICTURES); // one picture leaves the others
+    if (many) kept.several = read.slice(0, MOST_PICTURES);
+    else if (read.length) kept.one = read;
     show();
     if (unreadable.length) {
       const others = unreadable.length > 1 ? ` and ${unreadable.length - 1} more` : "";
@@ -49,17 +50,19 @@ export function createPictures(say, onChange) {
     }
     onChange(many ? pictures[0]?.webkitRelativePath.split("/")[0] : pictures[0]?.name);
   }
-  const chosen = () => (many ? uris : uris.slice(0, 1)); // the others wait until several are wanted again
+  const chosen = () => (many ? kept.several : kept.one);
   function show() {
     find(".drop span").textContent = many ? "Drop pictures here, or click to choose them" : "Drop a picture here, or click to choose it";
     find(".thumbs").replaceChildren(...chosen().slice(0, SHOWN).map(thumb));
-    const rest = uris.length > SHOWN ? `, ${uris.length - SHOWN} of them not shown` : "";
-    find(".count").textContent = many && uris.length ? `${uris.length} pictures${rest}` : "";
+    const { length } = chosen();
+    const rest = length > SHOWN ? `, ${length - SHOWN} of them not shown` : "";
+    find(".count").textContent = many && length ? `${length} pictures${rest}` : "";
+    find("[data-do=clear]").hidden = !many || !length;
   }
   function thumb(uri, index) {
     const close = draw("svg", {}, draw("use", { href: "#t-close" }));
     const remove = make("button", { type: "button", className: "icon", ariaLabel: `Remove picture ${index + 1}` }, close);
-    remove.addEventListener("click", () => { uris.splice(index, 1); show(); });
+    remove.addEventListener("click", () => { chosen().splice(index, 1); show(); });
     return make("div", { className: "thumb" }, make("img", { src: uri, alt: `Picture ${index + 1}` }), remove);
   }
 
@@ -67,6 +70,7 @@ export function createPictures(say, onChange) {
     input.addEventListener("change", async () => { await take(input.files); input.value = ""; });
   }
   find("[data-do=folder]").addEventListener("click", () => folder.click());
+  find("[data-do=clear]").addEventListener("click", () => { reading++; kept.several = []; show(); });
   for (const name of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(name, (event) => {
       event.preventDefault();

@@ -18,6 +18,7 @@ export function createWish(onTeach, onMeasure) {
   const complain = (text) => say(trouble, text);
   let named = false; // the visitor's own name is not overwritten
   let about = null; // what the server said of the generator
+  let warned = ""; // the word that nobody knows and that the visitor was told of
 
   const pictures = createPictures(complain, (file) => suggest(file?.replace(/\.[^.]*$/, "").replace(/[_\W]+/g, " ").trim()));
 
@@ -68,8 +69,13 @@ export function createWish(onTeach, onMeasure) {
     showMeasure(generator);
     if (!changed) return;
     say(form.querySelector(".note"), generator.note);
-    const fresh = EXAMPLES.filter(([, target]) => !generator.domains.includes(target)).slice(0, SHOWN_EXAMPLES);
+    const { words, domains } = generator;
+    find("#teach-words").replaceChildren(...words.map((value) => make("option", { value })));
+    const fresh = [...EXAMPLES, ...words.map((word) => ["photo", word])]
+      .filter(([, target], place, all) => place === all.findIndex(([, other]) => other === target))
+      .filter(([, target]) => !domains.includes(target) && (!words.length || words.includes(target))).slice(0, SHOWN_EXAMPLES);
     find(".chips").replaceChildren(...fresh.map(chip));
+    fields.target.placeholder = fresh[0]?.[1] ?? "";
     const percent = (effect) => (effect === null ? "effect not measured" : `changes a picture by ${(100 * effect).toFixed(1)} %`);
     const chosen = fields.dim.value;
     const [least, ...others] = generator.free.map(({ dim, effect }) => make("option", { value: dim, textContent: `${dim}: ${percent(effect)}` }));
@@ -89,9 +95,19 @@ export function createWish(onTeach, onMeasure) {
     button.disabled = going;
     button.textContent = going ? `Measuring: ${Math.round(100 * measured)} %` : "Measure what they change";
   }
+  // Why minutes of learning may come to nothing: the word is not among those that the judge's CLIP was shown.
+  function doubt() {
+    const word = fields.target.value.trim().toLowerCase();
+    const words = about?.words ?? [];
+    if (kindOf() !== "words" || !words.length || !word || words.includes(word) || warned === word) return "";
+    warned = word;
+    return `What teaches here was shown ${words.length} styles (${words.slice(0, 4).join(", ")}, ...), and “${word}” is none of them: expect little. Press Teach again to try it, or type to choose a word that is known.`;
+  }
   async function submit(event) {
     event.preventDefault();
-    complain("");
+    const doubtful = doubt();
+    complain(doubtful);
+    if (doubtful) return;
     const start = form.querySelector(".start");
     start.disabled = true;
     const error = await onTeach({
@@ -118,6 +134,7 @@ export function createWish(onTeach, onMeasure) {
   fields.name.addEventListener("input", () => { named = fields.name.value !== ""; });
   find("[data-do=measure]").addEventListener("click", async () => complain(await onMeasure()));
   form.addEventListener("submit", submit);
+  form.addEventListener("input", () => complain("")); // whatever was wrong, it may be mended now
   form.noValidate = true; // the server's sentences say more than the browser's bubbles
   showKind();
   return { show };
