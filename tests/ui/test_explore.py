@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -228,9 +229,57 @@ def test_compare_shows_the_same_seed_without_sliders(page: Page) -> None:
     assert canvas(page) not in (first, after, half)
 
 
+def test_every_domain_is_seen_before_it_is_dragged(page: Page) -> None:
+    """First of all below the picture: pointing at a domain shows it and moves nothing, a click goes there."""
+    expansion = load(DEFAULT).expansion
+    assert expansion
+    tiles = page.locator("#gallery .tile")
+    assert tiles.all_inner_texts() == list(expansion.domains)
+    made = page.locator("#gallery .tile[data-edit] img")
+    expect(made).not_to_have_count(0)
+    page.wait_for_function("[...document.querySelectorAll('#gallery .tile.stale')].every(t => t.offsetLeft > 700)")
+    in_view = made.evaluate_all("images => images.map((image) => image.src)")
+    assert len(set(in_view)) == len(in_view) < len(expansion.domains), "what is out of view is not made"
+
+    drag(page, slider(page, "Factor 1"), 0.6)
+    factor = dict(until(page, lambda edit: 1 in dict(edit.strengths)).strengths)[1]
+    page.wait_for_function("!document.querySelector('#gallery .tile').classList.contains('stale')")
+    before, first, second = canvas(page), *expansion.domains[:2]
+    tiles.first.hover()
+    expect(page.locator(".peek-tag")).to_have_text(first)
+    assert canvas(page) != before
+    assert dict(painted(page).strengths) == {1: factor}
+    page.mouse.move(5, 5)
+    expect(page.locator(".peek-tag")).to_be_hidden()
+    assert canvas(page) == before
+
+    tiles.first.click()
+    until(page, lambda edit: dict(edit.strengths) == {1: factor, first: 1.0})
+    expect(tiles.first).to_have_class("tile here")
+    tiles.nth(1).click()
+    until(page, lambda edit: dict(edit.strengths) == {1: factor, second: 1.0})
+    page.get_by_role("button", name="Undo", exact=True).first.click()
+    page.get_by_role("button", name="Undo", exact=True).first.click()
+    until(page, lambda edit: dict(edit.strengths) == {1: factor})
+
+
+def test_domains_out_of_view_are_made_when_they_come_into_it(page: Page) -> None:
+    last = page.locator("#gallery .tile").last
+    page.wait_for_selector("#gallery .tile[data-edit]")
+    assert last.get_attribute("data-edit") is None
+    page.locator("#gallery").evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+    expect(last).to_have_attribute("data-edit", re.compile("thermal camera"))
+
+
+def test_a_generator_that_was_taught_nothing_begins_with_a_strip(plain_page: Page) -> None:
+    expect(plain_page.get_by_role("tab", name="Domains", exact=True)).to_be_hidden()
+    expect(plain_page.locator("#strip")).to_be_visible()
+
+
 def test_the_strip_shows_the_direction_last_touched_over_its_range(page: Page) -> None:
     drag(page, slider(page, "Factor 2"), 0.6)
     until(page, lambda edit: 2 in dict(edit.strengths))
+    page.get_by_role("tab", name="Strip", exact=True).click()
     expect(page.locator(".strip-title")).to_contain_text("Factor 2")
     tiles = page.locator("#strip .tile")
     expect(tiles).to_have_count(7)

@@ -12,6 +12,7 @@ export function createStage() {
   const wipe = find(".wipe");
   let after = null;
   let before = null;
+  let peeking = null; // a picture that is looked at without going there
   let comparing = false;
   let holding = false;
   let pixels = localStorage.getItem(PIXELS) === "1";
@@ -29,10 +30,10 @@ export function createStage() {
     if (!after) return;
     context.imageSmoothingEnabled = !pixels;
     context.imageSmoothingQuality = "high";
-    draw(holding && before ? before : after);
-    const split = comparing && !holding && before !== null;
+    draw(peeking ?? (holding && before ? before : after));
+    const split = comparing && !holding && !peeking && before !== null;
     if (split) drawSplit();
-    find(".before-tag").hidden = !(split || (holding && before));
+    find(".before-tag").hidden = !(split || (holding && before && !peeking));
     find(".after-tag").hidden = !split;
   }
   function drawSplit() {
@@ -93,6 +94,14 @@ export function createStage() {
       repaint();
     },
     hold: (on) => { holding = on; repaint(); },
+    peek(image, label) {
+      if (peeking === image) return;
+      peeking = image;
+      find(".peek-tag").hidden = !image;
+      find(".peek-tag").textContent = label;
+      repaint();
+    },
+    get peeking() { return peeking; },
     get comparing() { return comparing; },
     get image() { return after; },
   };

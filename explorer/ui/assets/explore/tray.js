@@ -1,6 +1,7 @@
-// Below the picture: the strip of one direction over its range, the snapshots, and the history.
+// Below the picture: every domain, the strip of one direction over its range, the snapshots, and the history.
 
 import { act, all, find, make, panel, short } from "../dom.js";
+import { createGallery } from "./gallery.js";
 import { BLANK, createHistory, TILE } from "./history.js";
 import { saveSheet, saveStrip } from "./sheets.js";
 
@@ -10,7 +11,9 @@ const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest
 export function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");
   const shelf = find("#snapshots");
-  const tabs = all(".tray [role=tab]");
+  const gallery = createGallery(state, generator, loop, stage);
+  find("#tab-gallery").hidden = gallery.empty;
+  const tabs = all(".tray [role=tab]:not([hidden])");
   const history = createHistory(state, loop, find("#history"));
   const title = find(".strip-title");
   const isFactor = ({ group }) => group === "factors";
@@ -70,13 +73,15 @@ export function createTray(state, generator, loop, stage, shots) {
     refresh();
   }
   function refresh() {
+    gallery.show();
     showStrip();
     history.show();
   }
   for (const tab of tabs) {
     tab.addEventListener("click", () => open(tab.getAttribute("aria-controls")));
     tab.addEventListener("keydown", (event) => {
-      const next = { ArrowRight: tab.nextElementSibling, ArrowLeft: tab.previousElementSibling }[event.key];
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const next = step && tabs[tabs.indexOf(tab) + step];
       if (!next) return;
       open(next.getAttribute("aria-controls"));
       next.focus();
@@ -112,7 +117,7 @@ export function createTray(state, generator, loop, stage, shots) {
   act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, shots.read().map(({ edit }) => edit)));
   shots.onChange(showShots);
   showShots();
-  open("strip");
+  open(gallery.empty ? "strip" : "gallery");
   return {
     snapshot,
     refresh,

@@ -10,6 +10,7 @@ export function createPictures(say, onChange) {
   const drop = find(".drop");
   const [file, folder] = all("input[type=file]");
   let many = false;
+  /** @type {{ one: string[], several: string[] }} */
   const kept = { one: [], several: [] }; // each way of learning has pictures of its own
   let reading = 0; // a later choice ends an earlier one
 

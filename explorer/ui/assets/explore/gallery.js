@@ -1,0 +1,78 @@
+// This picture in every domain: a look at each on hover, a click goes there. Made while nothing moves, what is in view first.
+
+import { find, make } from "../dom.js";
+import { BLANK, TILE } from "./history.js";
+
+const LINGER = 120; // ms over a tile until its picture is asked for in full size
+const SETTLE = 80; // ms after scrolling
+
+export function createGallery(state, generator, loop, stage) {
+  const box = find("#gallery");
+  const domains = generator.directions.filter(({ group }) => group === "domains");
+  const tiles = domains.map(createTile);
+  box.replaceChildren(...tiles);
+  let linger;
+  let settle;
+
+  // The picture with this domain in full and no other; factors stay as they are.
+  function moved({ id }) {
+    const others = [...state.edit.strengths].filter(([key]) => !domains.some((domain) => domain.id === key));
+    return { ...state.edit, strengths: new Map(others).set(id, 1) };
+  }
+  function createTile(domain) {
+    const image = make("img", { src: BLANK, alt: "", draggable: false });
+    const tile = make("button", { type: "button", className: "tile", ariaLabel: `In ${domain.label}` }, image, make("small", { textContent: domain.label }));
+    tile.addEventListener("click", () => { leave(); state.change(moved(domain)); });
+    tile.addEventListener("pointerenter", ({ pointerType }) => pointerType === "mouse" && look(domain, image));
+    tile.addEventListener("pointerleave", leave);
+    tile.addEventListener("focus", () => tile.matches(":focus-visible") && look(domain, image));
+    tile.addEventListener("blur", leave);
+    return tile;
+  }
+  // The tile's own picture at once, a larger one where the generator has it.
+  function look(domain, image) {
+    leave();
+    if (image.src === BLANK || !state.atRest) return;
+    stage.peek(image, domain.label);
+    if (generator.resolution <= TILE) return;
+    const edits = [state.json(moved(domain))];
+    linger = setTimeout(() => loop.later({ name: "peek", edits, max_px: generator.max_px, done: async (_, uri) => {
+      const full = make("img", { src: uri });
+      await full.decode();
+      if (stage.peeking === image) stage.peek(full, domain.label);
+    } }), LINGER);
+  }
+  function leave() {
+    clearTimeout(linger);
+    loop.cancel("peek");
+    stage.peek(null);
+  }
+  function inView(tile) {
+    const place = tile.offsetLeft - box.offsetLeft - box.scrollLeft;
+    return place + tile.offsetWidth > 0 && place < box.clientWidth;
+  }
+  function show() {
+    if (!state.atRest) leave();
+    if (box.hidden || !state.atRest) return;
+    const own = JSON.stringify(state.json());
+    const missing = [];
+    tiles.forEach((tile, index) => {
+      const text = JSON.stringify(state.json(moved(domains[index])));
+      tile.classList.toggle("here", text === own);
+      tile.classList.toggle("stale", tile.dataset.edit !== text);
+      if (tile.dataset.edit !== text && inView(tile)) missing.push({ tile, text });
+    });
+    loop.cancel("gallery");
+    if (!missing.length) return;
+    const edits = missing.map(({ text }) => JSON.parse(text));
+    loop.later({ name: "gallery", edits, max_px: TILE, done: (index, uri) => {
+      const { tile, text } = missing[index];
+      tile.firstElementChild.src = uri;
+      tile.dataset.edit = text;
+      tile.classList.remove("stale");
+    } });
+  }
+  box.addEventListener("scroll", () => { clearTimeout(settle); settle = setTimeout(show, SETTLE); });
+  new ResizeObserver(show).observe(box);
+  return { show, empty: !domains.length };
+}
