@@ -1,11 +1,12 @@
 """What one visitor can take from another: one attacks a page that others reach while a second one drags.
 
-Both come from addresses of their own (127.0.0.2 and 127.0.0.1), without browsers. Every attack of `ATTACKS` goes on for
-a while, from several connections at once, then all of them together; the attacker's own work is done at the lowest
+Both come from addresses of their own, each attack from a new one, without browsers. Every attack of `ATTACKS` goes on
+for a while, from several connections at once, then all of them together; the attacker's own work is done at the lowest
 priority, since it would not be on the server's machine. Reported for each: the dragging visitor's p95 and how many
 times the quiet one that is, how many requests were answered and refused, and the server's memory.
 
     python -m benchmarks.siege --seconds 15
+    python -m benchmarks.siege --seconds 15 --only sheets searches
 """
 
 from __future__ import annotations
@@ -40,21 +41,20 @@ from benchmarks.startup import ROOT, free_port, wait_for
 STEP = 1 / 20  # seconds between two events of the visitor who drags
 AT_ONCE = 8  # connections of each attack
 PATIENCE = 60.0  # seconds that an attacker waits for an answer
-SECOND = ("127.0.0.2", 0)
 
 
 class Attacker(Visitor):
-    """One page of the attacker's, from the attacker's address."""
+    """One page of the attacker's, from an address of its own."""
 
-    def __init__(self, port: int, number: int, answers: Counter[str]) -> None:
-        self.answers = answers
+    def __init__(self, port: int, number: int, address: str, answers: Counter[str]) -> None:
+        self.address, self.answers = (address, 0), answers
         super().__init__(port, number)
 
     def post(self, path: str, data: Any) -> Any:
         return self.send(path, json.dumps(data).encode(), "application/json")
 
     def send(self, path: str, body: bytes, kind: str) -> Any:
-        connection = HTTPConnection("127.0.0.1", self.port, PATIENCE, source_address=SECOND)
+        connection = HTTPConnection("127.0.0.1", self.port, PATIENCE, source_address=self.address)
         try:
             connection.request("POST", f"/gradio_api/{path}", body, {"Content-Type": kind})
             reply = connection.getresponse()
@@ -112,7 +112,7 @@ class Attacker(Visitor):
     def half_open(self) -> None:
         """Connections that never say what they want."""
         with socket.socket() as line:
-            line.bind(SECOND)
+            line.bind(self.address)
             line.connect(("127.0.0.1", self.port))
             line.sendall(b"POST /gradio_api/component_server HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{")
             time.sleep(0.5)
@@ -154,13 +154,13 @@ def drag(visitor: Visitor, seconds: float) -> list[float]:
     return sorted(took)
 
 
-def attack(port: int, attacks: list[Callable[[Attacker], None]], ended: Any, results: Any) -> None:
+def attack(port: int, address: str, attacks: list[Callable[[Attacker], None]], ended: Any, results: Any) -> None:
     """The attacker's process: several connections a kind of attack until `ended`, then how they were answered."""
     os.nice(19)
     answers: Counter[str] = Counter()
 
     def work(number: int) -> None:
-        one = Attacker(port, 1000 + number, answers)
+        one = Attacker(port, 1000 + number, address, answers)
         while not ended.is_set():
             try:
                 attacks[number % len(attacks)](one)
@@ -174,11 +174,13 @@ def attack(port: int, attacks: list[Callable[[Attacker], None]], ended: Any, res
     results.put(answers)
 
 
-def attacked(port: int, attacks: list[Callable[[Attacker], None]], seconds: float) -> tuple[list[float], Counter[str]]:
-    """The drag of one visitor while another attacks, and how the attacker was answered."""
+def attacked(
+    port: int, address: str, attacks: list[Callable[[Attacker], None]], seconds: float
+) -> tuple[list[float], Counter[str]]:
+    """The drag of one visitor while another attacks from `address`, and how the attacker was answered."""
     context = multiprocessing.get_context("spawn")
     ended, results = context.Event(), context.Queue()
-    attacker = context.Process(target=attack, args=(port, attacks, ended, results))
+    attacker = context.Process(target=attack, args=(port, address, attacks, ended, results))
     visitor = Visitor(port, 0)
     attacker.start()
     time.sleep(5)  # until it is at work
@@ -197,6 +199,8 @@ def p95(took: list[float]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each attack")
+    names = [one.__name__ for one in ATTACKS] + ["all"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="ATTACK", help="some of the attacks")
     arguments = parser.parse_args()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="siege-", ignore_cleanup_errors=True) as folder:
@@ -214,11 +218,12 @@ def main() -> int:
             )
             print(f"| none | {quiet:.0f} | 1 | | | {process.memory_info().rss >> 20} |", flush=True)
             worst = 0.0
-            for name, attacks in [(a.__name__.replace("_", " "), [a]) for a in ATTACKS] + [("all", list(ATTACKS))]:
-                took, answers = attacked(port, attacks, arguments.seconds)
+            for number, name in enumerate(arguments.only):
+                attacks = list(ATTACKS) if name == "all" else [getattr(Attacker, name)]
+                took, answers = attacked(port, f"127.0.0.{number + 2}", attacks, arguments.seconds)
                 worst = max(worst, p95(took) / quiet)
                 print(
-                    f"| {name} | {p95(took):.0f} | {p95(took) / quiet:.1f} | {answers['answered']} |"
+                    f"| {name.replace('_', ' ')} | {p95(took):.0f} | {p95(took) / quiet:.1f} | {answers['answered']} |"
                     f" {answers['refused']} | {process.memory_info().rss >> 20} |",
                     flush=True,
                 )

@@ -74,6 +74,8 @@ class Engine:
         self.precision = choose_precision(precision, self.device)
         tune_allocator()
         self._lock = threading.Lock()
+        # On a CPU several pictures go on beside a drag's single one, which would have to wait for all of them.
+        self._batches = threading.Lock() if self.device.type == "cpu" else self._lock
         self._model = prepare(checkpoint, self.device, DTYPES[self.precision])
 
     def replace(self, checkpoint: Checkpoint) -> None:
@@ -135,12 +137,13 @@ class Engine:
         if max_px is not None and max_px < 1:
             raise EditError(f"the largest side of a picture is 1 px or more, got {max_px}")
         edits = [edit] if isinstance(edit, Edit) else list(edit)
-        with self._lock, torch.inference_mode():
+        with torch.inference_mode():
             pictures = self._render(self._model, edits, max_px)
         return pictures[0] if isinstance(edit, Edit) else pictures
 
     def _render(self, model: Model, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
-        codes = [model.code(edit) for edit in edits]
+        codes = [self._code(model, edit) for edit in edits]
+        lock = self._lock if len(edits) == 1 else self._batches
         pictures: list[np.ndarray] = []
         for (mode, seed), run in groupby(range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed)):
             run = list(run)
@@ -148,8 +151,13 @@ class Engine:
             parts = torch.stack([codes[i] for i in run]).split(self._chunk)
             moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
             for part, pose in zip(parts, moved, strict=True):
-                pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed, pose=pose), max_px)
+                with lock:
+                    pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed, pose=pose), max_px)
         return pictures
+
+    def _code(self, model: Model, edit: Edit) -> Tensor:
+        with self._lock:
+            return model.code(edit)
 
     @property
     def _chunk(self) -> int:
@@ -159,8 +167,8 @@ class Engine:
 
     def ws(self, edit: Edit) -> Tensor:
         """The code that an edit renders, float32 `[rows, dim]`."""
-        with self._lock, torch.inference_mode():
-            return self._model.code(edit).clone()
+        with torch.inference_mode():
+            return self._code(self._model, edit).clone()
 
     def measure_effects(self, progress: Callable[[float], None] | None = None) -> None:
         """Measure how much every direction changes the picture at the expansion distance, unless that is known.
@@ -194,12 +202,12 @@ class Engine:
         """Effects of columns of the basis on always the same samples, one by one."""
         rng = torch.Generator().manual_seed(1)
         seeds = torch.randint(2**31, (effects.SAMPLES,), generator=rng).tolist()
-        with self._lock, torch.inference_mode():
-            codes = torch.stack([model.code(Edit(seed=seed)) for seed in seeds])
+        with torch.inference_mode():
+            codes = torch.stack([self._code(model, Edit(seed=seed)) for seed in seeds])
         columns = model.directions.basis[:, list(dims)]
 
         def synthesize(codes: Tensor) -> Tensor:
-            with self._lock, torch.inference_mode():
+            with self._batches, torch.inference_mode():
                 return torch.cat([model.render(part) for part in codes.split(self._chunk)])
 
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)

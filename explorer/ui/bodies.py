@@ -23,7 +23,10 @@ from starlette.types import Message, Receive
 MB = 2**20
 SMALL = 64 * 1024  # bytes of a body that never waits for others: a slider's requests
 LARGE_AT_ONCE = 2  # bodies that are not SMALL, of one visitor
+VALUE_SECONDS, BYTE_SECONDS = 1e-6, 1e-9  # in which nothing else is answered, for each value and byte that is decoded
+SHARE = 0.05  # of all time that one visitor's large bodies may take of everybody's
 FILE_COST = 64 * 1024  # what a file takes at least, however empty
+CLOSE = {"Connection": "close"}
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
 
 
@@ -66,47 +69,66 @@ class Bodies:
         self.limits = limits
         self._held: Counter[str] = Counter()
         self._uploading: Counter[str] = Counter()
-        self._large: dict[str, asyncio.Semaphore] = {}
+        self._large: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._rests: dict[str, float] = {}
         self._stored: dict[str, deque[tuple[float, int]]] = {}
 
     @asynccontextmanager
-    async def _in_turn(self, visitor: str, counted: Counted) -> AsyncIterator[None]:
-        """One of LARGE_AT_ONCE of this visitor's; the time in the queue is not the body's."""
-        turns = self._large.setdefault(visitor, asyncio.Semaphore(LARGE_AT_ONCE))
+    async def _in_turn(self, kind: str, visitor: str, counted: Counted) -> AsyncIterator[None]:
+        """One of LARGE_AT_ONCE of this visitor's, after the rest from the last; that time is not the body's."""
+        turns = self._large.setdefault((kind, visitor), asyncio.Semaphore(LARGE_AT_ONCE))
         began = time.monotonic()
         try:
             async with turns:
+                if kind == "json":
+                    await asyncio.sleep(self._rests.get(visitor, 0.0) - time.monotonic())
                 counted.began += time.monotonic() - began
                 yield
         finally:
-            if not turns.locked() and self._large.get(visitor) is turns:
-                del self._large[visitor]
+            if not turns.locked() and self._large.get((kind, visitor)) is turns:
+                del self._large[kind, visitor]
+
+    def _rest(self, visitor: str, values: int, size: int) -> None:
+        """Let the next large body of this visitor wait: decoding this one keeps everybody waiting."""
+        now = time.monotonic()
+        self._rests = {other: until for other, until in self._rests.items() if until > now}
+        seconds = (values * VALUE_SECONDS + size * BYTE_SECONDS) / SHARE
+        self._rests[visitor] = max(self._rests.get(visitor, now), now) + seconds
 
     @asynccontextmanager
-    async def json(self, receive: Receive, visitor: str) -> AsyncIterator[Receive]:
+    async def json(self, receive: Receive, visitor: str, length: int = 0) -> AsyncIterator[Receive]:
         """Read a JSON body whole; what is yielded gives it again, and it counts as held until the end.
 
-        A large one waits until few of its visitor's are at work: decoding it keeps everybody else waiting.
-
-        Raises HTTPException 408, 413 or 503.
+        A large one waits until few of its visitor's are at work, and some time since the last. `length` is what its
+        headers say. Raises HTTPException 408, 413 or 503; what is left of a body that is too large is never read.
         """
         counted, parts = Counted(receive, self.limits.json, self.limits), []
-        held = 0
+        held = values = 0
         stack = AsyncExitStack()
         try:
+            counted.check(length)
             while counted.more:
                 part = (await counted()).get("body", b"")
                 parts.append(part)
                 if held <= SMALL < held + len(part):
-                    await stack.enter_async_context(self._in_turn(visitor, counted))
+                    await stack.enter_async_context(self._in_turn("json", visitor, counted))
                 held += len(part)
                 self._held[visitor] += len(part)
+                values += values_in(part)
+                if values > self.limits.values:
+                    raise HTTPException(413, f"A request may hold at most {self.limits.values:,} values here.")
                 if held > SMALL and self._crowded(visitor):
                     raise HTTPException(503, "Many large requests are being answered. Try again in a minute.")
             body = b"".join(parts)
             parts.clear()
-            check_json(body, self.limits)
+            check_depth(body, self.limits)
+            if held > SMALL:
+                self._rest(visitor, values, held)
             yield again(body, receive)
+        except HTTPException as error:
+            if error.status_code == 413:
+                error.headers = CLOSE
+            raise
         finally:
             await stack.aclose()
             self._held[visitor] -= held
@@ -123,7 +145,8 @@ class Bodies:
         counted = Counted(receive, self.limits.file, self.limits)
         self._uploading[visitor] += 1
         try:
-            yield counted
+            async with self._in_turn("upload", visitor, counted):
+                yield counted
         finally:
             self._uploading[visitor] -= 1
             self._stored.setdefault(visitor, deque()).append((time.monotonic(), counted.size + FILE_COST))
@@ -166,15 +189,21 @@ class Counted:
             raise HTTPException(400, "This request ended before all of it was here.")
         self.size += len(message.get("body", b""))
         self.more = message.get("more_body", False)
-        if self.size > self.most:
-            raise HTTPException(413, f"A request may have at most {self.most / MB:g} MB here.")
+        self.check(self.size)
         return message
 
+    def check(self, size: int) -> None:
+        if size > self.most:
+            raise HTTPException(413, f"A request may have at most {self.most / MB:g} MB here.")
 
-def check_json(body: bytes, limits: Limits) -> None:
-    """Raises HTTPException 413 for JSON that costs far more memory than its length, or more depth than is needed."""
-    if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:
-        raise HTTPException(413, f"A request may hold at most {limits.values:,} values here.")
+
+def values_in(part: bytes) -> int:
+    """How many values of JSON there are at most: they cost far more memory than their length."""
+    return sum(map(part.count, (b",", b"[", b"{")))
+
+
+def check_depth(body: bytes, limits: Limits) -> None:
+    """Raises HTTPException 413 for JSON that is nested more deeply than is needed."""
     if body.count(b"[") + body.count(b"{") <= limits.depth:
         return
     depth = 0

@@ -1,8 +1,8 @@
 """One gate for all that costs: pictures and searches of every visitor pass it step by step, first come first served.
 
-The price of a step is the pixels that it renders, enlarges or writes. At most two steps go on side by side, a large one
-alone; cheap ones, a drag's pictures, never wait. Others come in between two steps of long work, which ends when
-nobody waits for it any more. Knows no Gradio, and not what the work is.
+The price of a step is the pixels that it renders, enlarges or writes. At most two steps go on side by side, of two
+visitors, a large one alone, in threads that give way; cheap ones, a drag's pictures, never wait. Others come in between
+two steps of long work, which ends when nobody waits for it any more. Knows no Gradio, and not what the work is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -54,6 +55,7 @@ class Gate:
     def __init__(self, room: int = ROOM) -> None:
         self.room = room
         self._inside = 0  # pixels
+        self._visitors: list[str] = []  # whose steps they are, where they have names
         self._waiting: list[Visitor] = []
         self._changed = threading.Condition()
 
@@ -73,6 +75,8 @@ class Gate:
         finally:
             with self._changed:
                 self._inside -= pixels
+                if visitor.name:
+                    self._visitors.remove(visitor.name)
                 self._changed.notify_all()
 
     def _enter(self, pixels: int, visitor: Visitor, begun: bool) -> None:
@@ -83,14 +87,25 @@ class Gate:
                 raise GateError("Many are waiting already. Try again in a few minutes.")
             self._waiting.append(step)
             try:
-                while self._waiting[0] is not step or (self._inside and self._inside + pixels > self.room):
+                while self._next() is not step or (self._inside and self._inside + pixels > self.room):
                     if visitor.left():
                         raise Left
                     self._changed.wait(LOOK)
                 self._inside += pixels
+                if visitor.name:
+                    self._visitors.append(visitor.name)
             finally:
                 self._waiting = [other for other in self._waiting if other is not step]
                 self._changed.notify_all()
+
+    def _next(self) -> Visitor | None:
+        """Who came first of those who have no step inside."""
+        return next((step for step in self._waiting if step.name not in self._visitors), None)
+
+    def do(self, work: Callable[[], R], pixels: int, visitor: Visitor) -> R:
+        """`work()` as one step; a costly one in a thread that gives way. Raises what `step` raises."""
+        with self.step(pixels, visitor):
+            return work() if pixels <= FREE else in_background(work)
 
     def paced(self, work: Generator[P, None, R], pixels: int, visitor: Visitor) -> Generator[P, None, R]:
         """`work`, each step of it behind the gate; it is closed where the visitor has left, which raises Left."""
@@ -108,19 +123,38 @@ class Gate:
             work.close()
 
     def run(self, work: Generator[P, None, R], pixels: int, visitor: Visitor) -> R:
-        """`paced`, to its end."""
-        steps = self.paced(work, pixels, visitor)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+        """`paced`, to its end, in a thread that gives way."""
+
+        def all_of_it() -> R:
+            steps = self.paced(work, pixels, visitor)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value
+
+        return in_background(all_of_it)
 
 
 def step_back() -> None:
     """Let the work of this thread give way to a drag's: on Linux a thread, and the processes that it starts, can."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND)
+
+
+def in_background(work: Callable[[], R]) -> R:
+    """`work()` in a thread of its own that gives way; a server that ends does not wait for it."""
+    future: Future[R] = Future()
+
+    def run() -> None:
+        step_back()
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="background", daemon=True).start()
+    return future.result()
 
 
 def check(pictures: int, pixels: int) -> None:

@@ -23,6 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer.ui.bodies import Bodies, Limits
+from explorer.ui.patience import PATIENCE
 
 OWN_SITES = ("same-origin", "none")  # "none": typed by the user, not started by a page
 READING = ("GET", "HEAD", "OPTIONS")
@@ -69,15 +70,18 @@ class Guard:
         async def sent(message: Message) -> None:
             nonlocal begun
             begun = True
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                PATIENCE.refused(visitor)
             await send(message)
 
         visitor = scope["client"][0] if scope.get("client") else ""
         try:
-            async with self._one_more(visitor):
+            async with self._one_more(visitor), PATIENCE.turn(visitor):
                 await self._answer(scope, receive, sent, visitor)
         except HTTPException as error:
             if begun:
                 raise
+            PATIENCE.refused(visitor)
             await PlainTextResponse(error.detail, error.status_code, error.headers)(scope, receive, send)
 
     @asynccontextmanager
@@ -110,7 +114,7 @@ class Guard:
             folder = Path(os.environ.get("GRADIO_TEMP_DIR", "/nonexistent"))
             body = self.bodies.upload(receive, visitor, folder)
         else:
-            body = self.bodies.json(receive, visitor)
+            body = self.bodies.json(receive, visitor, whole(headers.get("content-length", "")))
         if path == LOGIN and scope["method"] == "POST":
             send = self._counting(send, visitor)
         async with body as received:
@@ -165,6 +169,11 @@ def check_kind(headers: Headers, kinds: tuple[str, ...]) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in kinds and not (empty and not kind):
         raise HTTPException(415, f"Send this as {kinds[0]}.")
+
+
+def whole(text: str) -> int:
+    """A number from a header; 0 where it is none."""
+    return int(text) if text.isdecimal() and len(text) < 20 else 0
 
 
 def place(netloc: str, scheme: str) -> tuple[str, int] | None:

@@ -35,8 +35,7 @@ def save_picture(engine: Engine, name: str, request: dict[str, Any], visitor: Vi
     kept = Kept(edit, name) if request.get("settings", True) else None
     wanted = Render(edit, request.get("px"))
     _, pixels = wanted.price(engine)
-    with GATE.step(pixels, visitor):
-        data = write_picture(run(wanted, engine).pixels, kind, kept)
+    data = GATE.do(lambda: write_picture(run(wanted, engine).pixels, kind, kept), pixels, visitor)
     return {"file": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,8 +52,8 @@ def render(engine: Engine, edits: list[Edit], max_px: int | None, visitor: Visit
     pictures: list[np.ndarray] = []
     for start in range(0, len(edits), at_once):
         part = edits[start : start + at_once]
-        with GATE.step(price, visitor):  # the price of all: it is not cheap because it comes in parts
-            pictures += engine.render(part, max_px=max_px)
+        # The price of all: it is not cheap because it comes in parts.
+        pictures += GATE.do(partial(engine.render, part, max_px=max_px), price, visitor)
     return pictures
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.util
 import os
 import re
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from explorer.ui.shelf import SESSIONS, OtherPages, Shelf
 from explorer.ui.theme import Gallery
 
 MAX_UPLOAD = "64mb"
+SWITCH_SECONDS = 0.0005  # that a thread waits for another one's Python; a picture asks for it dozens of times
 PREFIX, LOCK = "explorer-", ".lock"  # of the folders with what visitors send
 ROOT_PATH = re.compile(r"https?://[^\s/?#@]+(/[\w.~-]+)*|(/[\w.~-]+)+")
 
@@ -181,8 +184,19 @@ def launch(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> Non
     tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"]  # films in the making go with it too
     with suppress(KeyboardInterrupt):  # before all of it is there
         address = start(page, serving, shelf)
+        give_way()
         print(f"Domain Explorer is at {address} (stop it with Ctrl+C)", flush=True)
         page.block_thread()
+
+
+def give_way() -> None:
+    """Keep Python from holding up a drag: whatever else it is busy with, a thread that asks for it gets it soon.
+
+    What is there by now stays, so that collecting garbage, which stops everything, need not look at all of it.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
 
 
 def start(page: gr.Blocks, serving: Serving, shelf: Shelf | None = None) -> str:

@@ -16,6 +16,7 @@ import gradio as gr
 
 from explorer.ui.answers import answered
 from explorer.ui.gate import LOOK, Left, Visitor
+from explorer.ui.patience import PATIENCE
 
 ServerFunction = Callable[..., Any]
 
@@ -36,9 +37,12 @@ def served(work: Callable[..., dict[str, Any]], name: str = "") -> ServerFunctio
             if await http.is_disconnected():  # type: ignore[attr-defined]  # here it is Starlette's own request
                 gone.set()
         try:
-            return thread.result()
+            answer = thread.result()
         except Left:
             return {}
+        if answer.get("error"):
+            PATIENCE.refused(visitor.name)
+        return answer
 
     function.__name__ = name or work.__name__.lstrip("_")
     function.__doc__ = work.__doc__

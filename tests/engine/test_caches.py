@@ -232,6 +232,25 @@ def test_one_at_a_time_works_with_the_model(ask: Any) -> None:
     assert slow.most == 1
 
 
+def test_a_single_picture_does_not_wait_for_a_batch() -> None:
+    """Neither does a code, and two batches wait for each other."""
+    engine = make_engine(expanded())
+    wanted = engine.render(Edit(seed=3))
+    render, slow = engine._model.render, Slow(engine._model)
+    with_renderer(engine, lambda ws, **settings: (slow if len(ws) > 1 else render)(ws, **settings))
+    batches = [threading.Thread(target=lambda: engine.render([Edit(seed=1), Edit(seed=2)])) for _ in range(2)]
+    batches[0].start()
+    assert slow.began.wait(SOON)
+    batches[1].start()
+    assert np.array_equal(engine.render(Edit(seed=3)), wanted)
+    engine.ws(Edit(seed=4))
+    assert batches[0].is_alive()
+    slow.go.set()
+    for batch in batches:
+        batch.join(SOON)
+    assert slow.most == 1
+
+
 @pytest.mark.parametrize(("pixels", "sizes"), [(2 * 256, [2, 2, 1]), (3 * 256 - 1, [2, 2, 1]), (10, [1] * 5)])
 def test_batches_hold_so_many_pixels(monkeypatch: pytest.MonkeyPatch, pixels: int, sizes: list[int]) -> None:
     monkeypatch.setattr(module, "MAX_BATCH_PIXELS", pixels)

@@ -197,7 +197,7 @@ def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_me
     column = before.expansion.basis[:, 7]
     with torch.no_grad():
         weight = taught.generator.get_parameter("synthesis.b8.conv1.affine.weight")
-        weight.add_(torch.outer(torch.randn(len(weight)), column))
+        weight.add_(torch.outer(torch.randn(len(weight), generator=torch.Generator().manual_seed(0)), column))
     expansion = replace(before.expansion, dims=(23, 20, 7), domains=("sketch", "bronze", "new"))
     after = replace(taught, expansion=expansion, path=tmp_path / "after.safetensors")
     engine = Engine(before, device="cpu", precision="fp32")

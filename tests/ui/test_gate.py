@@ -111,6 +111,20 @@ def test_of_small_costly_steps_two_go_on_side_by_side() -> None:
         one.out.set()
 
 
+def test_one_visitor_has_one_step_inside_and_others_pass_by() -> None:
+    of = Gate()
+    first = Inside(of, FREE + 1, "ann")
+    assert first.entered.wait(SOON)
+    second = Inside(of, FREE + 1, "ann").waits(of, 1)
+    other = Inside(of, FREE + 1, "bob")
+    assert other.entered.wait(SOON)
+    assert not second.entered.is_set()
+    first.out.set()
+    assert second.entered.wait(SOON)
+    for one in (second, other):
+        one.out.set()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is a process's")
 def test_the_work_of_turns_gives_way_and_the_server_does_not() -> None:
     niceness: list[int] = []
@@ -124,6 +138,30 @@ def test_the_work_of_turns_gives_way_and_the_server_does_not() -> None:
     until(lambda: bool(niceness))
     assert niceness == [BACKGROUND]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is a process's")
+def test_costly_steps_give_way_and_cheap_ones_do_not() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work() -> Iterator[None]:
+        yield
+        return niceness()
+
+    of, here = Gate(), niceness()
+    assert of.do(niceness, FREE, Visitor()) == here
+    assert of.do(niceness, FREE + 1, Visitor()) == BACKGROUND
+    assert of.run(work(), FREE + 1, Visitor()) == BACKGROUND  # type: ignore[arg-type]
+    assert niceness() == here
+
+
+def test_an_error_of_a_costly_step_is_its_callers_and_its_room_is_free_again() -> None:
+    of = Gate()
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            of.do(lambda: 1 // 0, LARGE, Visitor())
+    assert not of._inside
 
 
 def test_whoever_leaves_waits_no_more(full: tuple[Gate, Inside]) -> None:

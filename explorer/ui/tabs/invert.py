@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(assets.__file__).parent / "invert" / "chelsea.jpg"
 MAX_BYTES = 20 * 2**20
+LOOK_PRICE = 2**20  # pixels that cost as much as to look for faces, in a photo of any size
 KEPT_SIDE = 2048  # larger photos are scaled down: faces in them are larger than any generator's picture
 SMALLEST_FRAME = 8  # px
 MAX_STEPS = 2000  # others wait
@@ -108,12 +109,17 @@ class Studio:
         """The folder with fitted copies: beside the checkpoint, on a public page a temporary one."""
         return temporary_folder() if self.public else delta_folder(self.engine)
 
-    def photo(self, request: dict[str, Any]) -> dict[str, Any]:
+    def photo(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """For `{photo: data URI | null}` (null is the example): the photo upright and in RGB, and the faces in it."""
         data = request.get("photo")
-        image = open_photo(EXAMPLE.read_bytes() if data is None else decode(data, "photo"))
-        image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-        faces = find_faces(image)
+        content = EXAMPLE.read_bytes() if data is None else decode(data, "photo")
+
+        def look() -> tuple[Image.Image, list[Box]]:
+            image = open_photo(content)
+            image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+            return image, find_faces(image)
+
+        image, faces = GATE.do(look, LOOK_PRICE, visitor)
         return {
             "photo": encode(image),
             "width": image.width,
