@@ -74,7 +74,8 @@ class Engine:
         self.precision = choose_precision(precision, self.device)
         tune_allocator()
         self._lock = threading.Lock()
-        # On a CPU several pictures go on beside a drag's single one, which would have to wait for all of them.
+        # On a CPU several pictures go on beside a drag's single one, which would have to wait for all of them. Only
+        # single ones touch what a renderer keeps for the next.
         self._batches = threading.Lock() if self.device.type == "cpu" else self._lock
         self._model = prepare(checkpoint, self.device, DTYPES[self.precision])
 
@@ -143,7 +144,6 @@ class Engine:
 
     def _render(self, model: Model, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
         codes = [self._code(model, edit) for edit in edits]
-        lock = self._lock if len(edits) == 1 else self._batches
         pictures: list[np.ndarray] = []
         for (mode, seed), run in groupby(range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed)):
             run = list(run)
@@ -151,9 +151,13 @@ class Engine:
             parts = torch.stack([codes[i] for i in run]).split(self._chunk)
             moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
             for part, pose in zip(parts, moved, strict=True):
-                with lock:
+                with self._lock_of(part):
                     pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed, pose=pose), max_px)
         return pictures
+
+    def _lock_of(self, part: Tensor) -> threading.Lock:
+        """What synthesis of these codes holds."""
+        return self._lock if len(part) == 1 else self._batches
 
     def _code(self, model: Model, edit: Edit) -> Tensor:
         with self._lock:
@@ -207,8 +211,11 @@ class Engine:
         columns = model.directions.basis[:, list(dims)]
 
         def synthesize(codes: Tensor) -> Tensor:
-            with self._batches, torch.inference_mode():
-                return torch.cat([model.render(part) for part in codes.split(self._chunk)])
+            parts = []
+            for part in codes.split(self._chunk):
+                with self._lock_of(part), torch.inference_mode():
+                    parts.append(model.render(part))
+            return torch.cat(parts)
 
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
 

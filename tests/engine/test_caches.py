@@ -251,6 +251,24 @@ def test_a_single_picture_does_not_wait_for_a_batch() -> None:
     assert slow.most == 1
 
 
+def test_what_is_left_of_a_batch_does_not_disturb_a_single_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of one picture touches what is kept for the next picture, whoever asked for it."""
+    monkeypatch.setattr(module, "MAX_BATCH_PIXELS", 2 * 256)
+    engine = make_engine(expanded())
+    render, slow = engine._model.render, Slow(engine._model)
+    with_renderer(engine, lambda ws, **settings: (slow if len(ws) == 1 else render)(ws, **settings))
+    batch = threading.Thread(target=lambda: engine.render([Edit(seed=i) for i in range(3)]))
+    single = threading.Thread(target=lambda: engine.render(Edit(seed=9)))
+    batch.start()
+    assert slow.began.wait(SOON)
+    single.start()
+    single.join(0.2)
+    slow.go.set()
+    for thread in (batch, single):
+        thread.join(SOON)
+    assert slow.most == 1
+
+
 @pytest.mark.parametrize(("pixels", "sizes"), [(2 * 256, [2, 2, 1]), (3 * 256 - 1, [2, 2, 1]), (10, [1] * 5)])
 def test_batches_hold_so_many_pixels(monkeypatch: pytest.MonkeyPatch, pixels: int, sizes: list[int]) -> None:
     monkeypatch.setattr(module, "MAX_BATCH_PIXELS", pixels)
