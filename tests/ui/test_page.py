@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -148,6 +149,73 @@ def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
 def test_a_tip_says_in_words_what_a_control_is(expanded_page: Page) -> None:
     expanded_page.get_by_role("button", name="Neighbours", exact=True).hover()
     expect(expanded_page.get_by_role("tooltip")).to_contain_text("Nine pictures close to this one")
+
+
+def test_a_finger_that_rests_is_told_what_it_rests_on_and_does_nothing_else(
+    browser: Browser, expanded_server: Server
+) -> None:
+    page = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True).new_page()
+    page.goto(expanded_server.url)
+    page.wait_for_selector(".explore[data-painted]")
+    snapshot, tip = page.get_by_role("button", name="Snapshot", exact=True), page.locator(".explore .tip")
+    kept = page.locator("#tab-snapshots .count")
+    box = snapshot.bounding_box()
+    assert box
+    touch = page.context.new_cdp_session(page)
+
+    def press(milliseconds: int) -> None:
+        point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+        page.wait_for_timeout(milliseconds)
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    press(50)  # a tap is a tap
+    expect(kept).to_have_text("1")
+    expect(tip).to_be_hidden()
+    press(1200)
+    expect(tip).to_contain_text("Keep this picture below")
+    page.wait_for_timeout(300)
+    expect(tip).to_be_visible()  # after the finger was lifted, to be read
+    expect(kept).to_have_text("1")
+    press(50)
+    expect(kept).to_have_text("2")
+    expect(tip).to_be_hidden()
+    page.context.close()
+
+
+def test_the_keyboard_goes_past_the_header_from_tab_to_tab_and_puts_sliders_back(expanded_page: Page) -> None:
+    page = expanded_page
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("button", name="To the controls")
+    expect(skip).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".explore .controls")).to_be_focused()
+
+    page.get_by_role("tab", name="Explore", exact=True).focus()
+    for key, tab in (
+        ("ArrowRight", "Invert"),
+        ("ArrowLeft", "Explore"),
+        ("ArrowLeft", "Model"),
+        ("ArrowRight", "Explore"),
+        ("End", "Model"),
+    ):
+        page.keyboard.press(key)
+        chosen = page.get_by_role("tab", name=tab, exact=True)
+        expect(chosen).to_be_focused()
+        expect(chosen).to_have_attribute("aria-selected", "true")
+    skip.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.closest('.model') !== null"), "the panel of the open tab"
+    page.get_by_role("tab", name="Explore", exact=True).click()
+
+    slider = page.get_by_role("slider", name="tolkien elf", exact=True)
+    slider.focus()
+    for key in ("Delete", "Backspace"):
+        page.keyboard.press("End")
+        expect(page.locator(".explore")).to_have_attribute("data-painted", re.compile("strengths"))
+        page.keyboard.press(key)
+        expect(slider).to_have_value("0")
+        expect(slider).to_be_focused()
 
 
 @pytest.fixture(scope="module")

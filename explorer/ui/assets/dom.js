@@ -67,10 +67,16 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-// One tooltip for all `[data-tip]`, in the browser's top layer so that no scrolling box cuts it off.
+const HOVER = 450; // ms over a control until its tip is shown
+const PRESS = 600; // ms a finger rests on it
+const READ = 4000; // ms that a tip stays after a finger was lifted
+
+// One tooltip for all `[data-tip]`, in the browser's top layer so that no scrolling box cuts it off. Fingers press long;
+// what they press is then not also done.
 export function createTips() {
   const tip = find(".tip");
   let timer;
+  let told = null; // what a finger was told of, until it presses again
   function show(target) {
     tip.textContent = target.dataset.tip;
     tip.showPopover();
@@ -85,11 +91,30 @@ export function createTips() {
     if (tip.matches(":popover-open")) tip.hidePopover();
   }
   function over(event) {
+    if (event.pointerType === "touch") return;
     const target = event.target.closest?.("[data-tip]");
     hide();
-    if (target) timer = setTimeout(() => target.isConnected && show(target), event.type === "focusin" ? 0 : 450);
+    if (target) timer = setTimeout(() => target.isConnected && show(target), event.type === "focusin" ? 0 : HOVER);
+  }
+  function press(event) {
+    hide();
+    const target = event.pointerType === "touch" && event.target.closest?.("[data-tip]");
+    if (target) timer = setTimeout(() => { show(target); told = target; timer = setTimeout(hide, READ); }, PRESS);
+  }
+  function lift() {
+    if (!told) clearTimeout(timer);
+  }
+  // The click that ends a long press.
+  function click(event) {
+    if (!told?.contains(event.target)) return;
+    event.preventDefault();
+    event.stopPropagation();
   }
   panel.addEventListener("pointerover", over);
   panel.addEventListener("focusin", (event) => /** @type {Element} */ (event.target).matches(":focus-visible") && over(event));
-  for (const name of ["pointerleave", "pointerdown", "focusout", "keydown"]) panel.addEventListener(name, hide);
+  panel.addEventListener("pointerdown", (event) => { told = null; press(event); });
+  panel.addEventListener("click", click, true);
+  for (const name of ["pointerup", "pointercancel"]) panel.addEventListener(name, lift);
+  for (const name of ["pointerleave", "focusout", "keydown"]) panel.addEventListener(name, () => told || hide());
+  panel.addEventListener("contextmenu", (event) => told && event.preventDefault()); // what browsers make of a long press
 }

@@ -30,6 +30,15 @@ for (const name of /** @type {const} */ (["dragover", "drop"])) {
   });
 }
 
+// Past the header and the tabs, to what the open tab is about.
+find(".skip").addEventListener("click", () => {
+  const open = [...document.querySelectorAll("[data-panel]")].find((panel) => panel instanceof HTMLElement && panel.offsetParent);
+  const controls = open?.querySelector(".controls") ?? open;
+  if (!(controls instanceof HTMLElement)) return;
+  controls.tabIndex = -1;
+  controls.focus();
+});
+
 const HINTS = {
   explore: "Drag a slider: the picture follows. Invert takes your photo.",
   invert: "Bring a photo: it is rebuilt, and every slider works on it.",
@@ -58,9 +67,21 @@ find(".first button").addEventListener("click", () => {
   find(".first").hidden = true;
   localStorage.setItem(SEEN, JSON.stringify([...new Set([...readSeen(), hinted])]));
 });
+// From tab to tab, around the ends (ARIA's pattern of tabs).
+function step(bar, event) {
+  const tabs = [...bar.querySelectorAll("[role=tab]")].filter((tab) => tab.offsetParent);
+  const at = tabs.indexOf(event.target);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+  if (at < 0 || to === undefined) return;
+  event.preventDefault();
+  const next = tabs.at(to % tabs.length);
+  next.click();
+  next.focus();
+}
 function follow() {
   const bar = document.querySelector("#tabs > .tab-wrapper");
   if (!bar) return requestAnimationFrame(follow); // the tabs are built after this header
+  bar.addEventListener("keydown", (event) => step(bar, event));
   const look = () => hint(bar.querySelector("[role=tab][aria-selected=true]")?.textContent.trim().toLowerCase());
   new MutationObserver(look).observe(bar, { subtree: true, attributeFilter: ["aria-selected"] });
   look();

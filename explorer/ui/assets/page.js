@@ -33,3 +33,11 @@ for (const name of ["localStorage", "sessionStorage"]) {
     for (const name of ["input", "change"]) target.dispatchEvent(new Event(name, { bubbles: true }));
   }, true);
 }
+
+// Delete puts a slider back, as a double click does.
+addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (!["Delete", "Backspace"].includes(key) || !(target instanceof HTMLInputElement) || target.type !== "range") return;
+  event.preventDefault();
+  target.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
+});
