@@ -1,4 +1,4 @@
-"""The visual language: neutral greys, one accent, the system's own fonts (nothing is fetched).
+"""The visual language: neutral greys, one accent, a typeface that comes with the page (nothing is fetched).
 
 Greys carry no hue at all, because a tinted surround changes how the colours of a picture are seen.
 """
@@ -20,7 +20,7 @@ class Gallery(Base):
             radius_size=sizes.radius_md,
             text_size=sizes.text_md,
             spacing_size=sizes.spacing_md,
-            font=("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
+            font=("Inter", "ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
             font_mono=("ui-monospace", "SFMono-Regular", "Consolas", "monospace"),
         )
         self.name = "gallery"

@@ -146,6 +146,17 @@ def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
     expect(page.get_by_label("Seed", exact=True).first).to_have_value("0")
 
 
+def test_the_typeface_comes_with_the_page(expanded_page: Page) -> None:
+    expanded_page.evaluate("document.fonts.ready")
+    loaded = expanded_page.evaluate(
+        "[...document.fonts].filter(f => f.family === 'Inter' && f.status === 'loaded').map(f => f.weight)"
+    )
+    assert {"400", "600"} <= set(loaded)
+    for selector in ("#header", ".explore .row-label", ".explore input.number"):
+        family = expanded_page.locator(selector).first.evaluate("node => getComputedStyle(node).fontFamily")
+        assert family.startswith("Inter"), selector
+
+
 def test_a_tip_says_in_words_what_a_control_is(expanded_page: Page) -> None:
     expanded_page.get_by_role("button", name="Neighbours", exact=True).hover()
     expect(expanded_page.get_by_role("tooltip")).to_contain_text("Nine pictures close to this one")

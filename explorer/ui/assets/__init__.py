@@ -9,6 +9,7 @@ Scripts are ES modules with named imports from each other. Gradio runs a panel's
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -23,6 +24,14 @@ _NAME = re.compile(r"^(?:async )?(?:function|const|let|class) (\w+)", re.MULTILI
 def read(*names: str) -> str:
     """The text of these files, one after the other."""
     return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+
+
+@cache
+def typeface() -> str:
+    """CSS with the page's typeface, so that nothing is fetched: Inter, whose figures stand in columns."""
+    rule = "@font-face {{ font-family: Inter; font-weight: {}; src: url(data:font/woff2;base64,{}) format('woff2'); }}"
+    files = sorted((_FOLDER / "fonts").glob("*.woff2"))
+    return "\n".join(rule.format(f.stem.rpartition("-")[2], base64.b64encode(f.read_bytes()).decode()) for f in files)
 
 
 @cache
