@@ -62,7 +62,7 @@ class Place:
     @property
     def batch(self) -> int:
         """How many pictures are rendered at once: few large ones, as whoever drags waits for them."""
-        return max(1, min(export.BATCH, AT_ONCE // self.engine.resolution**2))
+        return max(1, min(export.BATCH, AT_ONCE // self.engine.cost([Edit()])))
 
     def pictures(self, edits: list[Edit]) -> list[np.ndarray]:
         return self.engine.render(edits)
@@ -115,7 +115,7 @@ class Render(Request[float, Still]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return 1, _side(engine, self.px) ** 2
+        return 1, engine.cost([self.edit], self.px)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         still = Still(export.upscaled(place.engine.render(self.edit, self.max_px), self.px), self.edit)
@@ -135,6 +135,7 @@ class Compose(Request[float, Still]):
     rotate: float = 0.0
     shift_x: float = 0.0
     shift_y: float = 0.0
+    steps: int | None = None
     edit: Edit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -147,12 +148,13 @@ class Compose(Request[float, Still]):
                 raise
             raise EditError('strengths are an object, for example {"pencil sketch": 0.7}') from None
         pose = {name: getattr(self, name) for name in POSE}
-        edit = Edit(seed=self.seed, truncation_psi=self.truncation_psi, strengths=strengths, **pose)
+        code = {"seed": self.seed, "truncation_psi": self.truncation_psi, "steps": self.steps}
+        edit = Edit(strengths=strengths, **code, **pose)
         object.__setattr__(self, "strengths", tuple(strengths))
         object.__setattr__(self, "edit", edit)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return 1, _side(engine, self.px) ** 2
+        return 1, engine.cost([self.edit], self.px)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from Render(self.edit, self.px).work(place))
@@ -175,7 +177,7 @@ class Strip(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(export.strip_of(self.edit, self.direction, values)))
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return self.count, engine.resolution**2
+        return self.count, engine.cost([self.edit])
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -202,7 +204,7 @@ class Grid(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(edit for row in rows for edit in row))
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return len(self.edits), engine.resolution**2
+        return len(self.edits), engine.cost([self.edit])
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -225,7 +227,7 @@ class Animate(Request[float, Written]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return export.film_length(len(self.edits), self.frames, self.loop), _side(engine, self.px) ** 2
+        return export.film_length(len(self.edits), self.frames, self.loop), engine.cost(self.edits, self.px)
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
@@ -248,7 +250,7 @@ class Bundle(Request[float, Written]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return len(self.edits), _side(engine, self.px) ** 2
+        return len(self.edits), engine.cost(self.edits, self.px)
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "edits.zip")
@@ -419,10 +421,6 @@ def kind_of(path: Path) -> Literal["png", "jpeg", "webp"]:
     if kind is None:
         raise ExportError(f"a picture is written as {', '.join(ENDINGS)}; {path.name!r} ends otherwise")
     return kind
-
-
-def _side(engine: Engine, px: int | None) -> int:
-    return max(engine.resolution, px or 0)
 
 
 def _named(place: Place, example: str) -> Path:

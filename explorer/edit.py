@@ -25,6 +25,7 @@ LARGEST = 1e6  # of a strength or a truncation: far beyond what any picture surv
 MAX_STRENGTHS = 4096  # directions that one edit moves: as many as the widest W has that is read
 MAX_NAME = 1000  # characters of a direction's name
 MAX_NUMBERS = 2**20  # of one code
+MAX_STEPS = 250  # of one picture: as many as an exact way back to a photo takes
 POSE = ("rotate", "shift_x", "shift_y")
 
 
@@ -99,6 +100,8 @@ class Edit:
         noise_mode: "const", "none" or "random" (then drawn from `noise_seed`).
         rotate, shift_x, shift_y: how the picture is turned, in degrees counterclockwise, and then shifted to the right
             and down, in picture widths (only a generator with a pose can).
+        steps: in how many steps the picture is made, 1 to 250, or the nearest number that exists; None for the
+            generator's own (only one that makes its pictures step by step has any).
         project: take the code to the base subspace before moving it (only an expanded generator has one).
         strengths: `{direction: strength}`; 1 is the direction's unit.
         layers: `{direction: (start, stop)}`, rows of ws that the direction moves; all where absent.
@@ -114,6 +117,7 @@ class Edit:
     rotate: float = 0.0
     shift_x: float = 0.0
     shift_y: float = 0.0
+    steps: int | None = None
     project: bool = True
     strengths: Mapping[DirectionId, float] | Iterable[tuple[DirectionId, float]] = ()
     layers: Mapping[DirectionId, Layers] | Iterable[tuple[DirectionId, Layers]] = ()
@@ -124,6 +128,8 @@ class Edit:
         for name in ("class_index", "truncation_cutoff"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _integer(name, getattr(self, name), 0, 2**31))
+        if self.steps is not None:
+            object.__setattr__(self, "steps", _integer("steps", self.steps, 1, MAX_STEPS))
         for name in ("truncation_psi", *POSE):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         if not isinstance(self.noise_mode, str) or self.noise_mode not in ("const", "none", "random"):

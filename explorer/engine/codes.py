@@ -29,6 +29,8 @@ class Coder:
             raise EditError(f"noise_mode of this generator is {', '.join(codes.noise_modes)}, got {edit.noise_mode!r}")
         if any(edit.pose) and not codes.pose:
             raise EditError("this generator cannot turn or shift its pictures: leave rotate and shift at 0")
+        if edit.steps is not None and not codes.steps:
+            raise EditError("this generator makes its pictures at once: leave steps away")
         code = self._origin(edit)
         if edit.project and self.expansion is not None:
             code = latents.project(code, self.expansion)

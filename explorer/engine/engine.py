@@ -118,6 +118,11 @@ class Engine:
     def codes(self) -> Codes:
         return self.generator.codes
 
+    def cost(self, edits: Sequence[Edit], px: int | None = None) -> int:
+        """Pixels that the most costly of these edits costs: those of each of its steps, or of the enlarged picture."""
+        steps = max((edit.steps or self.codes.steps[-1] for edit in edits), default=1) if self.codes.steps else 1
+        return max(steps * self.resolution**2, (px or 0) ** 2)
+
     def direction(self, direction: DirectionId) -> Direction:
         """The direction of this name or number. Raises `EditError` where the generator has none such."""
         return self._model.directions[direction]
@@ -142,13 +147,16 @@ class Engine:
     def _render(self, model: Model, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
         codes = [model.code(edit) for edit in edits]
         pictures: list[np.ndarray] = []
-        for (mode, seed), run in groupby(range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed)):
+        for (mode, seed, steps), run in groupby(
+            range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed, edits[i].steps)
+        ):
             run = list(run)
             poses = torch.tensor([edits[i].pose for i in run], device=self.device) if self.codes.pose else None
             parts = torch.stack([codes[i] for i in run]).split(self._chunk)
             moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
             for part, pose in zip(parts, moved, strict=True):
-                pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed, pose=pose), max_px)
+                images = model.render(part, noise_mode=mode, noise_seed=seed, pose=pose, steps=steps)
+                pictures += to_uint8(images, max_px)
         return pictures
 
     @property

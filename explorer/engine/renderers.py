@@ -27,6 +27,7 @@ class Renderer(Protocol):
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
         pose: Tensor | None = None,  # [N, 3]
+        steps: int | None = None,
     ) -> Tensor:  # [N, channels, resolution, resolution], float32
         ...
 
@@ -46,7 +47,8 @@ def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
         pose: Tensor | None = None,
+        steps: int | None = None,
     ) -> Tensor:
-        return generator.synthesize(codes, noise_mode, noise_seed, dtype, pose)
+        return generator.synthesize(codes, noise_mode, noise_seed, dtype, pose, steps)
 
     return plain

@@ -157,7 +157,8 @@ class Synthesis:
         ws: Tensor,  # [N, num_ws, w_dim] float32
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
-        pose: Tensor | None = None,  # StyleGAN2 has none
+        pose: Tensor | None = None,  # StyleGAN2 has none, and makes its pictures at once
+        steps: int | None = None,
     ) -> Tensor:  # [N, img_channels, H, W] float32
         """Images of codes. With one code on a CPU, rows that equal the last call's are not computed again."""
         if self.plain:

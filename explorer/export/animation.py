@@ -42,7 +42,8 @@ def along(edits: Sequence[Edit], codes: Codes, frames: int, loop: bool = True) -
 
     With `loop` a last step leads back to the first edit and ends one frame before it, so that the film can be repeated
     without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
-    Noise is the first edit's throughout. Raises ExportError for fewer than two edits, too many, or too many frames.
+    Noise and number of steps are the first edit's throughout. Raises ExportError for fewer than two edits, too many, or
+    too many frames.
     """
     film_length(len(edits), frames, loop)
     steps = len(edits) if loop else len(edits) - 1
@@ -75,7 +76,7 @@ def _still(first: Edit, code: np.ndarray, pose: np.ndarray) -> Edit:
     """An edit that is nothing but a code and a pose: it has been truncated, projected and moved already."""
     turned = dict(zip(POSE, pose.tolist(), strict=True))
     noise = {"noise_mode": first.noise_mode, "noise_seed": first.noise_seed}
-    return Edit(latent=Latent.of(code), project=False, **noise, **turned)
+    return Edit(latent=Latent.of(code), project=False, steps=first.steps, **noise, **turned)
 
 
 def write_animation(

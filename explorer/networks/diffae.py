@@ -21,6 +21,7 @@ from explorer.networks import diffusion
 from explorer.networks.family import Codes, Generator, NoiseMode, NoiseSeed, StyleLayer
 
 STEPS = 20  # of the picture's diffusion, and of the codes', unless told: the paper's
+DRAFTS = (5, 10)  # steps of a picture while a slider moves, and once it rests
 GROUPS = (32, 24, 16, 12, 8)  # of a normalisation, the first that divides; up to 32 channels have one each
 
 
@@ -311,7 +312,7 @@ class DiffAE(Generator):
     def __init__(self, config: DiffAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"))
+        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"), steps=(*DRAFTS, STEPS))
         self.resolution, self.channels, self.classes = config.img_resolution, 3, 0
         self.time_embed = TimeEmbedding(config.net_ch, config.embed_dim)
         self.input_blocks, self.middle_block, widths = down_path(
@@ -391,6 +392,7 @@ class DiffAE(Generator):
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,
+        steps: int | None = None,
     ) -> Tensor:
         if noise_mode not in self.codes.noise_modes:
             raise ValueError(f"noise_mode must be {' or '.join(self.codes.noise_modes)}, got {noise_mode!r}")
@@ -398,7 +400,7 @@ class DiffAE(Generator):
         if noise_mode == "random":
             x_T = self._noise(len(codes), noise_seed).to(codes.device)
         with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
-            return self._denoised(codes[:, 0], x_T, STEPS).float()
+            return self._denoised(codes[:, 0], x_T, diffusion.nearest_steps(steps or STEPS)).float()
 
     def _noise(self, count: int, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]
         side = self.resolution

@@ -32,6 +32,8 @@ class Codes:
         z_dim: how many normal numbers one random code is drawn from.
         noise_modes: what `synthesize` may be asked to do with noise; empty for a kind without any.
         pose: whether pictures can be turned and shifted as a whole, by a part of the request that is no code.
+        steps: of a kind that makes a picture step by step, how many while a slider moves, once it rests, and unless
+            told otherwise; empty for one that makes it at once.
     """
 
     rows: int
@@ -39,6 +41,7 @@ class Codes:
     z_dim: int
     noise_modes: tuple[NoiseMode, ...] = ()
     pose: bool = False
+    steps: tuple[int, ...] = ()
 
     def repeat(self, w: Tensor) -> Tensor:  # [..., dim] -> [..., rows, dim]
         """One vector for all rows."""
@@ -115,9 +118,10 @@ class Generator(nn.Module, ABC):
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,  # [N, 3]: turn in degrees, counterclockwise; shift right and down, in widths
+        steps: int | None = None,  # of a kind that makes pictures step by step; the nearest number that exists
     ) -> Tensor:  # [N, channels, resolution, resolution], float32, about [-1, 1]
-        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in, `pose` means something where
-        `codes.pose` says so.
+        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in, `pose` and `steps` mean
+        something where `codes` says so.
         """
 
     @property

@@ -96,6 +96,7 @@ class Endpoints:
         rotate: float = 0.0,
         shift_x: float = 0.0,
         shift_y: float = 0.0,
+        steps: int | None = None,
     ) -> Answer:
         """Render a sum of domains on one random code.
 
@@ -107,9 +108,10 @@ class Endpoints:
             rotate: turn of the whole picture in degrees, counterclockwise; StyleGAN3 only.
             shift_x: how far it is shifted to the right, in picture widths; StyleGAN3 only.
             shift_y: how far it is shifted down.
+            steps: in how many steps it is made, 1 to 250; null is the generator's own; diffusion autoencoders only.
         """
         pose = rotate, shift_x, shift_y
-        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose), "composed.png")
+        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose, steps), "composed.png")
 
     def strip(self, edit: Answer, direction_id: str, low: float = 0.0, high: float = 1.0, count: int = 7) -> Answer:
         """Render one edit at several strengths of one direction, side by side, as one picture.

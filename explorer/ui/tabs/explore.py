@@ -44,9 +44,9 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
 
 
 def template(name: str) -> str:
-    """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, sliders of the pose."""
+    """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, pose, steps."""
     html = assets.read(name)
-    for part in ("icons", "keep", "pose"):
+    for part in ("icons", "keep", "pose", "steps"):
         html = html.replace(f"<!-- {part} -->", assets.read(f"{part}.html").strip())
     return html
 
@@ -69,6 +69,7 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "classes": engine.generator.classes,
         "noise_modes": list(engine.codes.noise_modes),
         "pose": engine.codes.pose,
+        "steps": list(engine.codes.steps),
         "expanded": engine.checkpoint.expansion is not None,
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
