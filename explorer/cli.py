@@ -193,6 +193,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         "gan": "a StyleGAN2 generator",
         "clip": "a small CLIP",
         "encoder": "an encoder for a generator",
+        "diffae": "a diffusion autoencoder",
     }.items():
         command = trainers.add_parser(name, help=what)
         add_flags(command, f"explorer.recipes.{name}", "train", name)

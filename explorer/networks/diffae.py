@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +21,15 @@ from torch import Tensor, nn
 from explorer.networks import diffusion
 from explorer.networks.family import Codes, Generator, NoiseMode, NoiseSeed, StyleLayer
 
-STEPS = 20  # of the picture's diffusion, and of the codes', unless told: the paper's
-DRAFTS = (5, 10)  # steps of a picture while a slider moves, and once it rests
+LATENT_STEPS = 20  # of the diffusion of codes, unless told: the paper's
 GROUPS = (32, 24, 16, 12, 8)  # of a normalisation, the first that divides; up to 32 channels have one each
+
+Prediction = Literal["eps", "v"]
+# Steps of a picture while a slider moves, once it rests, and unless told (the paper's); and of the way back.
+STEPS: dict[Prediction, tuple[int, ...]] = {"eps": (5, 10, 20), "v": (2, 4, 8)}
+BACK: dict[Prediction, int] = {"eps": 250, "v": 50}
+# (x [N, 3, S, S], t) -> what the network predicts at time t of the 1000-step scale
+Predict = Callable[[Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class DiffAEConfig:
         embed_dim: width of the time's embedding.
         z_dim: width of z.
         latent_layers, latent_hidden, latent_skip: of the network that random codes come from; 0 layers for none.
+        predicts: "eps", the noise, as published; or "v", a flow's velocity, which takes fewer steps.
+        patch: side of the squares of pixels that the U-Net takes for one; 1 as published.
 
     Raises ValueError where the parts do not fit.
     """
@@ -57,19 +66,25 @@ class DiffAEConfig:
     latent_layers: int = 0
     latent_hidden: int = 2048
     latent_skip: tuple[int, ...] = ()
+    predicts: Prediction = "eps"
+    patch: int = 1
 
     def __post_init__(self) -> None:
         for name in ("net_ch_mult", "enc_ch_mult", "attention", "enc_attention", "latent_skip"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("net_ch", "res_blocks", "enc_res_blocks", "heads", "embed_dim", "z_dim"):
+        for name in ("net_ch", "res_blocks", "enc_res_blocks", "heads", "embed_dim", "z_dim", "patch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("net_ch_mult", "enc_ch_mult"):
             multiples = getattr(self, name)
             if not multiples or min(multiples) < 1:
                 raise ValueError(f"{name} must be positive numbers, got {multiples}")
-            if self.img_resolution < 1 or self.img_resolution % 2 ** (len(multiples) - 1):
-                raise ValueError(f"{self.img_resolution} px cannot be halved {len(multiples) - 1} times ({name})")
+            side = self.img_resolution // self.patch
+            if side < 1 or self.img_resolution % self.patch or side % 2 ** (len(multiples) - 1):
+                pixels = f"{self.img_resolution} px" + (f" in patches of {self.patch}" if self.patch > 1 else "")
+                raise ValueError(f"{pixels} cannot be halved {len(multiples) - 1} times ({name})")
+        if self.predicts not in ("eps", "v"):
+            raise ValueError(f"predicts must be eps or v, got {self.predicts!r}")
         if self.latent_layers and self.latent_hidden < 1:
             raise ValueError(f"latent_hidden must be positive, got {self.latent_hidden}")
 
@@ -163,8 +178,8 @@ def down_path(
 ) -> tuple[nn.ModuleList, nn.ModuleList, list[list[int]]]:
     """Input stages, middle and, for every level, the widths of what the input stages hand on."""
     condition = config if conditioned else None
-    side, width = config.img_resolution, multiples[0] * config.net_ch
-    stages = nn.ModuleList([Stage([nn.Conv2d(3, width, 3, padding=1)])])
+    side, width = config.img_resolution // config.patch, multiples[0] * config.net_ch
+    stages = nn.ModuleList([Stage([nn.Conv2d(3 * config.patch**2, width, 3, padding=1)])])
     widths = [[width]]
     for level, multiple in enumerate(multiples):
         for _ in range(blocks):
@@ -187,6 +202,7 @@ class SemanticEncoder(nn.Module):
 
     def __init__(self, config: DiffAEConfig) -> None:
         super().__init__()
+        self.patch = config.patch
         self.input_blocks, self.middle_block, widths = down_path(
             config, config.enc_ch_mult, config.enc_res_blocks, config.enc_attention, conditioned=False
         )
@@ -196,6 +212,7 @@ class SemanticEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(x, self.patch)
         for stage in self.input_blocks:
             x = stage(x)
         return self.out(self.middle_block(x))
@@ -262,7 +279,7 @@ class LatentDiffusion(nn.Module):
     def denormalized(self, n: Tensor) -> Tensor:
         return n * self.std + self.mean
 
-    def sample(self, noise: Tensor, steps: int = STEPS) -> Tensor:  # [N, z_dim], normal -> [N, z_dim]
+    def sample(self, noise: Tensor, steps: int = LATENT_STEPS) -> Tensor:  # [N, z_dim], normal -> [N, z_dim]
         """z of noise. Raises ValueError for a number of steps that no stride gives."""
         n = noise
         if self.layers:
@@ -291,7 +308,7 @@ class Attributes:
         return ((z - self.mean) / self.std + step) * self.std + self.mean
 
 
-def _times(t: Tensor | int, x: Tensor) -> Tensor:  # [N]
+def _times(t: Tensor | float, x: Tensor) -> Tensor:  # [N]
     return t if isinstance(t, Tensor) else torch.full((len(x),), t, device=x.device)
 
 
@@ -312,7 +329,7 @@ class DiffAE(Generator):
     def __init__(self, config: DiffAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"), steps=(*DRAFTS, STEPS))
+        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"), steps=STEPS[config.predicts])
         self.resolution, self.channels, self.classes = config.img_resolution, 3, 0
         self.time_embed = TimeEmbedding(config.net_ch, config.embed_dim)
         self.input_blocks, self.middle_block, widths = down_path(
@@ -320,7 +337,7 @@ class DiffAE(Generator):
         )
         self.output_blocks = nn.ModuleList(self._up_path(widths))
         width = config.net_ch_mult[0] * config.net_ch
-        last = nn.Conv2d(width, 3, 3, padding=1)
+        last = nn.Conv2d(width, 3 * config.patch**2, 3, padding=1)
         nn.init.zeros_(last.weight)
         self.out = nn.Sequential(normalization(width), nn.SiLU(), last)
         self.encoder = SemanticEncoder(config)
@@ -332,7 +349,7 @@ class DiffAE(Generator):
         """`widths` of the skips are used up; the stages know by them how many there are."""
         config, width = self.config, widths[-1][-1]
         for level in reversed(range(len(widths))):
-            side, multiple = config.img_resolution >> level, config.net_ch_mult[level]
+            side, multiple = (config.img_resolution // config.patch) >> level, config.net_ch_mult[level]
             while widths[level]:
                 stage = Stage([ResidualBlock(width + widths[level].pop(), multiple * config.net_ch, config)])
                 width = multiple * config.net_ch
@@ -352,29 +369,67 @@ class DiffAE(Generator):
 
     def eps_of(self, x: Tensor, t: Tensor | int, u: Tensor) -> Tensor:
         """The same for u = SiLU(z), all that the network sees of a code."""
-        time = F.silu(self.time_embed(time_features(_times(t, x), self.config.net_ch)))
+        if self.config.predicts == "eps":
+            return self.net(x, _times(t, x), u)
+        level = torch.tensor(diffusion.linear_schedule(), device=x.device)[t].view(-1, 1, 1, 1).to(x)
+        time, size = diffusion.flow_time(level)
+        x = x / size
+        return x + (1 - time) * self.velocity(x, time.flatten(), u)
+
+    def velocity(self, x: Tensor, t: Tensor | float, u: Tensor) -> Tensor:
+        """Of the flow at pictures `x`, of which the noise is the part `t`, in [0, 1], one or one for each."""
+        return self.net(x, diffusion.TIMES * _times(t, x), u)
+
+    def net(self, x: Tensor, t: Tensor, u: Tensor) -> Tensor:
+        """What the network itself predicts: `config.predicts`."""
+        time = F.silu(self.time_embed(time_features(t, self.config.net_ch)))
         skips: list[Tensor] = []
+        x = F.pixel_unshuffle(x, self.config.patch)
         for stage in self.input_blocks:
             skips.append(x := stage(x, time, u))
         x = self.middle_block(x, time, u)
         for stage in self.output_blocks:
             x = stage(torch.cat([x, skips.pop()], dim=1), time, u)
-        return self.out(x)
+        return F.pixel_shuffle(self.out(x), self.config.patch)
 
-    def decode(self, z: Tensor, x_T: Tensor, steps: int = STEPS, clamp: bool = True) -> Tensor:
-        """Pictures `[N, 3, S, S]` of codes and noise images. Raises ValueError for steps that no stride gives."""
-        return self._denoised(F.silu(z), x_T, steps, clamp)
+    def predicting(self, u: Tensor) -> Predict:
+        """The network at codes u = SiLU(z) `[N, z_dim]`."""
+        return lambda x, t: self.net(x, _times(t, x), u)
 
-    def _denoised(self, u: Tensor, x_T: Tensor, steps: int, clamp: bool = True) -> Tensor:
-        *_, (_, x, _) = diffusion.denoise(
-            lambda x, t: self.eps_of(x, t, u), x_T, diffusion.linear_schedule(), steps, clamp
-        )
-        return x
+    def nearest(self, steps: int) -> int:
+        """The number of steps next to `steps` that exists: of a network that predicts noise, that a stride gives."""
+        return diffusion.nearest_steps(steps) if self.config.predicts == "eps" else steps
 
-    def invert(self, x0: Tensor, z: Tensor, steps: int = 250) -> Tensor:
-        """The noise images of pictures with their codes. Raises ValueError for steps that no stride gives."""
-        u = F.silu(z)
-        *_, (_, x) = diffusion.noise_of(lambda x, t: self.eps_of(x, t, u), x0, diffusion.linear_schedule(), steps)
+    def denoised(self, predict: Predict, x_T: Tensor, steps: int, clamp: bool = True) -> Tensor:
+        """Pictures of noise images, by a network at the codes wanted. Raises ValueError for steps that do not exist."""
+        if self.config.predicts == "eps":
+            way = diffusion.denoise(predict, x_T, diffusion.linear_schedule(), steps, clamp)
+        else:
+            way = diffusion.flow(lambda x, t: predict(x, diffusion.TIMES * t), x_T, steps)
+        *_, (_, x, _) = way
+        return x.clamp(-1, 1) if clamp else x
+
+    def noising(self, predict: Predict, x0: Tensor, steps: int) -> Iterator[tuple[int, Tensor]]:
+        """The way back: (steps left, x) after each; the last x is the noise image. Raises ValueError as `denoised`."""
+        if self.config.predicts == "eps":
+            yield from diffusion.noise_of(predict, x0, diffusion.linear_schedule(), steps)
+        else:
+            for left, x, _ in diffusion.flow(lambda x, t: predict(x, diffusion.TIMES * t), x0, steps, back=True):
+                yield left, x
+
+    def decode(self, z: Tensor, x_T: Tensor, steps: int | None = None, clamp: bool = True) -> Tensor:
+        """Pictures `[N, 3, S, S]` of codes and noise images.
+
+        Raises ValueError for steps that no stride gives, of a network that predicts noise.
+        """
+        return self.denoised(self.predicting(F.silu(z)), x_T, steps or self.codes.steps[-1], clamp)
+
+    def invert(self, x0: Tensor, z: Tensor, steps: int | None = None) -> Tensor:
+        """The noise images of pictures with their codes, in 250 steps, or 50 of a flow, unless told.
+
+        Raises ValueError for steps that no stride gives, of a network that predicts noise.
+        """
+        *_, (_, x) = self.noising(self.predicting(F.silu(z)), x0, steps or BACK[self.config.predicts])
         return x
 
     @property
@@ -394,13 +449,17 @@ class DiffAE(Generator):
         pose: Tensor | None = None,
         steps: int | None = None,
     ) -> Tensor:
+        x_T = self.x_T(len(codes), noise_mode, noise_seed)
+        with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
+            return self.denoised(self.predicting(codes[:, 0]), x_T, self.nearest(steps or self.codes.steps[-1])).float()
+
+    def x_T(self, count: int, noise_mode: NoiseMode, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]
+        """The noise images of a mode: the file's own, or random ones. Raises ValueError for another mode."""
         if noise_mode not in self.codes.noise_modes:
             raise ValueError(f"noise_mode must be {' or '.join(self.codes.noise_modes)}, got {noise_mode!r}")
-        x_T = self.noise_const.expand(len(codes), -1, -1, -1)
-        if noise_mode == "random":
-            x_T = self._noise(len(codes), noise_seed).to(codes.device)
-        with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
-            return self._denoised(codes[:, 0], x_T, diffusion.nearest_steps(steps or STEPS)).float()
+        if noise_mode == "const":
+            return self.noise_const.expand(count, -1, -1, -1)
+        return self._noise(count, source).to(self.device)
 
     def _noise(self, count: int, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]
         side = self.resolution
@@ -413,7 +472,8 @@ class DiffAE(Generator):
     def features(self) -> int:
         """Of the decoder's first level, where a skip is joined, or of the widest below."""
         config = self.config
-        widths = [(2 * m * config.net_ch, config.img_resolution >> i) for i, m in enumerate(config.net_ch_mult)]
+        side = config.img_resolution // config.patch
+        widths = [(2 * m * config.net_ch, side >> i) for i, m in enumerate(config.net_ch_mult)]
         return max(width * side**2 for width, side in widths)
 
     def style_layers(self) -> tuple[StyleLayer, ...]:
@@ -446,5 +506,6 @@ class DiffAE(Generator):
             f" {self.parameter_count() / 1e6:.2f} million parameters, {encoder:.2f} of them in its encoder",
             f"  z: {config.z_dim} numbers, of a picture by the encoder, at random by {latent}; edited as SiLU(z)",
             f"  U-Net: {config.net_ch} channels times {' '.join(map(str, config.net_ch_mult))},"
-            f" {config.res_blocks} blocks a level, attention at {' and '.join(map(str, config.attention))} px",
+            f" {config.res_blocks} blocks a level, attention at {' and '.join(map(str, config.attention))} px,"
+            f" predicts {'noise' if config.predicts == 'eps' else 'velocities'}, patches of {config.patch} px",
         ]

@@ -1,6 +1,7 @@
 """Deterministic diffusion (DDIM, arXiv 2010.02502) as Diffusion Autoencoders use it: both ways, on strided times.
 
-Pure functions of a network `eps(x, t)`; all coefficients are computed in float64 and used in float32.
+And rectified flow (arXiv 2209.03003), the same with another scale of time, along nearly straight ways. Pure functions
+of a network `eps(x, t)` or `velocity(x, t)`; all coefficients are computed in float64 and used in float32.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from torch import Tensor
 TIMES = 1000
 # (x [N, ...], t, an integer time of the whole schedule) -> predicted noise, like x
 Eps = Callable[[Tensor, int], Tensor]
+# (x [N, ...], t, the noise's part in it, 0 to 1) -> noise minus data, like x
+Velocity = Callable[[Tensor, float], Tensor]
 
 
 Schedule = tuple[float, ...]  # of every time the share A of the data in the energy, falling from 1
@@ -88,3 +91,27 @@ def noise_of(eps: Eps, x: Tensor, schedule: Schedule, steps: int, clamp: bool = 
         x0, noise = predicted(x, eps(x, times[index]), a, clamp)
         x = b**0.5 * x0 + (1 - b) ** 0.5 * noise
         yield steps - 1 - index, x
+
+
+def flow_time(level: Tensor) -> tuple[Tensor, Tensor]:
+    """The time of a flow, 0 to 1, at which the data has the share `level` in the energy, and by how much x is larger.
+
+    `x = sqrt(level) x0 + sqrt(1 - level) noise` divided by the second is `(1 - t) x0 + t noise`.
+    """
+    size = level.sqrt() + (1 - level).sqrt()
+    return (1 - level).sqrt() / size, size
+
+
+def flow(velocity: Velocity, x: Tensor, steps: int, back: bool = False) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """From noise to data, or `back`, in equal steps: yields (steps left, x, predicted data) after each.
+
+    Adams and Bashforth's second order: for an equal error half of Euler's evaluations.
+    """
+    before = None
+    for index in range(steps):
+        t = index / steps if back else 1 - index / steps
+        v = velocity(x, t)
+        data = x - t * v
+        step = v if before is None else 1.5 * v - 0.5 * before
+        x, before = x + step * ((1 if back else -1) / steps), v
+        yield steps - 1 - index, x, data

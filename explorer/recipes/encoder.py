@@ -9,7 +9,6 @@ teaches the map before pictures can. Knows no inversion by optimisation and no i
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, Encod
 from explorer.networks.fuse import fuse
 from explorer.networks.pixels import from_pixels
 from explorer.training import command, losses
-from explorer.training.data import DataError, Order, Pictures
+from explorer.training.data import Order, Pictures, shown_pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
 from explorer.training.loop import Journal, loop, steps_of
@@ -223,13 +222,6 @@ class Trainer:
         return torch.cat([part for parts in zip(*(kind.split(8) for kind in kinds), strict=True) for part in parts])
 
 
-def shown_pictures(pictures: Pictures, held_out: float) -> Tensor:  # [SHEET or fewer, 3, H, W], uint8
-    """Held-out pictures for the sheet; some of the others where so small a set has none."""
-    with contextlib.suppress(DataError):
-        pictures = Pictures(pictures.source, pictures.resolution, held_out, held_out=True)
-    return torch.stack([pictures[i][0] for i in range(min(SHEET, len(pictures)))])
-
-
 def start_from(encoder: Encoder, mine: Encoder, keep_heads: bool = False) -> None:
     """Load what an encoder sees of pictures; what it says of W is another generator's and stays out, or is kept.
 
@@ -257,7 +249,7 @@ def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
     pictures = Pictures(config.data, trainer.G.resolution, config.held_out)
     if accelerator.is_main_process:
         print(pictures, file=sys.stderr)
-    shown = shown_pictures(pictures, config.held_out)
+    shown = shown_pictures(pictures, config.held_out, SHEET)
     folder.restore(trainer.load_state)
     if accelerator.is_main_process:
         folder.write_config(asdict(config))  # now that the run can go on with it

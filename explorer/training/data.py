@@ -11,7 +11,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from types import NoneType
@@ -169,6 +169,13 @@ class Pictures(Dataset[tuple[Tensor, int]]):
             with self._damage("the directory"):
                 self._archive = (os.getpid(), zipfile.ZipFile(self.source))
         return self._archive[1]
+
+
+def shown_pictures(pictures: Pictures, held_out: float, count: int) -> Tensor:  # [count or fewer, 3, H, W], uint8
+    """Held-out pictures for a sheet; some of the others where so small a set has none."""
+    with suppress(DataError):
+        pictures = Pictures(pictures.source, pictures.resolution, held_out, held_out=True)
+    return torch.stack([pictures[i][0] for i in range(min(count, len(pictures)))])
 
 
 def _is_hidden(name: str) -> bool:

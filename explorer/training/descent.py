@@ -15,8 +15,11 @@ def descend(
     gradient: Sequence[Tensor],
     rate: float,
     accelerator: Accelerator,
+    max_norm: float | None = None,
 ) -> None:
     """Step along the mean `gradient` of all processes, a tensor for each weight, at the learning rate `rate`.
+
+    With `max_norm`, a gradient longer than that, over all weights, is shortened to it.
 
     A parameter group may have a factor of its own on that rate, its entry "times". Every gradient is brought into its
     weight's own memory layout: convolutions in channels-last return theirs in another, and fused optimisers on a CPU
@@ -27,6 +30,8 @@ def descend(
         gradient = flat.split([weight.numel() for weight in weights])
     for weight, part in zip(weights, gradient, strict=True):
         weight.grad = torch.empty_like(weight).copy_(part.view_as(weight))
+    if max_norm is not None:
+        nn.utils.clip_grad_norm_(weights, max_norm)
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get("times", 1.0)
     optimiser.step()

@@ -106,6 +106,7 @@ KINDS: dict[str, Any] = {
     "float": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e9,
     "bool": lambda v: isinstance(v, bool),
     "Architecture": lambda v: isinstance(v, str) and v in ("skip", "orig", "resnet"),
+    "Prediction": lambda v: isinstance(v, str) and v in ("eps", "v"),
     "str": lambda v: isinstance(v, str) and 0 < len(v) < 1000,
     "int | None": lambda v: v is None or KINDS["int"](v),
     "float | None": lambda v: v is None or KINDS["float"](v),
