@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from explorer.engine.alias_free import AliasFree
+from explorer.engine.denoiser import Denoiser
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import Generator, StyleGAN2, StyleGAN3
+from explorer.networks import DiffAE, Generator, StyleGAN2, StyleGAN3
 from explorer.networks.family import NoiseMode
 
 
@@ -32,7 +33,11 @@ class Renderer(Protocol):
         ...
 
 
-RENDERERS: dict[str, Callable[..., Renderer]] = {StyleGAN2.family: Synthesis, StyleGAN3.family: AliasFree}
+RENDERERS: dict[str, Callable[..., Renderer]] = {
+    StyleGAN2.family: Synthesis,
+    StyleGAN3.family: AliasFree,
+    DiffAE.family: Denoiser,
+}
 
 
 def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:

@@ -84,7 +84,7 @@ class PackedConv:
         self.weight = weight.transpose(0, 1).contiguous() if up else weight.contiguous()
         size = resolution // 2 if up else resolution
         self.packed = None
-        if weight.device.type == "cpu" and _onednn_computes_in(weight.dtype):
+        if weight.device.type == "cpu" and onednn_computes_in(weight.dtype):
             shape = [1, weight.shape[1], size, size]
             if up:
                 pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
@@ -106,7 +106,7 @@ class PackedConv:
         return ops._convolution_pointwise(x, self.packed, None, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
 
 
-def _onednn_computes_in(dtype: torch.dtype) -> bool:
+def onednn_computes_in(dtype: torch.dtype) -> bool:
     """Whether this CPU's oneDNN has convolutions of such numbers; without AVX512 it refuses to pack bf16 weights."""
     if not torch.backends.mkldnn.is_available():
         return False

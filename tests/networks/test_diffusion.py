@@ -31,7 +31,9 @@ def last(way: object) -> Tensor:
 
 def test_a_straight_way_takes_one_step() -> None:
     x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
-    assert torch.allclose(last(diffusion.flow(lambda x, t: x.new_tensor([[0.5, -1.0]]), x, 1)), x - x.new_tensor([[0.5, -1.0]]))
+    assert torch.allclose(
+        last(diffusion.flow(lambda x, t: x.new_tensor([[0.5, -1.0]]), x, 1)), x - x.new_tensor([[0.5, -1.0]])
+    )
 
 
 @pytest.mark.parametrize("back", [False, True])
