@@ -27,7 +27,7 @@ from explorer.engine import inverting
 from explorer.engine.inverting import Progress
 from explorer.export import ExportError
 from explorer.export.pictures import replacing
-from explorer.inversion import Settings, defaults
+from explorer.inversion import Settings
 from explorer.inversion.alignment import Crop, square
 from explorer.keep import Kept, write_picture
 from explorer.photos import PhotoError, open_photo
@@ -69,6 +69,9 @@ class Place:
 
     def codes(self, edits: Iterable[Edit]) -> list[np.ndarray]:
         return [self.engine.ws(edit).cpu().numpy() for edit in edits]
+
+    def noises(self, edits: Iterable[Edit]) -> list[np.ndarray | None]:
+        return [self.engine.noise(edit) for edit in edits]
 
     def encode(self, picture: np.ndarray, edit: Edit | None, kind: str = "png") -> bytes:
         return write_picture(picture, kind, None if edit is None else Kept(edit, self.name))
@@ -231,7 +234,7 @@ class Animate(Request[float, Written]):
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
-        film = export.along(self.edits, place.codes, self.frames, self.loop)
+        film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises)
         yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop, place.batch)
         return Written(path, len(film))
 
@@ -268,7 +271,7 @@ class Invert(Request[Progress, list[Progress]]):
     """
 
     photos: tuple[Photo, ...]
-    settings: Settings = field(default_factory=lambda: defaults("in_domain"))
+    settings: Settings | None = None  # as is best for the generator
     crop: Crop = "face"
     of_face: bool = False
     context: Photo | None = None
@@ -285,7 +288,8 @@ class Invert(Request[Progress, list[Progress]]):
         return [target(engine, photo, self.crop, self.of_face) for photo in self.photos]
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return self.settings.steps + self.settings.tune_steps + 1, len(self.photos) * SEARCHED * engine.resolution**2
+        settings = self.settings or inverting.settings_of(engine)
+        return settings.steps + settings.tune_steps + 1, len(self.photos) * SEARCHED * engine.resolution**2
 
     def work(self, place: Place) -> Generator[Progress, None, list[Progress]]:
         engine, targets = place.engine, self.targets(place.engine)
@@ -294,7 +298,7 @@ class Invert(Request[Progress, list[Progress]]):
         if self.context is not None:
             search = partial(inverting.diffuse, engine, squares, target(engine, self.context)[0])
         results = []
-        for progress in search(self.settings, place.stop):
+        for progress in search(self.settings or inverting.settings_of(engine), place.stop):
             if progress.figures is not None:
                 progress = replace(progress, note=f"{targets[progress.photo][1]} {progress.note}".strip())
                 results.append(progress)
@@ -397,6 +401,12 @@ def edits_of(data: Any) -> tuple[Edit, ...]:
     if len(data) > export.MAX_PICTURES:
         raise EditError(f"at most {export.MAX_PICTURES} edits at once, got {len(data)}")
     return tuple(Edit.from_json(edit) for edit in data)
+
+
+def between(engine: Engine, first: Edit, last: Edit, count: int) -> list[Edit]:
+    """`count` edits at equal distances from the first to the last, both included: codes on a line, noise on an arc."""
+    place = Place(engine, "")
+    return list(export.along([first, last], place.codes, count - 1, False, place.noises, evenly=True))
 
 
 def opened(photo: Photo) -> Image.Image:

@@ -164,11 +164,12 @@ class Denoiser:
         noise_seed: int | None = None,
         pose: Tensor | None = None,  # there is none
         steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:  # [N, 3, S, S] float32
         """Pictures of codes."""
         generator = self.generator
         steps = generator.nearest(steps or generator.codes.steps[-1])
-        x_T = generator.x_T(len(codes), noise_mode, noise_seed)
+        x_T = generator.noise_images(len(codes), noise_mode, noise_seed) if noise is None else noise
         if self._graphs is None:
             return generator.denoised(self.predicting(codes[:, 0]), x_T, steps)
         width = codes.shape[2]

@@ -21,7 +21,7 @@ from explorer.engine.directions import Directions, directions_of
 from explorer.engine.renderers import Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
-from explorer.networks.family import fingerprint
+from explorer.networks.family import Autoencoder, fingerprint
 from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
 from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
@@ -153,11 +153,26 @@ class Engine:
             run = list(run)
             poses = torch.tensor([edits[i].pose for i in run], device=self.device) if self.codes.pose else None
             parts = torch.stack([codes[i] for i in run]).split(self._chunk)
+            noises = iter(self._own([edits[i] for i in run]).split(self._chunk)) if mode == "photo" else None
             moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
             for part, pose in zip(parts, moved, strict=True):
-                images = model.render(part, noise_mode=mode, noise_seed=seed, pose=pose, steps=steps)
+                own = None if noises is None else next(noises)
+                images = model.render(part, noise_mode=mode, noise_seed=seed, pose=pose, steps=steps, noise=own)
                 pictures += to_uint8(images, max_px)
         return pictures
+
+    def _own(self, edits: Sequence[Edit]) -> Tensor:  # [N, *codes.noise]
+        """The noise images that edits bring along."""
+        images = [edit.noise.numpy() for edit in edits if edit.noise is not None]
+        return torch.from_numpy(np.stack(images).astype(np.float32)).to(self.device)
+
+    def noise(self, edit: Edit) -> np.ndarray | None:
+        """The noise image that an edit's picture is made of, float32; None where the generator takes none."""
+        if not isinstance(self.generator, Autoencoder):
+            return None
+        if edit.noise_mode == "photo":
+            return self._own([edit])[0].cpu().numpy()
+        return self.generator.noise_images(1, edit.noise_mode, edit.noise_seed)[0].cpu().numpy()
 
     @property
     def _chunk(self) -> int:

@@ -29,6 +29,7 @@ class Renderer(Protocol):
         noise_seed: int | None = None,
         pose: Tensor | None = None,  # [N, 3]
         steps: int | None = None,
+        noise: Tensor | None = None,  # [N, *noise]
     ) -> Tensor:  # [N, channels, resolution, resolution], float32
         ...
 
@@ -53,7 +54,8 @@ def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
         noise_seed: int | None = None,
         pose: Tensor | None = None,
         steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
-        return generator.synthesize(codes, noise_mode, noise_seed, dtype, pose, steps)
+        return generator.synthesize(codes, noise_mode, noise_seed, dtype, pose, steps, noise)
 
     return plain

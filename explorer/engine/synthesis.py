@@ -159,6 +159,7 @@ class Synthesis:
         noise_seed: int | None = None,
         pose: Tensor | None = None,  # StyleGAN2 has none, and makes its pictures at once
         steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:  # [N, img_channels, H, W] float32
         """Images of codes. With one code on a CPU, rows that equal the last call's are not computed again."""
         if self.plain:

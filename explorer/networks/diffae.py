@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.networks import diffusion
-from explorer.networks.family import Codes, Generator, NoiseMode, NoiseSeed, StyleLayer
+from explorer.networks.family import Autoencoder, Codes, NoiseMode, NoiseSeed, StyleLayer
 
 LATENT_STEPS = 20  # of the diffusion of codes, unless told: the paper's
 GROUPS = (32, 24, 16, 12, 8)  # of a normalisation, the first that divides; up to 32 channels have one each
@@ -312,7 +312,7 @@ def _times(t: Tensor | float, x: Tensor) -> Tensor:  # [N]
     return t if isinstance(t, Tensor) else torch.full((len(x),), t, device=x.device)
 
 
-class DiffAE(Generator):
+class DiffAE(Autoencoder):
     """Encoder, U-Net and, where there is one, the diffusion that random codes come from.
 
     A code has one row, u = SiLU(z). The noise image x_T is what noise is to a StyleGAN: "const" is the file's own,
@@ -329,7 +329,9 @@ class DiffAE(Generator):
     def __init__(self, config: DiffAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"), steps=STEPS[config.predicts])
+        noise, steps = (3, config.img_resolution, config.img_resolution), STEPS[config.predicts]
+        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"), steps=steps, noise=noise)
+        self.back = BACK[config.predicts]
         self.resolution, self.channels, self.classes = config.img_resolution, 3, 0
         self.time_embed = TimeEmbedding(config.net_ch, config.embed_dim)
         self.input_blocks, self.middle_block, widths = down_path(
@@ -429,8 +431,14 @@ class DiffAE(Generator):
 
         Raises ValueError for steps that no stride gives, of a network that predicts noise.
         """
-        *_, (_, x) = self.noising(self.predicting(F.silu(z)), x0, steps or BACK[self.config.predicts])
+        *_, (_, x) = self.noising(self.predicting(F.silu(z)), x0, steps or self.back)
         return x
+
+    def codes_of(self, photos: Tensor) -> Tensor:
+        return F.silu(self.encode(photos)).unsqueeze(1)
+
+    def noise_of(self, photos: Tensor, codes: Tensor, steps: int) -> Iterator[tuple[int, Tensor]]:
+        return self.noising(self.predicting(codes[:, 0]), photos, self.nearest(steps))
 
     @property
     def mean(self) -> Tensor:
@@ -448,18 +456,18 @@ class DiffAE(Generator):
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,
         steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
-        x_T = self.x_T(len(codes), noise_mode, noise_seed)
+        x_T = self.noise_images(len(codes), noise_mode, noise_seed) if noise is None else noise
         with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
             return self.denoised(self.predicting(codes[:, 0]), x_T, self.nearest(steps or self.codes.steps[-1])).float()
 
-    def x_T(self, count: int, noise_mode: NoiseMode, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]
-        """The noise images of a mode: the file's own, or random ones. Raises ValueError for another mode."""
+    def noise_images(self, count: int, noise_mode: NoiseMode, noise_seed: NoiseSeed) -> Tensor:
         if noise_mode not in self.codes.noise_modes:
             raise ValueError(f"noise_mode must be {' or '.join(self.codes.noise_modes)}, got {noise_mode!r}")
         if noise_mode == "const":
             return self.noise_const.expand(count, -1, -1, -1)
-        return self._noise(count, source).to(self.device)
+        return self._noise(count, noise_seed).to(self.device)
 
     def _noise(self, count: int, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]
         side = self.resolution

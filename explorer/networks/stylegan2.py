@@ -370,6 +370,7 @@ class StyleGAN2(Generator):
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,
         steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         return self.synthesis(codes, noise_mode, noise_seed, dtype)
 

@@ -2,6 +2,7 @@
 
 import { act, all, clamp, find } from "../dom.js";
 import { typed } from "./keys.js";
+import { seeded } from "./state.js";
 
 const LARGEST_SEED = 2 ** 32 - 1;
 const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
@@ -14,7 +15,7 @@ export function createCode(state, generator) {
   const kind = find("#class");
 
   const randomSeed = () => Math.floor(Math.random() * COMMON_SEEDS);
-  const takeSeed = (value) => state.change({ seed: clamp(Math.round(value) || 0, 0, LARGEST_SEED), latent: null });
+  const takeSeed = (value) => state.change(seeded(clamp(Math.round(value) || 0, 0, LARGEST_SEED), state.edit));
   const rounded = (value) => Math.round(value * 1000) / 1000;
   const readPsi = (input) => input.value !== "" && state.set({ truncation_psi: Number(input.value) });
 
@@ -48,6 +49,7 @@ export function createCode(state, generator) {
     psi.value = edit.truncation_psi;
     if (psiNumber !== typed) psiNumber.value = rounded(edit.truncation_psi);
     psi.style.setProperty("--hi", clamp(edit.truncation_psi / psi.max, 0, 1));
+    find("[name=noise][value=photo]").parentElement.hidden = !edit.noise;
     find(`[name=noise][value=${edit.noise_mode}]`).checked = true;
     base.checked = edit.project;
     kind.value = edit.class_index ?? 0;

@@ -9,7 +9,7 @@ function editFromJSON(data, defaults) {
 }
 
 function editToJSON(edit, defaults) {
-  const data = { version: 1 };
+  const data = { version: edit.noise ? 2 : 1 };
   for (const [name, standard] of Object.entries(defaults)) {
     if (edit[name] !== standard) data[name] = edit[name];
   }
@@ -28,6 +28,9 @@ export function readJSON(storage, key) {
     return null; // written by another program, or storage is forbidden: start afresh
   }
 }
+
+// A code from a seed in the place of a photo's, whose own noise goes with it.
+export const seeded = (seed, { noise_mode }) => ({ seed, latent: null, noise: null, noise_mode: noise_mode === "photo" ? "const" : noise_mode });
 
 // Where Compose keeps its own edit, and the edit that another tab shows, also while it is closed.
 export const composeKey = ({ key }) => `${key}:compose`;
