@@ -179,8 +179,8 @@ class Endpoints:
 
         Args:
             photo: the picture file as base64 or as a data URI; the largest face in it is taken, else its middle.
-            method: encoder (at once), in_domain (photos of what the generator makes), clip_guided (anything else), or, of
-                a diffusion autoencoder, ddim (nearly exact); null is the best one for the generator.
+            method: encoder (at once), in_domain (photos of what the generator makes), clip_guided (anything else), or,
+                of a diffusion autoencoder, ddim (nearly exact); null is the best one for the generator.
             steps: how long to search, 1 to 1000; null is the method's own number.
         """
         settings = settings_of(self.engine) if method is None else defaults(method)

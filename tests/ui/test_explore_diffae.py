@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Iterator
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 from app_server import ROOT, Server, serious_barriers
 from conftest import open_page
+from invert_tab import CAT, SEARCH_MS, choose, open_tab, phase
+from invert_tab import pixels as pixels_of
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -73,3 +77,60 @@ def test_few_steps_while_a_slider_moves_and_all_at_rest(diffae_page: Page) -> No
     assert np.array_equal(saved, Engine(load(FILE)).render(edit))
     page.locator(".explore").get_by_role("slider", name="Steps", exact=True).dblclick()
     page.wait_for_function("!('steps' in JSON.parse(document.querySelector('.explore').dataset.painted))")
+
+
+DROP = """(text) => {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], "saved.png", { type: "image/png" }));
+  const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+  document.querySelector(".explore").dispatchEvent(event);
+}"""
+
+
+def canvas(page: Page) -> str:
+    return page.evaluate("document.querySelector('.explore canvas').toDataURL()")
+
+
+def test_a_photo_is_rebuilt_moved_saved_and_dropped_back(diffae_page: Page) -> None:
+    page = open_tab(diffae_page)
+    choose(page, CAT)
+    expect(page.get_by_role("radio", name="Nearly exact")).to_be_visible()
+    expect(page.get_by_role("radio", name="By meaning")).to_have_count(0)  # nothing is searched for
+    page.get_by_role("button", name="Start", exact=True).click()
+    phase(page, "result")
+    assert not serious_barriers(page, ".invert")
+    photo, rebuilt = (
+        pixels_of(page.locator(f".compare .{name}").get_attribute("src") or "") for name in ("target", "found")
+    )
+    assert np.abs(photo.astype(float) - rebuilt).mean() < 12
+    expect(page.get_by_role("button", name="Fit closer")).to_be_hidden()
+    expect(page.get_by_role("button", name="Mix styles")).to_be_hidden()
+
+    page.get_by_role("button", name="To Explore").click()
+    page.wait_for_function(
+        "JSON.parse(document.querySelector('.explore')?.dataset.painted || '{}').noise_mode === 'photo'"
+    )
+    assert np.array_equal(Engine(load(FILE)).render(settled(page)), rebuilt)
+    explore = page.locator(".explore")
+    expect(explore.get_by_role("radio", name="The photo's")).to_be_checked()
+    explore.get_by_role("slider", name="Factor 0", exact=True).fill("2")
+    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).strengths?.length === 1")
+    edit, picture = settled(page), canvas(page)
+    with page.expect_download() as download:
+        explore.get_by_role("button", name="Download picture").click()
+    saved = download.value.path().read_bytes()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(saved))), Engine(load(FILE)).render(edit))
+
+    explore.get_by_role("button", name="Random seed").click()
+    page.wait_for_function("!JSON.parse(document.querySelector('.explore').dataset.painted).latent")
+    assert settled(page).noise is None
+    expect(explore.get_by_role("radio", name="The photo's")).to_be_hidden()
+    expect(explore.get_by_role("radio", name="Fixed")).to_be_checked()
+    page.evaluate(DROP, base64.b64encode(saved).decode())
+    page.wait_for_function("'noise' in JSON.parse(document.querySelector('.explore').dataset.painted)")
+    assert settled(page) == edit
+    page.wait_for_timeout(300)
+    assert canvas(page) == picture
+    explore.get_by_role("button", name="Share and save").click()
+    expect(page.get_by_text("noise image, which is too long for a link")).to_be_visible(timeout=SEARCH_MS)
