@@ -2,7 +2,8 @@
 
 Per-sample modulated weights in one grouped convolution, transposed convolution then a separate low-pass, every
 elementwise step on its own: the formulas of StyleGAN2 (arXiv 1912.04958), StyleGAN3 (arXiv 2106.12423) and Diffusion
-Autoencoders (arXiv 2111.15640) as most implementations write them. They share no code with the engine or with `explorer.networks`, only the parameters.
+Autoencoders (arXiv 2111.15640) as most implementations write them. They share no code with the engine or with
+`explorer.networks`, only the parameters.
 """
 
 from __future__ import annotations

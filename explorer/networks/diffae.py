@@ -287,6 +287,18 @@ class LatentDiffusion(nn.Module):
         return self.denormalized(n)
 
 
+# The attributes of CelebA (arXiv 1411.7766) in the order of its list.
+LIST = (
+    "5 o Clock Shadow, Arched Eyebrows, Attractive, Bags Under Eyes, Bald, Bangs, Big Lips, Big Nose, "
+    "Black Hair, Blond Hair, Blurry, Brown Hair, Bushy Eyebrows, Chubby, Double Chin, Eyeglasses, Goatee, "
+    "Gray Hair, Heavy Makeup, High Cheekbones, Male, Mouth Slightly Open, Mustache, Narrow Eyes, No Beard, "
+    "Oval Face, Pale Skin, Pointy Nose, Receding Hairline, Rosy Cheeks, Sideburns, Smiling, Straight Hair, "
+    "Wavy Hair, Wearing Earrings, Wearing Hat, Wearing Lipstick, Wearing Necklace, Wearing Necktie, Young"
+)
+CELEBA = tuple(LIST.split(", "))
+SLOPES = 1000  # codes over which the slope of SiLU is taken
+
+
 @dataclass(frozen=True)
 class Attributes:
     """Linear classifiers of normalised codes (arXiv 2111.15640, section 4.3).
@@ -306,6 +318,24 @@ class Attributes:
             raise ValueError(f"there are attributes 0 to {len(self.weight) - 1}, got {index}")
         step = amount * math.sqrt(z.shape[1]) * F.normalize(self.weight[index], dim=0)
         return ((z - self.mean) / self.std + step) * self.std + self.mean
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of CelebA's list where there are as many, else numbers."""
+        if len(self.weight) == len(CELEBA):
+            return CELEBA
+        return tuple(f"Attribute {index}" for index in range(len(self.weight)))
+
+    def directions(self) -> Tensor:  # [attributes, z_dim]
+        """What an amount of 1 of each adds to u = SiLU(z), to the first order and in the mean over codes.
+
+        `edit` moves z along a line, which u follows by the derivative of SiLU, another one for every code.
+        """
+        rng = torch.Generator().manual_seed(0)
+        z = torch.randn(SLOPES, self.weight.shape[1], generator=rng) * self.std + self.mean
+        slope = z.sigmoid() * (1 + z * (1 - z.sigmoid()))
+        steps = math.sqrt(self.weight.shape[1]) * F.normalize(self.weight, dim=1) * self.std
+        return steps * slope.mean(dim=0)
 
 
 def _times(t: Tensor | float, x: Tensor) -> Tensor:  # [N]

@@ -33,6 +33,10 @@ export function createCode(state, generator) {
   act("reroll")[0].addEventListener("click", () => state.change({ noise_mode: "random", noise_seed: randomSeed() }));
   base.addEventListener("change", () => state.change({ project: base.checked }));
   kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(kind.value) || 0, 0, generator.classes - 1) }));
+  find(".codes-note").hidden = !generator.codes_note;
+  find(".codes-note span").textContent = generator.codes_note;
+  act("photo")[0].addEventListener("click", () => window.domainExplorer.openTab("invert"));
+  for (const control of [seed, ...act("previous"), ...act("next"), ...act("random")]) control.disabled = !generator.random;
   find(".project").hidden = !generator.expanded;
   find(".class").hidden = generator.classes < 2;
   for (const radio of all("[name=noise]")) radio.parentElement.hidden = !generator.noise_modes.includes(radio.value);
@@ -56,5 +60,5 @@ export function createCode(state, generator) {
   }
   state.onChange(show);
   show(state.edit);
-  return { random: () => takeSeed(randomSeed()), randomSeed };
+  return { random: () => generator.random && takeSeed(randomSeed()), randomSeed };
 }
