@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from app_server import ROOT, Server, serious_barriers
 from conftest import open_page
+from generators import make_diffae
 from invert_tab import CAT, SEARCH_MS, choose, open_tab, phase
 from invert_tab import pixels as pixels_of
 from PIL import Image
@@ -134,3 +138,20 @@ def test_a_photo_is_rebuilt_moved_saved_and_dropped_back(diffae_page: Page) -> N
     assert canvas(page) == picture
     explore.get_by_role("button", name="Share and save").click()
     expect(page.get_by_text("noise image, which is too long for a link")).to_be_visible(timeout=SEARCH_MS)
+
+
+def test_without_random_codes_the_page_says_why_and_offers_a_photo(browser: Browser, tmp_path: Path) -> None:
+    apart = ("noise_const", "u_mean", "latent.")
+    state = make_diffae(latent_layers=0, attention=(16,)).state_dict()
+    torch.save({name: value for name, value in state.items() if not name.startswith(apart)}, tmp_path / "bare.pt")
+    shutil.copyfile(FILE.with_name("diffae16_cls.ckpt"), tmp_path / "bare_cls.ckpt")
+    server = Server(tmp_path / "bare.pt")
+    for page in open_page(browser, server):
+        explore = page.locator(".explore")
+        expect(explore.get_by_text("does not say how codes are spread")).to_be_visible()
+        expect(explore.get_by_role("button", name="Random seed")).to_be_disabled()
+        expect(explore.get_by_role("slider", name="Smiling", exact=True)).to_be_visible()
+        assert not serious_barriers(page, ".explore")
+        explore.get_by_role("button", name="Bring a photo").click()
+        expect(page.get_by_role("button", name="Choose a photo")).to_be_visible()
+    server.kill()
