@@ -97,8 +97,8 @@ def _with_attributes(checkpoint: Checkpoint, path: Path) -> Checkpoint:
     attributes, width = read_attributes(found), checkpoint.generator.codes.dim
     if attributes.weight.shape[1] != width:
         raise CheckpointError(
-            f"{found.name}: its classifiers are of codes of {attributes.weight.shape[1]} numbers, {path.name} has {width}:"
-            " take the file away"
+            f"{found.name}: its classifiers are of codes of {attributes.weight.shape[1]} numbers, {path.name} has"
+            f" {width}: take the file away"
         )
     return replace(checkpoint, attributes=dict(zip(attributes.names, attributes.directions(), strict=True)))
 

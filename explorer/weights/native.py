@@ -1,4 +1,4 @@
-"""The native format: safetensors with `generator.*`, `discriminator.*`, `expansion.basis`, `attributes.*`, JSON metadata.
+"""The native format: safetensors of `generator.*`, `discriminator.*`, `expansion.basis`, `attributes.*`, and JSON.
 
 Safetensors holds no code. A safetensors file without metadata of ours is a container of others' tensors, which are read
 by their names.
