@@ -48,7 +48,7 @@ def compose(arguments: argparse.Namespace) -> str:
     from explorer.actions import Compose
 
     code = arguments.strengths, arguments.seed, arguments.psi
-    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift, arguments.steps))
+    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift, steps=arguments.steps))
 
 
 def strip(arguments: argparse.Namespace) -> str:

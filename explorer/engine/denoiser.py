@@ -11,6 +11,8 @@ Source: Diffusion Autoencoders (arXiv 2111.15640). Knows no edits and no files. 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from explorer.engine.graphs import Graphs
 from explorer.engine.synthesis import onednn_computes_in
-from explorer.networks.diffae import Attention, DiffAE, Predict, ResidualBlock, Stage, resample, time_features
+from explorer.networks.diffae import DiffAE, Predict, ResidualBlock, resample, time_features
 from explorer.networks.family import NoiseMode
 
 KEPT_TIMES = 512  # what they say to all blocks: up to 100 KB each
@@ -27,9 +29,8 @@ KEPT_TIMES = 512  # what they say to all blocks: up to 100 KB each
 class Conv:
     """A convolution that keeps the size, its weight laid out once for this device."""
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, size: int) -> None:
+    def __init__(self, conv: Any, dtype: torch.dtype, size: int) -> None:  # of a torch.nn.Conv2d
         self.padding = conv.kernel_size[0] // 2
-        assert conv.bias is not None
         self.weight = conv.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = conv.bias.detach().to(dtype)
         self.packed = None
@@ -52,7 +53,7 @@ class Conv:
 class Norm:
     """A group normalisation with SiLU behind it."""
 
-    def __init__(self, norm: nn.GroupNorm) -> None:
+    def __init__(self, norm: Any) -> None:  # of a torch.nn.GroupNorm
         self.groups, self.eps = norm.num_groups, norm.eps
         self.weight, self.bias = norm.weight.detach(), norm.bias.detach()
 
@@ -77,7 +78,7 @@ class Norm:
 class Block:
     """A residual block; `part` is where its channels lie among those of all blocks."""
 
-    def __init__(self, block: ResidualBlock, dtype: torch.dtype, size: int, part: slice) -> None:
+    def __init__(self, block: Any, dtype: torch.dtype, size: int, part: slice) -> None:  # of a ResidualBlock
         self.scale, self.part = block.scale, part
         self.size = size * 2 if block.scale > 0 else size // 2 if block.scale < 0 else size
         self.first, self.conv = Norm(block.in_layers[0]), Conv(block.in_layers[2], dtype, self.size)
@@ -95,7 +96,7 @@ class Block:
 class Look:
     """An attention, on features in channels_last."""
 
-    def __init__(self, attention: Attention, dtype: torch.dtype) -> None:
+    def __init__(self, attention: Any, dtype: torch.dtype) -> None:  # of an Attention
         self.heads, self.norm = attention.heads, Norm(attention.norm)
         self.qkv, self.out = (
             (conv.weight.detach()[:, :, 0].to(dtype), conv.bias.detach().to(dtype))
@@ -119,17 +120,18 @@ class Denoiser:
         self.generator, self.dtype = generator, dtype
         self._prepare_conditions([block for block in generator.modules() if isinstance(block, ResidualBlock)])
         size = generator.resolution // generator.config.patch
-        first, *rest = generator.input_blocks
-        self.begin = Conv(first[0], dtype, size)
-        self.input, size = self._prepared(rest, size)
+        stages: list[Any] = list(generator.input_blocks)
+        self.begin = Conv(stages[0][0], dtype, size)
+        self.input, size = self._prepared(stages[1:], size)
         (self.middle,), size = self._prepared([generator.middle_block], size)
-        self.output, size = self._prepared(list(generator.output_blocks), size)
-        self.last_norm, self.last = Norm(generator.out[0]), Conv(generator.out[2], dtype, size)
+        self.output, size = self._prepared(generator.output_blocks, size)
+        norm, _, conv = generator.out
+        self.last_norm, self.last = Norm(norm), Conv(conv, dtype, size)
         self._times: OrderedDict[float, tuple[Tensor, Tensor]] = OrderedDict()
         self._graphs = Graphs() if graphs and generator.device.type == "cuda" else None
 
     @torch.no_grad()
-    def _prepare_conditions(self, blocks: list[ResidualBlock]) -> None:
+    def _prepare_conditions(self, blocks: list[Any]) -> None:
         """The affine maps of all blocks stacked: those of the code and of the time, and that of the normalisation."""
         blocks = [block for block in blocks if block.conditioned]
         self._parts, end = {}, 0
@@ -144,7 +146,7 @@ class Denoiser:
 
         self.code, self.scale, self.shift, self.norm = zip(stacked("weight"), stacked("bias"), strict=True)
 
-    def _prepared(self, stages: list[Stage], size: int) -> tuple[list[list[Block | Look]], int]:
+    def _prepared(self, stages: Iterable[Any], size: int) -> tuple[list[list[Block | Look]], int]:
         prepared: list[list[Block | Look]] = []
         for stage in stages:
             prepared.append([])

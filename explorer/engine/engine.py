@@ -153,11 +153,13 @@ class Engine:
             run = list(run)
             poses = torch.tensor([edits[i].pose for i in run], device=self.device) if self.codes.pose else None
             parts = torch.stack([codes[i] for i in run]).split(self._chunk)
-            noises = iter(self._own([edits[i] for i in run]).split(self._chunk)) if mode == "photo" else None
-            moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
-            for part, pose in zip(parts, moved, strict=True):
-                own = None if noises is None else next(noises)
-                images = model.render(part, noise_mode=mode, noise_seed=seed, pose=pose, steps=steps, noise=own)
+            own = self._own([edits[i] for i in run]) if mode == "photo" else None
+            moved, noises = (
+                [None] * len(parts) if whole is None else whole.split(self._chunk) for whole in (poses, own)
+            )
+            kept = "const" if mode == "photo" else mode
+            for part, pose, noise in zip(parts, moved, noises, strict=True):
+                images = model.render(part, noise_mode=kept, noise_seed=seed, pose=pose, steps=steps, noise=noise)
                 pictures += to_uint8(images, max_px)
         return pictures
 

@@ -497,6 +497,8 @@ class DiffAE(Autoencoder):
             raise ValueError(f"noise_mode must be {' or '.join(self.codes.noise_modes)}, got {noise_mode!r}")
         if noise_mode == "const":
             return self.noise_const.expand(count, -1, -1, -1)
+        if isinstance(noise_seed, int):  # the same for every picture, however many are made at once
+            return self._noise(1, noise_seed).to(self.device).expand(count, -1, -1, -1)
         return self._noise(count, noise_seed).to(self.device)
 
     def _noise(self, count: int, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]

@@ -83,3 +83,9 @@ def test_page_command_line_and_python_make_the_same_picture(engine: Engine, tmp_
 
     with urlopen(uri) as response, Image.open(response) as image:
         assert np.array_equal(np.asarray(image), expected)
+
+
+def test_the_noise_of_a_seed_is_the_same_however_many_pictures_are_made_at_once(engine: Engine) -> None:
+    edits = [Edit(seed=seed, noise_mode="random", noise_seed=7) for seed in (1, 2, 3)]
+    for edit, picture in zip(edits, engine.render(edits), strict=True):
+        assert np.abs(engine.render(edit).astype(int) - picture).max() <= 1

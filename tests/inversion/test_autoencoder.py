@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_a_photo_is_made_again_nearer_with_more_steps(engine: Engine, photo: Ima
     for count in (5, 20, 100):
         edit = inverted(engine, photo, count)
         assert edit.noise_mode == "photo"
-        errors.append(difference(engine.render(Edit(**vars(edit) | {"steps": count})), photo))
+        errors.append(difference(engine.render(replace(edit, steps=count)), photo))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.1 * difference(alone, photo)
 
