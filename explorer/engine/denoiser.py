@@ -69,7 +69,8 @@ class Norm:
 
     def plain(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Without SiLU; `weight` and `bias` are `[C]`."""
-        weight, bias = (self.weight, self.bias) if weight is None or bias is None else (weight, bias)
+        if weight is None or bias is None:
+            weight, bias = self.weight, self.bias
         if x.device.type != "cpu":  # only the CPU's takes parameters of another format
             weight, bias = weight.to(x.dtype), bias.to(x.dtype)
         return F.group_norm(x, self.groups, weight, bias, self.eps)

@@ -136,6 +136,15 @@ def test_a_photo_is_rebuilt_moved_saved_and_dropped_back(diffae_page: Page) -> N
     assert settled(page) == edit
     page.wait_for_timeout(300)
     assert canvas(page) == picture
+    stored = page.evaluate("sessionStorage.getItem(Object.keys(sessionStorage).find((key) => key.endsWith(':edit')))")
+    assert stored.count(json.dumps(edit.to_json()["noise"]["data"])[1:-1]) == 1  # however long the history
+    page.reload()
+    page.wait_for_selector(".explore[data-painted]")
+    assert settled(page) == edit
+    explore.get_by_role("button", name="Undo").click()
+    page.wait_for_function("!('noise' in JSON.parse(document.querySelector('.explore').dataset.painted))")
+    explore.get_by_role("button", name="Redo").click()
+    page.wait_for_function("'noise' in JSON.parse(document.querySelector('.explore').dataset.painted)")
     explore.get_by_role("button", name="Share and save").click()
     expect(page.get_by_text("noise image, which is too long for a link")).to_be_visible(timeout=SEARCH_MS)
 
