@@ -223,9 +223,16 @@ class Engine:
             codes = torch.stack([model.code(Edit(seed=seed)) for seed in seeds])
         columns = model.directions.basis[:, list(dims)]
 
-        def synthesize(codes: Tensor) -> Tensor:
+        steps = (
+            self.codes.steps[-2] if self.codes.steps else None
+        )  # those of a picture at rest: a comparison needs no more
+
+        def render(codes: Tensor) -> Tensor:
             with self._lock, torch.inference_mode():
-                return torch.cat([model.render(part) for part in codes.split(self._chunk)])
+                return model.render(codes, steps=steps)
+
+        def synthesize(codes: Tensor) -> Tensor:
+            return torch.cat([render(part) for part in codes.split(self._chunk)])
 
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
 
