@@ -234,7 +234,7 @@ class Animate(Request[float, Written]):
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
-        film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises)
+        film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises, place.engine.noise_between)
         yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop, place.batch)
         return Written(path, len(film))
 
@@ -406,7 +406,9 @@ def edits_of(data: Any) -> tuple[Edit, ...]:
 def between(engine: Engine, first: Edit, last: Edit, count: int) -> list[Edit]:
     """`count` edits at equal distances from the first to the last, both included: codes on a line, noise on an arc."""
     place = Place(engine, "")
-    return list(export.along([first, last], place.codes, count - 1, False, place.noises, evenly=True))
+    return list(
+        export.along([first, last], place.codes, count - 1, False, place.noises, engine.noise_between, evenly=True)
+    )
 
 
 def opened(photo: Photo) -> Image.Image:

@@ -176,6 +176,11 @@ class Engine:
             return self._own([edit])[0].cpu().numpy()
         return self.generator.noise_images(1, edit.noise_mode, edit.noise_seed)[0].cpu().numpy()
 
+    @staticmethod
+    def noise_between(here: np.ndarray, there: np.ndarray, t: float) -> np.ndarray:
+        """The noise image between two, at `t` of the way, 0 to 1."""
+        return latents.interpolate_noise(torch.tensor(here), torch.tensor(there), t).numpy()
+
     @property
     def _chunk(self) -> int:
         """Pictures that are synthesised at once."""

@@ -32,6 +32,7 @@ ALMOST = 0.99  # done while the file has not its name yet
 
 Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [rows, dim], one an edit
 Noises = Callable[[list[Edit]], list[np.ndarray | None]]  # noise images, where the generator takes any
+Arc = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # the noise image between two, at 0 to 1
 
 
 def ease(t: np.ndarray) -> np.ndarray:  # [0, 1] -> [0, 1]
@@ -45,20 +46,21 @@ def along(
     frames: int,
     loop: bool = True,
     noises: Noises | None = None,
+    arc: Arc | None = None,
     evenly: bool = False,
 ) -> Sequence[Edit]:
     """The edits of a film that goes from each edit to the next, `frames` frames a step: `evenly`, or at rest on each.
 
     With `loop` a last step leads back to the first edit and ends one frame before it, so that the film can be repeated
     without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
-    The number of steps is the first edit's throughout; so is the noise, but for noise images that differ. Raises
-    ExportError for fewer than two edits, too many, or too many frames.
+    The number of steps is the first edit's throughout; so is the noise, unless noise images differ and `arc` says what
+    lies between two. Raises ExportError for fewer than two edits, too many, or too many frames.
     """
     length, edits = film_length(len(edits), frames, loop), list(edits)
     differ = len({(edit.noise_mode, edit.noise_seed, edit.noise) for edit in edits}) > 1
-    images = noises(edits) if noises is not None and differ else [None] * len(edits)
+    images = noises(edits) if noises is not None and arc is not None and differ else [None] * len(edits)
     poses = [np.array(edit.pose) for edit in edits]
-    return Way(edits, list(zip(codes(edits), poses, images, strict=True)), frames, length, evenly)
+    return Way(edits, list(zip(codes(edits), poses, images, strict=True)), frames, length, evenly, arc)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Way(Sequence[Edit]):
     frames: int
     length: int
     evenly: bool
+    arc: Arc | None
 
     def __len__(self) -> int:
         return self.length
@@ -93,17 +96,9 @@ class Way(Sequence[Edit]):
         """Of a frame; at a stop it is the stop's own."""
         here, there = (self.stops[(at + i) % len(self.stops)][2] for i in (0, 1))
         own = self.edits[0 if here is None else at % len(self.edits)]
-        if here is None or there is None or t == 0:
+        if here is None or there is None or self.arc is None or t == 0:
             return {"noise_mode": own.noise_mode, "noise_seed": own.noise_seed, "noise": own.noise}
-        return {"noise_mode": "photo", "noise": Noise.of(_arc(here, there, t))}
-
-
-def _arc(here: np.ndarray, there: np.ndarray, t: float) -> np.ndarray:
-    import torch  # whoever makes films has it in memory
-
-    from explorer.latents import interpolate_noise
-
-    return interpolate_noise(torch.from_numpy(here.copy()), torch.from_numpy(there.copy()), t).numpy()
+        return {"noise_mode": "photo", "noise": Noise.of(self.arc(here, there, t))}
 
 
 def film_length(edits: int, frames: int, loop: bool = True) -> int:
