@@ -67,7 +67,7 @@ def test_few_steps_while_a_slider_moves_and_all_at_rest(diffae_page: Page) -> No
     page.wait_for_function("window.seen.at(-1) === ''")
     assert page.evaluate("window.seen") == ["5", "10", ""]
 
-    number = page.locator(".explore").get_by_label("Steps, value")
+    number = page.locator(".explore").get_by_label("Number of steps")
     expect(number).to_have_value("20")
     number.fill("40")
     page.keyboard.press("Enter")
