@@ -69,11 +69,11 @@ class Norm:
 
     def plain(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Without SiLU; `weight` and `bias` are `[C]`."""
-        if weight is None or bias is None:
-            weight, bias = self.weight, self.bias
+        own: tuple[Tensor, Tensor] = self.weight, self.bias
+        given = own if weight is None or bias is None else (weight, bias)
         if x.device.type != "cpu":  # only the CPU's takes parameters of another format
-            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-        return F.group_norm(x, self.groups, weight, bias, self.eps)
+            given = given[0].to(x.dtype), given[1].to(x.dtype)
+        return F.group_norm(x, self.groups, *given, eps=self.eps)
 
 
 class Block:
