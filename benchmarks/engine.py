@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.textbook import synthesize, synthesize_alias_free
+from benchmarks.textbook import predict, synthesize, synthesize_alias_free
 from explorer.engine.alias_free import AliasFree
-from explorer.engine.renderers import Renderer
+from explorer.engine.denoiser import Denoiser
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import StyleGAN2, StyleGAN2Config, StyleGAN3, StyleGAN3Config
+from explorer.networks import DiffAE, DiffAEConfig, StyleGAN2, StyleGAN2Config, StyleGAN3, StyleGAN3Config
 from explorer.networks.hardware import cpu_multiplies_bf16, tune_allocator
 from explorer.networks.stylegan2 import channels_from_base
 from explorer.networks.stylegan3 import published_channels
@@ -29,6 +29,8 @@ from kernels import synthesis as fused
 
 BARS = {(64, 1): 5.0, (64, 8): 9.0, (256, 1): 5.0, (256, 8): 6.5, (1024, 1): 5.0, (1024, 8): 5.5}
 BARS3 = {(64, 1): 3.0, (256, 1): 3.0}  # StyleGAN3-T
+BARS_AE = {(64, 1): 3.0, (64, 8): 3.0, (128, 1): 3.0}  # one evaluation of a diffusion autoencoder's U-Net
+TIME = 700.0  # of that evaluation
 WARM_UP = 4  # rounds until the allocator has met every size
 
 
@@ -63,6 +65,31 @@ def published_alias_free(resolution: int) -> StyleGAN3:
     return generator.eval().requires_grad_(False)
 
 
+def autoencoder(resolution: int) -> DiffAE:
+    """Of 64 px the one that `train diffae` makes, larger ones as published."""
+    torch.manual_seed(0)
+    small = DiffAEConfig(64, 32, (1, 2, 4), (1, 2, 4, 4), 1, 1, (8,), (8,), 1, 128, 256, predicts="v", patch=2)
+    published = DiffAEConfig(resolution, 128, (1, 1, 2, 3, 4), (1, 1, 2, 3, 4, 4))
+    generator = DiffAE(small if resolution == 64 else published).eval().requires_grad_(False)
+    for parameter in generator.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    return generator
+
+
+def noise(resolution: int, batch: int) -> Tensor:
+    return torch.randn(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
+
+
+def evaluated(generator: DiffAE, codes: Tensor) -> Tensor:
+    return predict(generator, noise(generator.resolution, len(codes)), torch.full((len(codes),), TIME), codes[:, 0])
+
+
+def evaluation(generator: DiffAE, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    engine = Denoiser(generator, dtype)
+    return lambda codes: engine.predicting(codes[:, 0])(noise(generator.resolution, len(codes)), TIME)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A family of generators: its published form, its textbook implementation, its fast path."""
@@ -70,7 +97,7 @@ class Kind:
     name: str
     generator: Callable[[int], Any]
     textbook: Callable[[Any, Tensor], Tensor]
-    engine: Callable[[Any, torch.dtype], Renderer]
+    engine: Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]]
     late: int  # rows whose change starts with the last layers
     bars: dict[tuple[int, int], float]
 
@@ -78,6 +105,7 @@ class Kind:
 KINDS = (
     Kind("StyleGAN2", published_width, synthesize, Synthesis, 3, BARS),
     Kind("StyleGAN3-T", published_alias_free, synthesize_alias_free, AliasFree, 3, BARS3),
+    Kind("DiffAE, one evaluation", autoencoder, evaluated, evaluation, 1, BARS_AE),
 )
 
 
@@ -85,7 +113,7 @@ def row(kind: Kind, resolution: int, batch: int, rounds: int) -> str:
     generator = kind.generator(resolution)
     exact = kind.engine(generator, torch.float32)
     fast = kind.engine(generator, torch.bfloat16) if cpu_multiplies_bf16() else None
-    ws = generator.mapping(torch.randn(batch, generator.z_dim))
+    ws = generator.draw(torch.randn(batch, generator.codes.z_dim))
     step = 0
 
     def code(rows: int) -> Tensor:
@@ -97,11 +125,11 @@ def row(kind: Kind, resolution: int, batch: int, rounds: int) -> str:
         return moved
 
     calls: dict[str, Callable[[], object]] = {
-        "textbook": lambda: kind.textbook(generator, code(generator.num_ws)),
-        "fp32": lambda: exact(code(generator.num_ws)),
+        "textbook": lambda: kind.textbook(generator, code(generator.codes.rows)),
+        "fp32": lambda: exact(code(generator.codes.rows)),
     }
     if fast is not None:
-        calls["bf16"] = lambda: fast(code(generator.num_ws))
+        calls["bf16"] = lambda: fast(code(generator.codes.rows))
     ms = medians(calls, rounds)
     engine = fast or exact
     late = medians({"last": lambda: engine(code(kind.late))}, rounds)["last"] / ms["bf16" if fast else "fp32"]

@@ -1,8 +1,9 @@
 """Textbook synthesis networks in plain float32 PyTorch: what the engine's speed is measured against.
 
 Per-sample modulated weights in one grouped convolution, transposed convolution then a separate low-pass, every
-elementwise step on its own: the formulas of StyleGAN2 (arXiv 1912.04958) and StyleGAN3 (arXiv 2106.12423) as most
-implementations write them. They share no code with the engine or with `explorer.networks`, only the parameters.
+elementwise step on its own: the formulas of StyleGAN2 (arXiv 1912.04958), StyleGAN3 (arXiv 2106.12423) and Diffusion
+Autoencoders (arXiv 2111.15640) as most implementations write them. They share no code with the engine or with
+`explorer.networks`, only the parameters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.networks import StyleGAN2, StyleGAN3
+from explorer.networks import DiffAE, StyleGAN2, StyleGAN3
 
 
 def low_pass(x: Tensor, up: bool) -> Tensor:
@@ -107,3 +108,59 @@ def synthesize_alias_free(generator: StyleGAN3, ws: Tensor) -> Tensor:  # [N, nu
         x = x if layer.conv_clamp is None else x.clamp(-layer.conv_clamp, layer.conv_clamp)
         x = filtered(x, layer.down_filter, down=layer.shape.down)
     return x * generator.config.output_scale
+
+
+def predict(generator: DiffAE, x: Tensor, t: Tensor, u: Tensor) -> Tensor:  # [N, 3, S, S], [N], [N, z_dim]
+    """What the U-Net of a Diffusion Autoencoder predicts."""
+
+    def norm(x: Tensor, layer) -> Tensor:
+        return F.group_norm(x, layer.num_groups, layer.weight, layer.bias)
+
+    def linear(x: Tensor, layer) -> Tensor:
+        return F.linear(x, layer.weight, layer.bias)
+
+    def conv(x: Tensor, layer) -> Tensor:
+        return F.conv2d(x, layer.weight, layer.bias, padding=layer.weight.shape[2] // 2)
+
+    def resized(x: Tensor, scale: int) -> Tensor:
+        return F.interpolate(x, scale_factor=2.0) if scale > 0 else F.avg_pool2d(x, 2) if scale < 0 else x
+
+    def residual(x: Tensor, block) -> Tensor:
+        h = conv(resized(F.silu(norm(x, block.in_layers[0])), block.scale), block.in_layers[2])
+        x = resized(x, block.scale)
+        scale, shift = linear(F.silu(e), block.emb_layers[1])[:, :, None, None].chunk(2, dim=1)
+        h = norm(h, block.out_layers[0]) * (1 + scale) + shift
+        h = F.silu(h * (1 + linear(u, block.cond_emb_layers[1])[:, :, None, None]))
+        skip = block.skip_connection
+        return conv(h, block.out_layers[3]) + (conv(x, skip) if hasattr(skip, "weight") else x)
+
+    def attend(x: Tensor, layer) -> Tensor:
+        n, c, h, w = x.shape
+        qkv = F.conv1d(norm(x, layer.norm).reshape(n, c, h * w), layer.qkv.weight, layer.qkv.bias)
+        q, k, v = qkv.reshape(n * layer.heads, 3, c // layer.heads, h * w).unbind(1)
+        weight = torch.softmax(q.transpose(1, 2) @ k / math.sqrt(c // layer.heads), dim=-1)
+        y = (v @ weight.transpose(1, 2)).reshape(n, c, h * w)
+        return x + F.conv1d(y, layer.proj_out.weight, layer.proj_out.bias).reshape(x.shape)
+
+    def through(x: Tensor, stage) -> Tensor:
+        for layer in stage:
+            x = (
+                attend(x, layer)
+                if hasattr(layer, "qkv")
+                else residual(x, layer)
+                if hasattr(layer, "scale")
+                else conv(x, layer)
+            )
+        return x
+
+    width, patch = generator.config.net_ch, generator.config.patch
+    angles = t[:, None] * torch.exp(-math.log(10000) * torch.arange(width // 2) / (width // 2))
+    first, _, second = generator.time_embed.time_embed
+    e = linear(F.silu(linear(torch.cat([angles.cos(), angles.sin()], dim=1), first)), second)
+    x, skips = F.pixel_unshuffle(x, patch), []
+    for stage in generator.input_blocks:
+        skips.append(x := through(x, stage))
+    x = through(x, generator.middle_block)
+    for stage in generator.output_blocks:
+        x = through(torch.cat([x, skips.pop()], dim=1), stage)
+    return F.pixel_shuffle(conv(F.silu(norm(x, generator.out[0])), generator.out[2]), patch)

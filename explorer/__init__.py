@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer import actions, latents
     from explorer.actions import run
-    from explorer.edit import Direction, Edit, EditError, Latent
+    from explorer.edit import Direction, Edit, EditError, Latent, Noise
     from explorer.engine import Engine
     from explorer.refused import Refused
     from explorer.shipped import DEFAULT
@@ -27,6 +27,7 @@ __all__ = [
     "EditError",
     "Engine",
     "Latent",
+    "Noise",
     "Refused",
     "UnsafeCheckpointError",
     "actions",
@@ -38,7 +39,7 @@ __version__ = "0.2.0"
 
 # Where each name lives. They are imported when they are first asked for: `domain-explorer --help` needs no torch.
 HOMES = {
-    "edit": ("Direction", "Edit", "EditError", "Latent"),
+    "edit": ("Direction", "Edit", "EditError", "Latent", "Noise"),
     "engine": ("Engine",),
     "refused": ("Refused",),
     "shipped": ("DEFAULT",),

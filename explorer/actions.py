@@ -27,7 +27,7 @@ from explorer.engine import inverting
 from explorer.engine.inverting import Progress
 from explorer.export import ExportError
 from explorer.export.pictures import replacing
-from explorer.inversion import Settings, defaults
+from explorer.inversion import Settings
 from explorer.inversion.alignment import Crop, square
 from explorer.keep import Kept, write_picture
 from explorer.photos import PhotoError, open_photo
@@ -62,13 +62,16 @@ class Place:
     @property
     def batch(self) -> int:
         """How many pictures are rendered at once: few large ones, as whoever drags waits for them."""
-        return max(1, min(export.BATCH, AT_ONCE // self.engine.resolution**2))
+        return max(1, min(export.BATCH, AT_ONCE // self.engine.cost([Edit()])))
 
     def pictures(self, edits: list[Edit]) -> list[np.ndarray]:
         return self.engine.render(edits)
 
     def codes(self, edits: Iterable[Edit]) -> list[np.ndarray]:
         return [self.engine.ws(edit).cpu().numpy() for edit in edits]
+
+    def noises(self, edits: Iterable[Edit]) -> list[np.ndarray | None]:
+        return [self.engine.noise(edit) for edit in edits]
 
     def encode(self, picture: np.ndarray, edit: Edit | None, kind: str = "png") -> bytes:
         return write_picture(picture, kind, None if edit is None else Kept(edit, self.name))
@@ -115,7 +118,7 @@ class Render(Request[float, Still]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return 1, _side(engine, self.px) ** 2
+        return 1, engine.cost([self.edit], self.px)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         still = Still(export.upscaled(place.engine.render(self.edit, self.max_px), self.px), self.edit)
@@ -135,6 +138,7 @@ class Compose(Request[float, Still]):
     rotate: float = 0.0
     shift_x: float = 0.0
     shift_y: float = 0.0
+    steps: int | None = None
     edit: Edit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -147,12 +151,13 @@ class Compose(Request[float, Still]):
                 raise
             raise EditError('strengths are an object, for example {"pencil sketch": 0.7}') from None
         pose = {name: getattr(self, name) for name in POSE}
-        edit = Edit(seed=self.seed, truncation_psi=self.truncation_psi, strengths=strengths, **pose)
+        code = {"seed": self.seed, "truncation_psi": self.truncation_psi, "steps": self.steps}
+        edit = Edit(strengths=strengths, **code, **pose)
         object.__setattr__(self, "strengths", tuple(strengths))
         object.__setattr__(self, "edit", edit)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return 1, _side(engine, self.px) ** 2
+        return 1, engine.cost([self.edit], self.px)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from Render(self.edit, self.px).work(place))
@@ -175,7 +180,7 @@ class Strip(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(export.strip_of(self.edit, self.direction, values)))
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return self.count, engine.resolution**2
+        return self.count, engine.cost([self.edit])
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -202,7 +207,7 @@ class Grid(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(edit for row in rows for edit in row))
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return len(self.edits), engine.resolution**2
+        return len(self.edits), engine.cost([self.edit])
 
     def work(self, place: Place) -> Generator[float, None, Still]:
         return (yield from _sheet(place, self.edits, self.count))
@@ -225,11 +230,11 @@ class Animate(Request[float, Written]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return export.film_length(len(self.edits), self.frames, self.loop), _side(engine, self.px) ** 2
+        return export.film_length(len(self.edits), self.frames, self.loop), engine.cost(self.edits, self.px)
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
-        film = export.along(self.edits, place.codes, self.frames, self.loop)
+        film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises, place.engine.noise_between)
         yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop, place.batch)
         return Written(path, len(film))
 
@@ -248,7 +253,7 @@ class Bundle(Request[float, Written]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return len(self.edits), _side(engine, self.px) ** 2
+        return len(self.edits), engine.cost(self.edits, self.px)
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "edits.zip")
@@ -266,7 +271,7 @@ class Invert(Request[Progress, list[Progress]]):
     """
 
     photos: tuple[Photo, ...]
-    settings: Settings = field(default_factory=lambda: defaults("in_domain"))
+    settings: Settings | None = None  # as is best for the generator
     crop: Crop = "face"
     of_face: bool = False
     context: Photo | None = None
@@ -283,7 +288,8 @@ class Invert(Request[Progress, list[Progress]]):
         return [target(engine, photo, self.crop, self.of_face) for photo in self.photos]
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return self.settings.steps + self.settings.tune_steps + 1, len(self.photos) * SEARCHED * engine.resolution**2
+        settings = self.settings or inverting.settings_of(engine)
+        return settings.steps + settings.tune_steps + 1, len(self.photos) * SEARCHED * engine.resolution**2
 
     def work(self, place: Place) -> Generator[Progress, None, list[Progress]]:
         engine, targets = place.engine, self.targets(place.engine)
@@ -292,7 +298,7 @@ class Invert(Request[Progress, list[Progress]]):
         if self.context is not None:
             search = partial(inverting.diffuse, engine, squares, target(engine, self.context)[0])
         results = []
-        for progress in search(self.settings, place.stop):
+        for progress in search(self.settings or inverting.settings_of(engine), place.stop):
             if progress.figures is not None:
                 progress = replace(progress, note=f"{targets[progress.photo][1]} {progress.note}".strip())
                 results.append(progress)
@@ -397,6 +403,14 @@ def edits_of(data: Any) -> tuple[Edit, ...]:
     return tuple(Edit.from_json(edit) for edit in data)
 
 
+def between(engine: Engine, first: Edit, last: Edit, count: int) -> list[Edit]:
+    """`count` edits at equal distances from the first to the last, both included: codes on a line, noise on an arc."""
+    place = Place(engine, "")
+    return list(
+        export.along([first, last], place.codes, count - 1, False, place.noises, engine.noise_between, evenly=True)
+    )
+
+
 def opened(photo: Photo) -> Image.Image:
     """The photo; a refusal says which file it is."""
     if isinstance(photo, Image.Image):
@@ -419,10 +433,6 @@ def kind_of(path: Path) -> Literal["png", "jpeg", "webp"]:
     if kind is None:
         raise ExportError(f"a picture is written as {', '.join(ENDINGS)}; {path.name!r} ends otherwise")
     return kind
-
-
-def _side(engine: Engine, px: int | None) -> int:
-    return max(engine.resolution, px or 0)
 
 
 def _named(place: Place, example: str) -> Path:

@@ -36,6 +36,7 @@ def render(arguments: argparse.Namespace) -> str:
             rotate=arguments.rotate,
             shift_x=arguments.shift[0],
             shift_y=arguments.shift[1],
+            steps=arguments.steps,
             project=not arguments.no_project,
             strengths=[(direction(key), value) for key, value in arguments.set],
         )
@@ -47,7 +48,7 @@ def compose(arguments: argparse.Namespace) -> str:
     from explorer.actions import Compose
 
     code = arguments.strengths, arguments.seed, arguments.psi
-    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift))
+    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift, steps=arguments.steps))
 
 
 def strip(arguments: argparse.Namespace) -> str:
@@ -212,6 +213,7 @@ def add_commands(commands: Any, source: str) -> None:
     )
     shift = "to the right and down, in picture widths: StyleGAN3"
     one.add_argument("--shift", type=float, nargs=2, default=(0.0, 0.0), metavar=("X", "Y"), help=shift)
+    one.add_argument("--steps", type=int, help="in which the picture is made: diffusion autoencoders")
     one.add_argument("--out", required=True, metavar="PICTURE", help=PICTURE)
 
     command = commands.add_parser("render", parents=[one], help="render one edit to a picture file")

@@ -39,9 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags; what is not given is as published for the method."""
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="files; all are searched at once")
     parser.add_argument("--checkpoint", help="the generator; NAME-encoder.safetensors beside it is used")
-    parser.add_argument("--method", default="in_domain", help="encoder, in_domain or clip_guided")
+    parser.add_argument(
+        "--method",
+        help="encoder, in_domain or clip_guided; of a diffusion autoencoder also ddim, its own way and default",
+    )
     parser.add_argument("--space", default="w", help="w is best to edit, w+ nearest to the photo; w+offsets is between")
-    parser.add_argument("--steps", type=int, help="of the search")
+    parser.add_argument("--steps", type=int, help="of the search, or of the way back")
     parser.add_argument("--text", default="", help="words that the picture should fit too")
     parser.add_argument("--lambda-dom", type=float, help="weight of the domain regulariser")
     parser.add_argument(
@@ -79,22 +82,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> str:
     """Do what the flags say; one line a photo, a copy that was tuned and a direction, and one a file beyond those."""
     from explorer import actions
-    from explorer.edit import Edit
-    from explorer.inversion import uses
+    from explorer.engine import inverting
+    from explorer.inversion import defaults, uses
     from explorer.latents import move
 
-    settings, fitting = _settings(arguments)
+    settings, fitting = _settings(arguments, defaults(arguments.method or "in_domain"))
     _check(arguments)
     names, out = _names(arguments.photos), Path(arguments.out)
     _spare([*arguments.photos, *filter(None, [arguments.context])], names, out)
     where = _crop(arguments.crop)
     engine = engine_of(arguments)
+    if arguments.method is None:
+        settings, fitting = _settings(arguments, inverting.settings_of(engine))
     rows = _layers(arguments.mix, engine.codes.rows) if arguments.mix else None
     request = actions.Invert(tuple(arguments.photos), settings, where, context=arguments.context)
     _make(out)
     moves, directions = _moves(arguments, engine, where, out)
     results = actions.run(request, engine, watch=_show)
-    edits = [Edit(latent=result.latent, project=False) for result in results]
+    edits = [result.edit for result in results]
     reports = [_save_photo(engine, out / name, result) for name, result in zip(names, results, strict=True)]
     if arguments.tune:
         for i, photo in enumerate(request.photos):
@@ -102,14 +107,14 @@ def run(arguments: argparse.Namespace) -> str:
     codes = [engine.ws(edit) for edit in edits]
     files: list[str] = []
     if moves:
-        for name, code in zip(names, codes, strict=True):
+        for name, code, edit in zip(names, codes, edits, strict=True):
             for boundary, amount in moves:
                 code = move(code, boundary.normal, amount * boundary.spread)
-            files += _save_code(engine, code, out / f"{name}-moved")
+            files += _save_code(engine, code, edit, out / f"{name}-moved")
     if arguments.strip is not None:
         files += _strip(engine, edits[:2], arguments.strip, out)
     if rows is not None:
-        files += _save_code(engine, uses.mix(codes[0], codes[1], rows), out / "mixed")
+        files += _save_code(engine, uses.mix(codes[0], codes[1], rows), edits[0], out / "mixed")
     facts: Report = {"method": settings.method, "space": settings.space, "photos": reports, "directions": directions}
     return json.dumps(facts | {"files": files}) if arguments.json else "\n".join([*_lines(reports, directions), *files])
 
@@ -176,14 +181,12 @@ def _examples(engine: Engine, folder: Path, more: str, where: Crop) -> tuple[Bou
     return inverting.boundary_of_examples(engine, squares[more], squares[less]), less
 
 
-def _settings(arguments: argparse.Namespace) -> tuple[Settings, Settings]:
-    """Of the search, and of fitting a copy to what was found."""
-    from explorer.inversion import defaults
-
+def _settings(arguments: argparse.Namespace, method: Settings) -> tuple[Settings, Settings]:
+    """Of the search, and of fitting a copy to what was found; what is not given is the method's own."""
     chosen = {"steps": arguments.steps, "lambda_dom": arguments.lambda_dom}
     changes: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     words = {"space": arguments.space, "text": arguments.text, "seed": arguments.seed}
-    settings = replace(defaults(arguments.method), **words, **changes)
+    settings = replace(method, **words, **changes)
     return settings, replace(settings, tune_steps=arguments.tune)
 
 
@@ -246,21 +249,20 @@ def _spare(inputs: list[str], names: list[str], out: Path) -> None:
 
 
 def _save_photo(engine: Engine, path: Path, result: Progress) -> Report:
-    from explorer.edit import Edit
     from explorer.inversion.latents import write_latent
 
-    picture, edit = _save_edit(engine, Edit(latent=result.latent, project=False), path)
+    picture, edit = _save_edit(engine, result.edit, path)
     latent = _write(_named(path, ".safetensors"), write_latent(result.latent))
     note = {"note": result.note} if result.note else {}
     return {"name": path.name, **(result.figures or {}), **note, "files": [picture, latent, edit]}
 
 
-def _save_code(engine: Engine, code: Tensor, path: Path) -> list[str]:  # [rows, dim]
-    """One row where all are equal, so that the file says that the code lies in W."""
-    from explorer.edit import Edit, Latent
+def _save_code(engine: Engine, code: Tensor, edit: Edit, path: Path) -> list[str]:  # [rows, dim]
+    """A photo's edit with another code; one row where all are equal, so that the file says that it lies in W."""
+    from explorer.edit import Latent
 
     latent = Latent.of((code[0] if (code == code[0]).all() else code).cpu().numpy())
-    return _save_edit(engine, Edit(latent=latent, project=False), path)
+    return _save_edit(engine, replace(edit, latent=latent), path)
 
 
 def _save_edit(engine: Engine, edit: Edit, path: Path) -> list[str]:
@@ -287,13 +289,9 @@ def _tune(engine: Engine, photo: Photo, edit: Edit, settings: Settings, where: C
 
 def _strip(engine: Engine, ends: list[Edit], count: int, out: Path) -> list[str]:
     """The way from the first photo to the second as one picture, and there and back as an animation."""
-    import numpy as np
-
     from explorer import actions, export
-    from explorer.edit import Edit, Latent
 
-    here, there = (engine.ws(edit).cpu().numpy() for edit in ends)
-    way = [Edit(latent=Latent.of(here + (there - here) * t), project=False) for t in np.linspace(0, 1, count)]
+    way = actions.between(engine, ends[0], ends[1], count)
     sheet = export.Sheet(count, count, engine.resolution, gap=0)
     for index, picture in enumerate(export.rendered(way, engine.render)):
         sheet.paste(index, picture)

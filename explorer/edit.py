@@ -10,21 +10,23 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from explorer.foreign import brief, parse_json
 from explorer.refused import Refused
 
-VERSION = 1
+VERSION = 2  # 1 holds no noise image, and is written where there is none
 DirectionId = str | int  # a domain's name, or the number of a basis column
 Layers = tuple[int, int]  # rows [start, stop) of ws
 MAX_SEED = 2**32 - 1
 LARGEST = 1e6  # of a strength or a truncation: far beyond what any picture survives
 MAX_STRENGTHS = 4096  # directions that one edit moves: as many as the widest W has that is read
 MAX_NAME = 1000  # characters of a direction's name
-MAX_NUMBERS = 2**20  # of one code
+MAX_NUMBERS = 2**20  # of one code, or one noise image
+MAX_STEPS = 250  # of one picture: as many as an exact way back to a photo takes
+NOISE_MODES = ("const", "none", "random", "photo")
 POSE = ("rotate", "shift_x", "shift_y")
 
 
@@ -33,49 +35,83 @@ class EditError(Refused):
 
 
 @dataclass(frozen=True)
-class Latent:
-    """A code in W `(dim,)` or W+ `(rows, dim)`: hashable float32 bytes, so that an `Edit` can hold a photo."""
+class _Numbers:
+    """A tensor as hashable bytes, so that an `Edit` can hold a photo."""
 
     shape: tuple[int, ...]
     data: bytes
 
+    called: ClassVar[str]
+    form: ClassVar[str]
+    axes: ClassVar[tuple[int, ...]]  # how many there may be
+    dtype: ClassVar[np.dtype]
+
     def __post_init__(self) -> None:
         sizes = self.shape if isinstance(self.shape, (list, tuple)) else ()
-        if len(sizes) not in (1, 2) or not all(_is_whole(n) and 1 <= n <= MAX_NUMBERS for n in sizes):
-            raise EditError(f"a latent is (dim,) or (rows, dim), got shape {brief(self.shape)}")
+        if len(sizes) not in self.axes or not all(_is_whole(n) and 1 <= n <= MAX_NUMBERS for n in sizes):
+            raise EditError(f"{self.called} is {self.form}, got shape {brief(self.shape)}")
         if (numbers := math.prod(sizes)) > MAX_NUMBERS:
-            raise EditError(f"a latent has at most {MAX_NUMBERS:,} numbers, got shape {brief(sizes)}")
+            raise EditError(f"{self.called} has at most {MAX_NUMBERS:,} numbers, got shape {brief(sizes)}")
         object.__setattr__(self, "shape", tuple(int(n) for n in sizes))
-        if not isinstance(self.data, bytes) or len(self.data) != 4 * numbers:
+        wanted = self.dtype.itemsize * numbers
+        if not isinstance(self.data, bytes) or len(self.data) != wanted:
             size = len(self.data) if isinstance(self.data, bytes) else brief(self.data)
-            raise EditError(f"a latent of shape {self.shape} needs {4 * numbers} bytes, got {size}")
-        if not np.isfinite(self.numpy()).all():
-            raise EditError("a latent must be finite, this one has NaN or infinite values")
+            raise EditError(f"{self.called} of shape {self.shape} needs {wanted} bytes, got {size}")
+        if not np.isfinite(np.frombuffer(self.data, self.dtype)).all():
+            raise EditError(f"{self.called} must be finite, this one has NaN or infinite values")
 
     @classmethod
-    def of(cls, array: Any) -> Latent:
-        """From anything numpy reads, `(dim,)` or `(rows, dim)`."""
+    def of(cls, array: Any) -> Self:
+        """From anything numpy reads that has such axes."""
         with np.errstate(over="ignore"):  # too large becomes infinite, which is refused
-            values = np.ascontiguousarray(array, dtype="<f4")
+            values = np.ascontiguousarray(array, dtype=cls.dtype)
         return cls(values.shape, values.tobytes())
 
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Of `{shape, data}`, the bytes in base64. Raises EditError for anything else."""
+        expected = f"{cls.called} is {{shape, data}} with base64 {cls.dtype.name} data"
+        shape, text = (data.get("shape"), data.get("data")) if isinstance(data, Mapping) else (None, None)
+        if not isinstance(shape, (list, tuple)) or not isinstance(text, str):
+            raise EditError(f"{expected}, got {brief(data)}")
+        try:
+            return cls(tuple(shape), base64.b64decode(text, validate=True))
+        except ValueError as error:
+            raise EditError(f"{expected}: {brief(error, 200)}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"shape": list(self.shape), "data": base64.b64encode(self.data).decode()}
+
     def numpy(self) -> np.ndarray:
-        """The code as float32, read-only."""
-        return np.frombuffer(self.data, dtype="<f4").reshape(self.shape)
+        """The values as they are kept, read-only."""
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+
+class Latent(_Numbers):
+    """A code in W `(dim,)` or W+ `(rows, dim)`, float32."""
+
+    called, form, axes, dtype = "a latent", "(dim,) or (rows, dim)", (1, 2), np.dtype("<f4")
+
+
+class Noise(_Numbers):
+    """The noise image that a photo was made of, `(channels, height, width)`: float16, finer than pictures show."""
+
+    called, form, axes, dtype = "a noise image", "(channels, height, width)", (3,), np.dtype("<f2")
 
 
 @dataclass(frozen=True)
 class Direction:
     """One slider: a column of the basis of W, what it is called and how far it goes.
 
-    `unit` is the length in W of strength 1 (a domain's published distance; a standard deviation of W for a factor).
+    `unit` is the length in W of strength 1 (a domain's published distance; a standard deviation of W for a factor; an
+    attribute's amount of 1). `dim` is its column.
     `[low, high]` is the slider's range. `effect` is the measured change of the picture at the expansion distance, as a
     fraction of the distance between two random pictures; None until it has been measured.
     """
 
     id: DirectionId
     label: str
-    group: Literal["domains", "factors", "dormant"]
+    group: Literal["domains", "attributes", "factors", "dormant"]
     dim: int
     unit: float
     low: float
@@ -96,9 +132,12 @@ class Edit:
         class_index: label of a conditional generator; None is class 0 there and nothing elsewhere.
         truncation_psi: 1 is the generator's own spread, 0 the mean picture.
         truncation_cutoff: truncate only the first so many rows of ws.
-        noise_mode: "const", "none" or "random" (then drawn from `noise_seed`).
+        noise_mode: "const", "none", "random" (then drawn from `noise_seed`) or "photo" (then it is `noise`).
+        noise: the noise image of a photo, from which a diffusion autoencoder makes it again.
         rotate, shift_x, shift_y: how the picture is turned, in degrees counterclockwise, and then shifted to the right
             and down, in picture widths (only a generator with a pose can).
+        steps: in how many steps the picture is made, 1 to 250, or the nearest number that exists; None for the
+            generator's own (only one that makes its pictures step by step has any).
         project: take the code to the base subspace before moving it (only an expanded generator has one).
         strengths: `{direction: strength}`; 1 is the direction's unit.
         layers: `{direction: (start, stop)}`, rows of ws that the direction moves; all where absent.
@@ -109,11 +148,13 @@ class Edit:
     class_index: int | None = None
     truncation_psi: float = 0.7
     truncation_cutoff: int | None = None
-    noise_mode: Literal["const", "none", "random"] = "const"
+    noise_mode: Literal["const", "none", "random", "photo"] = "const"
     noise_seed: int = 0
+    noise: Noise | None = None
     rotate: float = 0.0
     shift_x: float = 0.0
     shift_y: float = 0.0
+    steps: int | None = None
     project: bool = True
     strengths: Mapping[DirectionId, float] | Iterable[tuple[DirectionId, float]] = ()
     layers: Mapping[DirectionId, Layers] | Iterable[tuple[DirectionId, Layers]] = ()
@@ -124,10 +165,16 @@ class Edit:
         for name in ("class_index", "truncation_cutoff"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _integer(name, getattr(self, name), 0, 2**31))
+        if self.steps is not None:
+            object.__setattr__(self, "steps", _integer("steps", self.steps, 1, MAX_STEPS))
         for name in ("truncation_psi", *POSE):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
-        if not isinstance(self.noise_mode, str) or self.noise_mode not in ("const", "none", "random"):
-            raise EditError(f"noise_mode must be const, none or random, got {brief(self.noise_mode)}")
+        if not isinstance(self.noise_mode, str) or self.noise_mode not in NOISE_MODES:
+            raise EditError(f"noise_mode must be {', '.join(NOISE_MODES)}, got {brief(self.noise_mode)}")
+        if not (self.noise is None or isinstance(self.noise, Noise)):
+            raise EditError(f"noise must be a Noise, got {type(self.noise).__name__}")
+        if self.noise_mode == "photo" and self.noise is None:
+            raise EditError("noise_mode photo needs the noise image of a photo in noise")
         if not isinstance(self.project, bool):
             raise EditError(f"project must be true or false, got {brief(self.project)}")
         if not (self.latent is None or isinstance(self.latent, Latent)):
@@ -155,13 +202,13 @@ class Edit:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes; only what differs from the default, and the format's version."""
-        out: dict[str, Any] = {"version": VERSION}
+        out: dict[str, Any] = {"version": VERSION if self.noise is not None else 1}
         for field in fields(self):
             value = getattr(self, field.name)
             if value == field.default:
                 continue
-            if isinstance(value, Latent):
-                value = {"shape": list(value.shape), "data": base64.b64encode(value.data).decode()}
+            if isinstance(value, _Numbers):
+                value = value.to_json()
             elif isinstance(value, tuple):
                 value = [[key, list(entry) if isinstance(entry, tuple) else entry] for key, entry in value]
             out[field.name] = value
@@ -186,19 +233,10 @@ class Edit:
         names = {field.name for field in fields(cls)}
         if unknown := [name for name in values if name not in names]:
             raise EditError(f"an edit has no {', '.join(map(brief, unknown[:3]))}")
-        if values.get("latent") is not None:
-            values["latent"] = _latent(values["latent"])
+        for name, kind in (("latent", Latent), ("noise", Noise)):
+            if values.get(name) is not None:
+                values[name] = kind.from_json(values[name])
         return cls(**values)
-
-
-def _latent(data: Any) -> Latent:
-    shape, text = (data.get("shape"), data.get("data")) if isinstance(data, Mapping) else (None, None)
-    if not isinstance(shape, (list, tuple)) or not isinstance(text, str):
-        raise EditError(f"a latent is {{shape, data}} with base64 float32 data, got {brief(data)}")
-    try:
-        return Latent(tuple(shape), base64.b64decode(text, validate=True))
-    except ValueError as error:
-        raise EditError(f"a latent is {{shape, data}} with base64 float32 data: {brief(error, 200)}") from None
 
 
 def _pairs(name: str, value: Any) -> dict[DirectionId, Any]:

@@ -113,6 +113,8 @@ class AliasFree:
         noise_mode: NoiseMode = "const",  # there is no noise
         noise_seed: int | None = None,
         pose: Tensor | None = None,  # [N, 3]
+        steps: int | None = None,  # it makes its pictures at once
+        noise: Tensor | None = None,
     ) -> Tensor:  # [N, img_channels, H, W] float32
         """Pictures of codes. With one code on a CPU, rows that equal the last call's are not computed again."""
         transform = self.input.moved(pose)

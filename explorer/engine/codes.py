@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from explorer import latents
-from explorer.edit import Edit, EditError
+from explorer.edit import Edit, EditError, Noise
 from explorer.engine.directions import Directions
 from explorer.networks import Generator
 
@@ -25,10 +25,14 @@ class Coder:
     def __call__(self, edit: Edit) -> Tensor:  # [rows, dim], float32
         """The code of an edit. Raises `EditError` where it does not fit the generator."""
         codes = self.generator.codes
-        if codes.noise_modes and edit.noise_mode not in codes.noise_modes:
+        if edit.noise is not None:
+            self._check_noise(edit.noise)
+        if codes.noise_modes and edit.noise_mode not in (*codes.noise_modes, "photo"):
             raise EditError(f"noise_mode of this generator is {', '.join(codes.noise_modes)}, got {edit.noise_mode!r}")
         if any(edit.pose) and not codes.pose:
             raise EditError("this generator cannot turn or shift its pictures: leave rotate and shift at 0")
+        if edit.steps is not None and not codes.steps:
+            raise EditError("this generator makes its pictures at once: leave steps away")
         code = self._origin(edit)
         if edit.project and self.expansion is not None:
             code = latents.project(code, self.expansion)
@@ -39,6 +43,12 @@ class Coder:
             column = self.directions.basis[:, direction.dim]
             code = latents.move(code, column, strength * direction.unit, layers)
         return code
+
+    def _check_noise(self, noise: Noise) -> None:
+        if not (expected := self.generator.codes.noise):
+            raise EditError("this generator makes no picture of a noise image: leave noise away")
+        if noise.shape != expected:
+            raise EditError(f"a noise image of this generator is {expected}, got {noise.shape}")
 
     def _origin(self, edit: Edit) -> Tensor:  # [rows, dim]
         """The code before it is projected and moved."""

@@ -1,4 +1,4 @@
-"""Every slider of a generator: its domains, the factors of its basis, and what lies dormant."""
+"""Every slider of a generator: its domains and attributes, the factors of its basis, and what lies dormant."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from torch import Tensor
 
 from explorer import latents
 from explorer.edit import Direction, DirectionId, EditError
+from explorer.networks.family import Autoencoder
 from explorer.weights import Checkpoint
 
 FACTORS = 64  # basis columns called factors; the rest, least effective last, are candidates for dormancy
 FACTOR_LIMIT = 4.0  # range of a factor's slider in standard deviations of the codes; pictures fall apart beyond
+AMOUNT = 0.5  # of an attribute, either way: pictures fall apart beyond (arXiv 2111.15640)
 SAMPLES = 4096  # codes for their statistics
+FEW = 128  # where each takes many steps of a large network; standard deviations are right to 6 % then
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Directions:
     """The directions of one checkpoint.
 
     Attributes:
-        basis: `[dim, dim]`, the columns that they move along, on the generator's device.
+        basis: `[dim, dim + attributes]`, the columns that they move along, on the generator's device.
         distance: length of strength 1 of a domain; without an expansion, the mean distance of codes from their mean.
-        entries: domains first, then factors from most to least effect, then dormant ones.
+        entries: domains first, then attributes, then factors from most to least effect, then dormant ones.
     """
 
     basis: Tensor
@@ -45,7 +48,7 @@ class Directions:
             return direction
         domains = ", ".join(repr(d.id) for d in self if d.group == "domains") or "none"
         raise EditError(
-            f"this generator has no direction {name!r}; it has directions by number up to {len(self.entries) - 1}, and"
+            f"this generator has no direction {name!r}; it has directions by number up to {len(self.basis) - 1}, and"
             f" the domains {domains}"
         )
 
@@ -55,7 +58,8 @@ class Directions:
 
     def with_effects(self, effects: Sequence[float]) -> Directions:
         """The same directions with the measured effect of every column of the basis."""
-        entries = tuple(replace(direction, effect=effects[direction.dim]) for direction in self)
+        measured = range(len(effects))  # an attribute lies along no single column of the basis
+        entries = tuple(replace(d, effect=effects[d.dim]) if d.dim in measured else d for d in self)
         return replace(self, entries=entries)
 
 
@@ -64,7 +68,7 @@ def directions_of(checkpoint: Checkpoint) -> Directions:
     """The directions of a checkpoint, their effects not measured yet."""
     generator, expansion = checkpoint.generator, checkpoint.expansion
     basis = (latents.factorize(generator) if expansion is None else expansion.basis).to(generator.device)
-    w = latents.sample_codes(generator, SAMPLES)[:, 0]
+    w = latents.sample_codes(generator, FEW if isinstance(generator, Autoencoder) else SAMPLES)[:, 0]
     scales = latents.direction_scales(w, basis).tolist()
     distance = (w - generator.mean).norm(dim=1).mean().item() if expansion is None else expansion.distance
     names = {} if expansion is None else dict(zip(expansion.dims, expansion.domains, strict=True))
@@ -75,4 +79,17 @@ def directions_of(checkpoint: Checkpoint) -> Directions:
         for dim in free[:FACTORS]
     ]
     dormant = [Direction(dim, f"Dormant {dim}", "dormant", dim, distance, -1.5, 1.5) for dim in free[FACTORS:]]
-    return Directions(basis, distance, (*domains, *factors, *dormant))
+    attributes, columns = _attributes(checkpoint)
+    return Directions(torch.cat([basis, columns.to(basis)], 1), distance, (*domains, *attributes, *factors, *dormant))
+
+
+def _attributes(checkpoint: Checkpoint) -> tuple[list[Direction], Tensor]:  # [dim, attributes]
+    """Directions of the attributes, and their columns, of length one."""
+    dim = checkpoint.generator.codes.dim
+    columns = torch.cat([torch.zeros(dim, 0), *(v[:, None].cpu() for v in checkpoint.attributes.values())], dim=1)
+    units = columns.norm(dim=0)
+    directions = [
+        Direction(name, name, "attributes", dim + number, unit, -AMOUNT, AMOUNT)
+        for number, (name, unit) in enumerate(zip(checkpoint.attributes, units.tolist(), strict=True))
+    ]
+    return directions, columns / units.clamp_min(1e-12)

@@ -21,7 +21,7 @@ from explorer.engine.directions import Directions, directions_of
 from explorer.engine.renderers import Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
-from explorer.networks.family import fingerprint
+from explorer.networks.family import Autoencoder, fingerprint
 from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
 from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
@@ -121,6 +121,11 @@ class Engine:
     def codes(self) -> Codes:
         return self.generator.codes
 
+    def cost(self, edits: Sequence[Edit], px: int | None = None) -> int:
+        """Pixels that the most costly of these edits costs: those of each of its steps, or of the enlarged picture."""
+        steps = max((edit.steps or self.codes.steps[-1] for edit in edits), default=1) if self.codes.steps else 1
+        return max(steps * self.resolution**2, (px or 0) ** 2)
+
     def direction(self, direction: DirectionId) -> Direction:
         """The direction of this name or number. Raises `EditError` where the generator has none such."""
         return self._model.directions[direction]
@@ -145,14 +150,21 @@ class Engine:
     def _render(self, model: Model, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
         codes = [self._code(model, edit) for edit in edits]
         pictures: list[np.ndarray] = []
-        for (mode, seed), run in groupby(range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed)):
+        for (mode, seed, steps), run in groupby(
+            range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed, edits[i].steps)
+        ):
             run = list(run)
             poses = torch.tensor([edits[i].pose for i in run], device=self.device) if self.codes.pose else None
             parts = torch.stack([codes[i] for i in run]).split(self._chunk)
-            moved = [None] * len(parts) if poses is None else poses.split(self._chunk)
-            for part, pose in zip(parts, moved, strict=True):
+            own = self._own([edits[i] for i in run]) if mode == "photo" else None
+            moved, noises = (
+                [None] * len(parts) if whole is None else whole.split(self._chunk) for whole in (poses, own)
+            )
+            kept = "const" if mode == "photo" else mode
+            for part, pose, noise in zip(parts, moved, noises, strict=True):
                 with self._lock_of(part):
-                    pictures += to_uint8(model.render(part, noise_mode=mode, noise_seed=seed, pose=pose), max_px)
+                    images = model.render(part, noise_mode=kept, noise_seed=seed, pose=pose, steps=steps, noise=noise)
+                    pictures += to_uint8(images, max_px)
         return pictures
 
     def _lock_of(self, part: Tensor) -> threading.Lock:
@@ -162,6 +174,24 @@ class Engine:
     def _code(self, model: Model, edit: Edit) -> Tensor:
         with self._lock:
             return model.code(edit)
+
+    def _own(self, edits: Sequence[Edit]) -> Tensor:  # [N, *codes.noise]
+        """The noise images that edits bring along."""
+        images = [edit.noise.numpy() for edit in edits if edit.noise is not None]
+        return torch.from_numpy(np.stack(images).astype(np.float32)).to(self.device)
+
+    def noise(self, edit: Edit) -> np.ndarray | None:
+        """The noise image that an edit's picture is made of, float32; None where the generator takes none."""
+        if not isinstance(self.generator, Autoencoder):
+            return None
+        if edit.noise_mode == "photo":
+            return self._own([edit])[0].cpu().numpy()
+        return self.generator.noise_images(1, edit.noise_mode, edit.noise_seed)[0].cpu().numpy()
+
+    @staticmethod
+    def noise_between(here: np.ndarray, there: np.ndarray, t: float) -> np.ndarray:
+        """The noise image between two, at `t` of the way, 0 to 1."""
+        return latents.interpolate_noise(torch.tensor(here), torch.tensor(there), t).numpy()
 
     @property
     def _chunk(self) -> int:
@@ -210,12 +240,15 @@ class Engine:
             codes = torch.stack([self._code(model, Edit(seed=seed)) for seed in seeds])
         columns = model.directions.basis[:, list(dims)]
 
+        # Those of a picture at rest: a comparison needs no more.
+        steps = self.codes.steps[-2] if self.codes.steps else None
+
+        def render(codes: Tensor) -> Tensor:
+            with self._lock_of(codes), torch.inference_mode():
+                return model.render(codes, steps=steps)
+
         def synthesize(codes: Tensor) -> Tensor:
-            parts = []
-            for part in codes.split(self._chunk):
-                with self._lock_of(part), torch.inference_mode():
-                    parts.append(model.render(part))
-            return torch.cat(parts)
+            return torch.cat([render(part) for part in codes.split(self._chunk)])
 
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
 

@@ -24,9 +24,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from explorer.edit import Edit, Latent
+from explorer.edit import Edit, Latent, Noise
 from explorer.engine.engine import Engine, to_uint8
-from explorer.inversion import InversionError, Networks, Settings, gather, measure, search
+from explorer.inversion import InversionError, Networks, Settings, defaults, gather, measure, search
 from explorer.inversion.latents import read_npy
 from explorer.inversion.results import Figures
 from explorer.inversion.search import State
@@ -34,6 +34,7 @@ from explorer.inversion.tuning import apply_delta, save_delta, tune
 from explorer.inversion.uses import Seen, diffusing, imported, labelled_boundary, look, middle, stitch, text_boundary
 from explorer.latents.boundaries import Boundary, BoundaryError
 from explorer.networks import Generator as Network
+from explorer.networks.family import Autoencoder
 from explorer.networks.hardware import cpu_multiplies_bf16
 from explorer.networks.pixels import from_array
 
@@ -56,6 +57,7 @@ class Progress:
         picture: uint8 `[H, W, 3]`, the best so far.
         losses: of this step, by name, and their weighted sum as "total".
         latent: the best code so far: `(dim,)` where all rows are one code, else `(rows, dim)`.
+        noise: the photo's own noise image, where there is one.
         figures: as `explorer.inversion.measure` gives them, and "seconds".
         delta: the file of the tuned weights, see `tuned_engine`.
         note: one sentence where something is not as asked for, or "".
@@ -72,6 +74,13 @@ class Progress:
     delta: Path | None = None
     note: str = ""
     photo: int = 0
+    noise: Noise | None = None
+
+    @property
+    def edit(self) -> Edit:
+        """What renders the photo as it was found: unprojected."""
+        mode = "const" if self.noise is None else "photo"
+        return Edit(latent=self.latent, project=False, noise_mode=mode, noise=self.noise)
 
 
 def networks_of(engine: Engine) -> Networks:
@@ -81,6 +90,13 @@ def networks_of(engine: Engine) -> Networks:
         if known is None or known.generator is not engine.checkpoint.generator:  # an engine may replace its checkpoint
             known = _networks[engine] = gather(engine.checkpoint, engine.device, _dtype(engine))
         return known
+
+
+def settings_of(engine: Engine) -> Settings:
+    """How photos are looked for unless told: as is best for the kind of generator."""
+    if isinstance(engine.generator, Autoencoder):
+        return replace(defaults("ddim"), steps=engine.generator.back)
+    return defaults("in_domain")
 
 
 def boundary_of_words(engine: Engine, more: str, less: str) -> Boundary:
@@ -199,9 +215,12 @@ def _searched(states: Iterator[State], report: _Reports) -> Generator[Progress, 
 
 
 def _last(networks: Networks, target: Tensor, state: State, report: _Reports) -> Iterator[Progress]:
-    images, figures = measure(networks, target, state.ws)
+    images, figures = measure(networks, target, state.ws, state.noise)
     for i in range(len(target)):
-        yield report.end(report.progress(state.step, images, state.ws, state.losses, i), figures[i])
+        progress = report.progress(state.step, images, state.ws, state.losses, i)
+        if state.noise is not None:
+            progress = replace(progress, noise=Noise.of(state.noise[i].cpu().numpy()))
+        yield report.end(progress, figures[i])
 
 
 def _tuned(

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from explorer.engine.alias_free import AliasFree
+from explorer.engine.denoiser import Denoiser
 from explorer.engine.synthesis import Synthesis
-from explorer.networks import Generator, StyleGAN2, StyleGAN3
+from explorer.networks import DiffAE, Generator, StyleGAN2, StyleGAN3
 from explorer.networks.family import NoiseMode
 
 
@@ -27,11 +28,17 @@ class Renderer(Protocol):
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
         pose: Tensor | None = None,  # [N, 3]
+        steps: int | None = None,
+        noise: Tensor | None = None,  # [N, *noise]
     ) -> Tensor:  # [N, channels, resolution, resolution], float32
         ...
 
 
-RENDERERS: dict[str, Callable[..., Renderer]] = {StyleGAN2.family: Synthesis, StyleGAN3.family: AliasFree}
+RENDERERS: dict[str, Callable[..., Renderer]] = {
+    StyleGAN2.family: Synthesis,
+    StyleGAN3.family: AliasFree,
+    DiffAE.family: Denoiser,
+}
 
 
 def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
@@ -46,7 +53,9 @@ def renderer(generator: Generator, dtype: torch.dtype) -> Renderer:
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
         pose: Tensor | None = None,
+        steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
-        return generator.synthesize(codes, noise_mode, noise_seed, dtype, pose)
+        return generator.synthesize(codes, noise_mode, noise_seed, dtype, pose, steps, noise)
 
     return plain

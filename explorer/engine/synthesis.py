@@ -94,7 +94,7 @@ class PackedConv:
         self.weight = weight.transpose(0, 1).contiguous() if up else weight.contiguous()
         size = resolution // 2 if up else resolution
         self.packed = None
-        if weight.device.type == "cpu" and _onednn_computes_in(weight.dtype):
+        if weight.device.type == "cpu" and onednn_computes_in(weight.dtype):
             shape = [1, weight.shape[1], size, size]
             if up:
                 pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
@@ -116,7 +116,7 @@ class PackedConv:
         return ops._convolution_pointwise(x, self.packed, None, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
 
 
-def _onednn_computes_in(dtype: torch.dtype) -> bool:
+def onednn_computes_in(dtype: torch.dtype) -> bool:
     """Whether this CPU's oneDNN has convolutions of such numbers; without AVX512 it refuses to pack bf16 weights."""
     if not torch.backends.mkldnn.is_available():
         return False
@@ -167,7 +167,9 @@ class Synthesis:
         ws: Tensor,  # [N, num_ws, w_dim] float32
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
-        pose: Tensor | None = None,  # StyleGAN2 has none
+        pose: Tensor | None = None,  # StyleGAN2 has none, and makes its pictures at once
+        steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:  # [N, img_channels, H, W] float32
         """Images of codes. With one code on a CPU, rows that equal the last call's are not computed again."""
         if self.plain:

@@ -1,7 +1,7 @@
 """A film along a path of edits: MP4, WebP or GIF.
 
-Between two edits code and pose move along straight lines, slowly at both ends; so any two edits can follow each
-other, whatever seeds, photos and directions they have. Knows nothing of how a picture is rendered.
+Between two edits code and pose move along straight lines, noise images along arcs, slowly at both ends; so any two
+edits can follow each other, whatever seeds, photos and directions they have. Knows nothing of how pictures are made.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image
 
-from explorer.edit import POSE, Edit, Latent
+from explorer.edit import POSE, Edit, Latent, Noise
 from explorer.export.pictures import BATCH, ExportError, Render, rendered, replacing, upscaled
 
 FORMATS = (".mp4", ".webp", ".gif")
@@ -30,6 +31,8 @@ FULL = 2**20  # bytes: less room than that on a disk, and it counts as full
 ALMOST = 0.99  # done while the file has not its name yet
 
 Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [rows, dim], one an edit
+Noises = Callable[[list[Edit]], list[np.ndarray | None]]  # noise images, where the generator takes any
+Arc = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # the noise image between two, at 0 to 1
 
 
 def ease(t: np.ndarray) -> np.ndarray:  # [0, 1] -> [0, 1]
@@ -37,22 +40,65 @@ def ease(t: np.ndarray) -> np.ndarray:  # [0, 1] -> [0, 1]
     return t * t * (3 - 2 * t)
 
 
-def along(edits: Sequence[Edit], codes: Codes, frames: int, loop: bool = True) -> list[Edit]:
-    """The edits of a film that goes from each edit to the next, `frames` frames a step, starting at rest on the first.
+def along(
+    edits: Sequence[Edit],
+    codes: Codes,
+    frames: int,
+    loop: bool = True,
+    noises: Noises | None = None,
+    arc: Arc | None = None,
+    evenly: bool = False,
+) -> Sequence[Edit]:
+    """The edits of a film that goes from each edit to the next, `frames` frames a step: `evenly`, or at rest on each.
 
     With `loop` a last step leads back to the first edit and ends one frame before it, so that the film can be repeated
     without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
-    Noise is the first edit's throughout. Raises ExportError for fewer than two edits, too many, or too many frames.
+    The number of steps is the first edit's throughout; so is the noise, unless noise images differ and `arc` says what
+    lies between two. Raises ExportError for fewer than two edits, too many, or too many frames.
     """
-    film_length(len(edits), frames, loop)
-    steps = len(edits) if loop else len(edits) - 1
-    stops = list(zip(codes(list(edits)), [np.array(edit.pose) for edit in edits], strict=True))
-    path = [_still(edits[0], *stops[0])]
-    for i in range(steps):
-        both = list(zip(stops[i], stops[(i + 1) % len(stops)], strict=True))
-        for t in ease(np.arange(1, frames + 1) / frames):
-            path.append(_still(edits[0], *(here + (there - here) * t for here, there in both)))
-    return path[:-1] if loop else path
+    length, edits = film_length(len(edits), frames, loop), list(edits)
+    differ = len({(edit.noise_mode, edit.noise_seed, edit.noise) for edit in edits}) > 1
+    images = noises(edits) if noises is not None and arc is not None and differ else [None] * len(edits)
+    poses = [np.array(edit.pose) for edit in edits]
+    return Way(edits, list(zip(codes(edits), poses, images, strict=True)), frames, length, evenly, arc)
+
+
+@dataclass(frozen=True)
+class Way(Sequence[Edit]):
+    """The frames of a film, each made when it is asked for: one may hold a noise image of half a megabyte."""
+
+    edits: list[Edit]
+    stops: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]  # code, pose and noise image of each
+    frames: int
+    length: int
+    evenly: bool
+    arc: Arc | None
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> Edit: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Edit]: ...
+    def __getitem__(self, index: int | slice) -> Edit | list[Edit]:
+        numbers = range(self.length)[index]
+        return self._frame(numbers) if isinstance(numbers, int) else [self._frame(number) for number in numbers]
+
+    def _frame(self, number: int) -> Edit:
+        at, part = divmod(number, self.frames)
+        here, there = (self.stops[(at + i) % len(self.stops)] for i in (0, 1))
+        t = part / self.frames if self.evenly else float(ease(np.array(part / self.frames)))
+        code, pose = (a + (b - a) * t for a, b in zip(here[:2], there[:2], strict=True))
+        return replace(_still(self.edits[0], code, pose), **self._noise(at, t))
+
+    def _noise(self, at: int, t: float) -> dict[str, Any]:
+        """Of a frame; at a stop it is the stop's own."""
+        here, there = (self.stops[(at + i) % len(self.stops)][2] for i in (0, 1))
+        own = self.edits[0 if here is None else at % len(self.edits)]
+        if here is None or there is None or self.arc is None or t == 0:
+            return {"noise_mode": own.noise_mode, "noise_seed": own.noise_seed, "noise": own.noise}
+        return {"noise_mode": "photo", "noise": Noise.of(self.arc(here, there, t))}
 
 
 def film_length(edits: int, frames: int, loop: bool = True) -> int:
@@ -74,8 +120,7 @@ def check_fps(fps: int) -> None:
 def _still(first: Edit, code: np.ndarray, pose: np.ndarray) -> Edit:
     """An edit that is nothing but a code and a pose: it has been truncated, projected and moved already."""
     turned = dict(zip(POSE, pose.tolist(), strict=True))
-    noise = {"noise_mode": first.noise_mode, "noise_seed": first.noise_seed}
-    return Edit(latent=Latent.of(code), project=False, **noise, **turned)
+    return Edit(latent=Latent.of(code), project=False, steps=first.steps, **turned)
 
 
 def write_animation(

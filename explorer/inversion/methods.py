@@ -1,4 +1,4 @@
-"""The three ways to look for a photo's code, one function a method, all on batches and with the same states."""
+"""The ways to find a photo's code, one function a method, all on batches and with the same states."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.search import State, descend
 from explorer.inversion.settings import InversionError, Method, Settings
+from explorer.networks.family import Autoencoder
 
 Steps = Callable[[Networks, Tensor, Settings], Iterator[State]]
 
@@ -40,7 +41,51 @@ def clip_guided(networks: Networks, photos: Tensor, settings: Settings) -> Itera
     yield from descend(networks, Objective(networks, photos, settings), (w, None), settings)
 
 
-METHODS: dict[Method, Steps] = {"encoder": encoder, "in_domain": in_domain, "clip_guided": clip_guided}
+def ddim(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:
+    """The code by the generator's own encoder, the noise by its sampler run backwards (arXiv 2111.15640, equation 8).
+
+    Nothing is searched for. Until the end the pictures are those of the codes alone, in few steps; then those of the
+    noise images, rounded as an `Edit` keeps them. Raises InversionError for a generator that cannot.
+    """
+    generator = networks.generator
+    if not isinstance(generator, Autoencoder):
+        raise InversionError("ddim is for diffusion autoencoders: take encoder, in_domain or clip_guided")
+
+    def state(step: int, images: Tensor, noise: Tensor | None = None) -> State:
+        losses = {"pixel": (images.clamp(-1, 1) - photos).square().mean(dim=(1, 2, 3))}
+        return State(step, settings.steps, ws.clone(), images, losses, noise)
+
+    with torch.no_grad():
+        ws = generator.codes_of(photos)
+        first = generator.synthesize(ws, steps=generator.codes.steps[0])
+    yield state(0, first)
+    x = photos
+    for left, now in no_gradients(generator.noise_of(photos, ws, settings.steps)):
+        x = now
+        if left:
+            yield state(max(settings.steps - left, 1), first)
+    noise = x.half().to(photos)
+    with torch.no_grad():
+        images = networks.render(ws, exact=True, noise=noise)
+    yield state(settings.steps, images, noise)
+
+
+def no_gradients(way: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]:
+    """The same, each step of it without gradients: a generator's own context would reach whoever asks for it."""
+    while True:
+        with torch.no_grad():
+            step = next(way, None)
+        if step is None:
+            return
+        yield step
+
+
+METHODS: dict[Method, Steps] = {
+    "encoder": encoder,
+    "in_domain": in_domain,
+    "clip_guided": clip_guided,
+    "ddim": ddim,
+}
 
 
 def search(networks: Networks, photos: Tensor, settings: Settings) -> Iterator[State]:  # [N, 3, R, R] in [-1, 1]

@@ -13,6 +13,7 @@ from explorer.metrics import Perceptual
 from explorer.metrics.perceptual import clip_distance, load_perceptual
 from explorer.networks import Encoder, Generator
 from explorer.networks.clip import Clip, folded
+from explorer.networks.family import Autoencoder
 from explorer.weights import Checkpoint, CheckpointError
 from explorer.weights.clip import load_clip
 from explorer.weights.parts import load_encoder, part_of
@@ -53,13 +54,22 @@ class Networks:
         """Whether the perceptual distance is that of `clip`, so that features of a photo can be kept."""
         return self.clip is not None and self.perceptual.name == self.clip.name
 
-    def render(self, ws: Tensor, exact: bool = False) -> Tensor:  # [N, rows, dim] -> [N, 3, H, W]
-        """Pictures with the noise that `Edit` has by default, three channels; float32 throughout with `exact`."""
+    def render(self, ws: Tensor, exact: bool = False, noise: Tensor | None = None) -> Tensor:  # -> [N, 3, H, W]
+        """Pictures of codes `[N, rows, dim]`, three channels; float32 throughout with `exact`.
+
+        Of the noise that `Edit` has by default, or of noise images.
+        """
         dtype = torch.float32 if exact else self.dtype
-        return self.generator.synthesize(ws, dtype=dtype).expand(-1, 3, -1, -1)
+        return self.generator.synthesize(ws, dtype=dtype, noise=noise).expand(-1, 3, -1, -1)
 
     def encode(self, images: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:  # -> [N, dim], [N, rows, dim]
-        """The encoder's code in W and its offsets. Raises InversionError where there is no encoder."""
+        """The encoder's code in W and its offsets: of one beside the generator, or its own.
+
+        Raises InversionError where there is no encoder.
+        """
+        if self.encoder is None and isinstance(self.generator, Autoencoder):
+            ws = self.generator.codes_of(images)
+            return ws[:, 0], torch.zeros_like(ws)
         if self.encoder is None:
             raise InversionError(
                 "this generator has no encoder beside it (NAME-encoder.safetensors): train one, or take a method that"

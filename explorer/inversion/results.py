@@ -27,12 +27,14 @@ class Inversion:
         images: float32 `[N, 3, H, W]`, what the generator makes of them.
         trace: `{loss: [steps + 1, N]}`, every loss at every step and their weighted sum "total".
         figures: one dictionary a photo, see `measure`.
+        noise: the noise images that the pictures are made of, where they are the photos' own.
     """
 
     ws: Tensor
     images: Tensor
     trace: dict[str, Tensor]
     figures: list[Figures]
+    noise: Tensor | None = None
 
 
 def invert(
@@ -63,8 +65,9 @@ def collect(
     assert state is not None
     seconds = time.perf_counter() - began
     losses = {name: torch.stack([step[name] for step in trace]).cpu() for name in trace[0]}
-    images, figures = measure(networks, photos, state.ws)
-    return Inversion(state.ws, images, losses, [figure | {"seconds": seconds} for figure in figures])
+    images, figures = measure(networks, photos, state.ws, state.noise)
+    figures = [figure | {"seconds": seconds} for figure in figures]
+    return Inversion(state.ws, images, losses, figures, state.noise)
 
 
 @torch.no_grad()
@@ -72,6 +75,7 @@ def measure(
     networks: Networks,
     photos: Tensor,  # [N, 3, H, W]
     ws: Tensor,  # [N, rows, dim]
+    noise: Tensor | None = None,  # [N, 3, H, W], that the photos are made of
 ) -> tuple[Tensor, list[Figures]]:
     """The pictures of codes in float32, and how near each is to its photo.
 
@@ -80,7 +84,7 @@ def measure(
     `distance_to_w_avg` the root mean square length of w - mean over the rows.
     """
     photos = photos.to(networks.device)
-    images = networks.render(ws, exact=True)
+    images = networks.render(ws, exact=True, noise=noise)
     seen = images.clamp(-1, 1)
     mse = (seen - photos).square().mean(dim=(1, 2, 3))
     columns = {

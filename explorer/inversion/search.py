@@ -24,7 +24,8 @@ class State:
     """Where a search stands after `step` of `steps` steps.
 
     `ws` `[N, rows, dim]` and `images` `[N, 3, H, W]` are each photo's best so far, that is of the smallest total;
-    `losses` `{name: [N]}` are those of this very step, with their weighted sum as "total".
+    `losses` `{name: [N]}` are those of this very step, with their weighted sum as "total". `noise` is what the pictures
+    are made of, where that is the photos' own.
     """
 
     step: int
@@ -32,6 +33,7 @@ class State:
     ws: Tensor
     images: Tensor
     losses: dict[str, Tensor]
+    noise: Tensor | None = None
 
 
 def descend(

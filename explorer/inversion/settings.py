@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from explorer.refused import Refused
 
-Method = Literal["encoder", "in_domain", "clip_guided"]
+Method = Literal["encoder", "in_domain", "clip_guided", "ddim"]
 Space = Literal["w", "w+offsets", "w+"]
 METHODS: tuple[Method, ...] = get_args(Method)
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -32,9 +32,10 @@ class Settings:
     """How to look for the code of a photo. `defaults(method)` gives the published values.
 
     Attributes:
-        method: "encoder" (one pass), "in_domain" (arXiv 2004.00049, section 3.2) or "clip_guided" (arXiv 2203.09301).
+        method: "encoder" (one pass), "in_domain" (arXiv 2004.00049, section 3.2), "clip_guided" (arXiv 2203.09301), or,
+            of a diffusion autoencoder, "ddim" (its encoder, and the sampler backwards: arXiv 2111.15640, equation 8).
         space: where the code may lie, see SPACE_NOTES.
-        steps, lr: of Adam; "encoder" takes no step.
+        steps, lr: of Adam, or steps of the way back; "encoder" takes none.
         lambda_pixel, lambda_lpips: weights of the mean squared error and of the perceptual distance.
         lambda_clip: weight of CLIP's cosine distance over eight augmentations.
         lambda_dom: weight of the domain regulariser, mean (ws - E(G(ws)))^2.
@@ -82,6 +83,7 @@ PUBLISHED: dict[Method, dict[str, Any]] = {
     # length as those of LPIPS, which the encoders after it (arXiv 2008.00951) weigh 0.8.
     "in_domain": {"lambda_lpips": 0.8},
     # arXiv 2203.09301, section 3.1, but for its 1000 steps: our small generators are there after 300.
+    "ddim": {"steps": 250},
     "clip_guided": {"steps": 300, "lambda_clip": 1.0, "lambda_dom": 0.0, "lambda_w": 0.01},
 }
 

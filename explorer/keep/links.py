@@ -21,6 +21,11 @@ MAX_JSON = 2**20  # bytes that a link may unpack to
 def write_link(edit: Edit) -> str:
     """The text of an edit, letters that an address takes as they are. Raises `KeepError` where it would be too long."""
     data = json.dumps(edit.to_json(), separators=(",", ":")).encode()
+    if edit.noise is not None:
+        raise KeepError(
+            "This edit holds a photo's own noise image, which is too long for a link: send the picture instead, it"
+            " carries all settings."
+        )
     text = _base64(data) if edit.latent is None else DEFLATED + _base64(zlib.compress(data, 9))
     if len(text) > MAX_LINK:
         raise KeepError(

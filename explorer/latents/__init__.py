@@ -6,7 +6,7 @@ Knows no files, no interface and no engine; a renderer or a perceptual distance 
 from explorer.latents.basis import direction_scales, factorize
 from explorer.latents.dormancy import measure_effects
 from explorer.latents.expansion import Expansion, compose, project, published_distance
-from explorer.latents.paths import interpolate, move
+from explorer.latents.paths import interpolate, interpolate_noise, move
 from explorer.latents.sampling import sample_codes, sample_z
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "direction_scales",
     "factorize",
     "interpolate",
+    "interpolate_noise",
     "measure_effects",
     "move",
     "project",

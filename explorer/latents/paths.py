@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -22,3 +23,17 @@ def interpolate(a: Tensor, b: Tensor, t: Tensor) -> Tensor:  # [..., dim], [...,
     """Straight line in W from `a` (t = 0) to `b` (t = 1): W is close to linear (StyleGAN, section 4.1)."""
     t = t.to(a).reshape(-1, *[1] * a.ndim)
     return a + t * (b - a)
+
+
+def interpolate_noise(a: Tensor, b: Tensor, t: float) -> Tensor:  # [...], [...] -> [...]
+    """The arc from noise `a` (t = 0) to noise `b` (t = 1): a mean of two would be too weak for noise.
+
+    Spherical interpolation (Shoemake 1985), by the angle between the two as one vector each, as in DDIM (arXiv
+    2010.02502, appendix D.5).
+    """
+    cosine = (a * b).sum() / (a.norm() * b.norm())
+    angle = torch.acos(cosine.double().clamp(-1, 1))
+    if angle.sin() < 1e-6:
+        return a.lerp(b, t)
+    here, there = torch.sin((1 - t) * angle) / angle.sin(), torch.sin(t * angle) / angle.sin()
+    return here.to(a) * a + there.to(a) * b

@@ -19,13 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.networks import diffusion
-from explorer.networks.family import Codes, Generator, NoiseMode, NoiseSeed, StyleLayer
+from explorer.networks.family import Autoencoder, Codes, NoiseMode, NoiseSeed, StyleLayer
 
-STEPS = 20  # of the picture's diffusion, and of the codes', unless told: the paper's
-FLOW_STEPS = 8  # of a network that predicts velocities
+LATENT_STEPS = 20  # of the diffusion of codes, unless told: the paper's
 GROUPS = (32, 24, 16, 12, 8)  # of a normalisation, the first that divides; up to 32 channels have one each
 
 Prediction = Literal["eps", "v"]
+# Steps of a picture while a slider moves, once it rests, and unless told (the paper's); and of the way back.
+STEPS: dict[Prediction, tuple[int, ...]] = {"eps": (5, 10, 20), "v": (2, 4, 8)}
+BACK: dict[Prediction, int] = {"eps": 250, "v": 50}
+# (x [N, 3, S, S], t) -> what the network predicts at time t of the 1000-step scale
+Predict = Callable[[Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -275,12 +279,24 @@ class LatentDiffusion(nn.Module):
     def denormalized(self, n: Tensor) -> Tensor:
         return n * self.std + self.mean
 
-    def sample(self, noise: Tensor, steps: int = STEPS) -> Tensor:  # [N, z_dim], normal -> [N, z_dim]
+    def sample(self, noise: Tensor, steps: int = LATENT_STEPS) -> Tensor:  # [N, z_dim], normal -> [N, z_dim]
         """z of noise. Raises ValueError for a number of steps that no stride gives."""
         n = noise
         if self.layers:
             *_, (_, n, _) = diffusion.denoise(self.eps, noise, diffusion.constant_schedule(), steps, clamp=False)
         return self.denormalized(n)
+
+
+# The attributes of CelebA (arXiv 1411.7766) in the order of its list.
+LIST = (
+    "5 o Clock Shadow, Arched Eyebrows, Attractive, Bags Under Eyes, Bald, Bangs, Big Lips, Big Nose, "
+    "Black Hair, Blond Hair, Blurry, Brown Hair, Bushy Eyebrows, Chubby, Double Chin, Eyeglasses, Goatee, "
+    "Gray Hair, Heavy Makeup, High Cheekbones, Male, Mouth Slightly Open, Mustache, Narrow Eyes, No Beard, "
+    "Oval Face, Pale Skin, Pointy Nose, Receding Hairline, Rosy Cheeks, Sideburns, Smiling, Straight Hair, "
+    "Wavy Hair, Wearing Earrings, Wearing Hat, Wearing Lipstick, Wearing Necklace, Wearing Necktie, Young"
+)
+CELEBA = tuple(LIST.split(", "))
+SLOPES = 1000  # codes over which the slope of SiLU is taken
 
 
 @dataclass(frozen=True)
@@ -303,12 +319,30 @@ class Attributes:
         step = amount * math.sqrt(z.shape[1]) * F.normalize(self.weight[index], dim=0)
         return ((z - self.mean) / self.std + step) * self.std + self.mean
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of CelebA's list where there are as many, else numbers."""
+        if len(self.weight) == len(CELEBA):
+            return CELEBA
+        return tuple(f"Attribute {index}" for index in range(len(self.weight)))
+
+    def directions(self) -> Tensor:  # [attributes, z_dim]
+        """What an amount of 1 of each adds to u = SiLU(z), to the first order and in the mean over codes.
+
+        `edit` moves z along a line, which u follows by the derivative of SiLU, another one for every code.
+        """
+        rng = torch.Generator().manual_seed(0)
+        z = torch.randn(SLOPES, self.weight.shape[1], generator=rng) * self.std + self.mean
+        slope = z.sigmoid() * (1 + z * (1 - z.sigmoid()))
+        steps = math.sqrt(self.weight.shape[1]) * F.normalize(self.weight, dim=1) * self.std
+        return steps * slope.mean(dim=0)
+
 
 def _times(t: Tensor | float, x: Tensor) -> Tensor:  # [N]
     return t if isinstance(t, Tensor) else torch.full((len(x),), t, device=x.device)
 
 
-class DiffAE(Generator):
+class DiffAE(Autoencoder):
     """Encoder, U-Net and, where there is one, the diffusion that random codes come from.
 
     A code has one row, u = SiLU(z). The noise image x_T is what noise is to a StyleGAN: "const" is the file's own,
@@ -325,7 +359,9 @@ class DiffAE(Generator):
     def __init__(self, config: DiffAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"))
+        noise, steps = (3, config.img_resolution, config.img_resolution), STEPS[config.predicts]
+        self.codes = Codes(1, config.z_dim, config.z_dim, ("const", "random"), steps=steps, noise=noise)
+        self.back = BACK[config.predicts]
         self.resolution, self.channels, self.classes = config.img_resolution, 3, 0
         self.time_embed = TimeEmbedding(config.net_ch, config.embed_dim)
         self.input_blocks, self.middle_block, widths = down_path(
@@ -388,39 +424,51 @@ class DiffAE(Generator):
             x = stage(torch.cat([x, skips.pop()], dim=1), time, u)
         return F.pixel_shuffle(self.out(x), self.config.patch)
 
-    @property
-    def steps(self) -> int:
-        """Evaluations of a picture, unless told."""
-        return STEPS if self.config.predicts == "eps" else FLOW_STEPS
+    def predicting(self, u: Tensor) -> Predict:
+        """The network at codes u = SiLU(z) `[N, z_dim]`."""
+        return lambda x, t: self.net(x, _times(t, x), u)
+
+    def nearest(self, steps: int) -> int:
+        """The number of steps next to `steps` that exists: of a network that predicts noise, that a stride gives."""
+        return diffusion.nearest_steps(steps) if self.config.predicts == "eps" else steps
+
+    def denoised(self, predict: Predict, x_T: Tensor, steps: int, clamp: bool = True) -> Tensor:
+        """Pictures of noise images, by a network at the codes wanted. Raises ValueError for steps that do not exist."""
+        if self.config.predicts == "eps":
+            way = diffusion.denoise(predict, x_T, diffusion.linear_schedule(), steps, clamp)
+        else:
+            way = diffusion.flow(lambda x, t: predict(x, diffusion.TIMES * t), x_T, steps)
+        *_, (_, x, _) = way
+        return x.clamp(-1, 1) if clamp else x
+
+    def noising(self, predict: Predict, x0: Tensor, steps: int) -> Iterator[tuple[int, Tensor]]:
+        """The way back: (steps left, x) after each; the last x is the noise image. Raises ValueError as `denoised`."""
+        if self.config.predicts == "eps":
+            yield from diffusion.noise_of(predict, x0, diffusion.linear_schedule(), steps)
+        else:
+            for left, x, _ in diffusion.flow(lambda x, t: predict(x, diffusion.TIMES * t), x0, steps, back=True):
+                yield left, x
 
     def decode(self, z: Tensor, x_T: Tensor, steps: int | None = None, clamp: bool = True) -> Tensor:
         """Pictures `[N, 3, S, S]` of codes and noise images.
 
         Raises ValueError for steps that no stride gives, of a network that predicts noise.
         """
-        return self._denoised(F.silu(z), x_T, steps or self.steps, clamp)
-
-    def _denoised(self, u: Tensor, x_T: Tensor, steps: int, clamp: bool = True) -> Tensor:
-        if self.config.predicts == "eps":
-            way = diffusion.denoise(lambda x, t: self.eps_of(x, t, u), x_T, diffusion.linear_schedule(), steps, clamp)
-        else:
-            way = diffusion.flow(lambda x, t: self.velocity(x, t, u), x_T, steps)
-        *_, (_, x, _) = way
-        return x.clamp(-1, 1) if clamp else x
+        return self.denoised(self.predicting(F.silu(z)), x_T, steps or self.codes.steps[-1], clamp)
 
     def invert(self, x0: Tensor, z: Tensor, steps: int | None = None) -> Tensor:
         """The noise images of pictures with their codes, in 250 steps, or 50 of a flow, unless told.
 
         Raises ValueError for steps that no stride gives, of a network that predicts noise.
         """
-        u = F.silu(z)
-        if self.config.predicts == "eps":
-            *_, (_, x) = diffusion.noise_of(
-                lambda x, t: self.eps_of(x, t, u), x0, diffusion.linear_schedule(), steps or 250
-            )
-        else:
-            *_, (_, x, _) = diffusion.flow(lambda x, t: self.velocity(x, t, u), x0, steps or 50, back=True)
+        *_, (_, x) = self.noising(self.predicting(F.silu(z)), x0, steps or self.back)
         return x
+
+    def codes_of(self, photos: Tensor) -> Tensor:
+        return F.silu(self.encode(photos)).unsqueeze(1)
+
+    def noise_of(self, photos: Tensor, codes: Tensor, steps: int) -> Iterator[tuple[int, Tensor]]:
+        return self.noising(self.predicting(codes[:, 0]), photos, self.nearest(steps))
 
     @property
     def mean(self) -> Tensor:
@@ -437,14 +485,21 @@ class DiffAE(Generator):
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,
+        steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
+        x_T = self.noise_images(len(codes), noise_mode, noise_seed) if noise is None else noise
+        with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
+            return self.denoised(self.predicting(codes[:, 0]), x_T, self.nearest(steps or self.codes.steps[-1])).float()
+
+    def noise_images(self, count: int, noise_mode: NoiseMode, noise_seed: NoiseSeed) -> Tensor:
         if noise_mode not in self.codes.noise_modes:
             raise ValueError(f"noise_mode must be {' or '.join(self.codes.noise_modes)}, got {noise_mode!r}")
-        x_T = self.noise_const.expand(len(codes), -1, -1, -1)
-        if noise_mode == "random":
-            x_T = self._noise(len(codes), noise_seed).to(codes.device)
-        with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
-            return self._denoised(codes[:, 0], x_T, self.steps).float()
+        if noise_mode == "const":
+            return self.noise_const.expand(count, -1, -1, -1)
+        if isinstance(noise_seed, int):  # the same for every picture, however many are made at once
+            return self._noise(1, noise_seed).to(self.device).expand(count, -1, -1, -1)
+        return self._noise(count, noise_seed).to(self.device)
 
     def _noise(self, count: int, source: NoiseSeed) -> Tensor:  # [N, 3, S, S]
         side = self.resolution

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -32,6 +32,9 @@ class Codes:
         z_dim: how many normal numbers one random code is drawn from.
         noise_modes: what `synthesize` may be asked to do with noise; empty for a kind without any.
         pose: whether pictures can be turned and shifted as a whole, by a part of the request that is no code.
+        steps: of a kind that makes a picture step by step, how many while a slider moves, once it rests, and unless
+            told otherwise; empty for one that makes it at once.
+        noise: shape of the noise image that an edit may bring along; empty for a kind that takes none.
     """
 
     rows: int
@@ -39,6 +42,8 @@ class Codes:
     z_dim: int
     noise_modes: tuple[NoiseMode, ...] = ()
     pose: bool = False
+    steps: tuple[int, ...] = ()
+    noise: tuple[int, ...] = ()
 
     def repeat(self, w: Tensor) -> Tensor:  # [..., dim] -> [..., rows, dim]
         """One vector for all rows."""
@@ -115,9 +120,11 @@ class Generator(nn.Module, ABC):
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,  # [N, 3]: turn in degrees, counterclockwise; shift right and down, in widths
+        steps: int | None = None,  # of a kind that makes pictures step by step; the nearest number that exists
+        noise: Tensor | None = None,  # [N, *codes.noise], in the place of what noise_mode says
     ) -> Tensor:  # [N, channels, resolution, resolution], float32, about [-1, 1]
-        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in, `pose` means something where
-        `codes.pose` says so.
+        """Pictures of codes, differentiable; `dtype` is what the convolutions compute in, `pose`, `steps` and `noise`
+        mean something where `codes` says so.
         """
 
     @property
@@ -150,6 +157,33 @@ class Generator(nn.Module, ABC):
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+class Autoencoder(Generator):
+    """A generator with an encoder of its own: a photo's code, and the noise image that makes it, are computed.
+
+    Attributes:
+        back: how many steps lead from a photo to its noise image, unless told otherwise.
+    """
+
+    back: int
+
+    @abstractmethod
+    def codes_of(self, photos: Tensor) -> Tensor:  # [N, channels, R, R] in [-1, 1] -> [N, rows, dim]
+        """The codes of photos."""
+
+    @abstractmethod
+    def noise_of(
+        self,
+        photos: Tensor,
+        codes: Tensor,
+        steps: int,  # or the nearest number that exists
+    ) -> Iterator[tuple[int, Tensor]]:  # steps left, [N, *codes.noise]
+        """The way back from photos with their codes; at its end is what `synthesize` makes them of."""
+
+    @abstractmethod
+    def noise_images(self, count: int, noise_mode: NoiseMode, noise_seed: NoiseSeed) -> Tensor:  # [count, *codes.noise]
+        """The noise images that a mode means. Raises ValueError for a mode that this kind does not have."""
 
 
 def fingerprint(generator: Generator) -> str:

@@ -369,6 +369,8 @@ class StyleGAN2(Generator):
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,
+        steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         return self.synthesis(codes, noise_mode, noise_seed, dtype)
 

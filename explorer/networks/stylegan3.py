@@ -506,6 +506,8 @@ class StyleGAN3(Generator):
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
         pose: Tensor | None = None,
+        steps: int | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         return self.synthesis(codes, self.synthesis.input.moved(pose), dtype)
 

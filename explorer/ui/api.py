@@ -22,6 +22,7 @@ from gradio.events import api
 from explorer import actions
 from explorer.actions import Request, edits_of
 from explorer.edit import Edit, EditError
+from explorer.engine.inverting import settings_of
 from explorer.export import ExportError
 from explorer.inversion import defaults
 from explorer.ui.answers import raise_ours, sentence
@@ -96,6 +97,7 @@ class Endpoints:
         rotate: float = 0.0,
         shift_x: float = 0.0,
         shift_y: float = 0.0,
+        steps: int | None = None,
     ) -> Answer:
         """Render a sum of domains on one random code.
 
@@ -107,9 +109,10 @@ class Endpoints:
             rotate: turn of the whole picture in degrees, counterclockwise; StyleGAN3 only.
             shift_x: how far it is shifted to the right, in picture widths; StyleGAN3 only.
             shift_y: how far it is shifted down.
+            steps: in how many steps it is made, 1 to 250; null is the generator's own; diffusion autoencoders only.
         """
         pose = rotate, shift_x, shift_y
-        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose), "composed.png")
+        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose, steps), "composed.png")
 
     def strip(self, edit: Answer, direction_id: str, low: float = 0.0, high: float = 1.0, count: int = 7) -> Answer:
         """Render one edit at several strengths of one direction, side by side, as one picture.
@@ -169,22 +172,22 @@ class Endpoints:
     def invert(
         self,
         photo: str,
-        method: Literal["encoder", "in_domain", "clip_guided"] = "in_domain",
+        method: Literal["encoder", "in_domain", "clip_guided", "ddim"] | None = None,
         steps: int | None = None,
     ) -> Answer:
         """Find the code of a photo: the answer's `edit` renders it, and takes directions like any other edit.
 
         Args:
             photo: the picture file as base64 or as a data URI; the largest face in it is taken, else its middle.
-            method: encoder (at once), in_domain (photos of what the generator makes) or clip_guided (anything else).
+            method: encoder (at once), in_domain (photos of what the generator makes), clip_guided (anything else), or,
+                of a diffusion autoencoder, ddim (nearly exact); null is the best one for the generator.
             steps: how long to search, 1 to 1000; null is the method's own number.
         """
-        settings = defaults(method)
-        if steps is not None and method != "encoder":
+        settings = settings_of(self.engine) if method is None else defaults(method)
+        if steps is not None and settings.method != "encoder":
             settings = replace(settings, steps=limited("the number of steps of a search", steps, MAX_STEPS))
         (result,) = self._carried_out(actions.Invert((decoded(photo),), settings))
-        edit = Edit(latent=result.latent, project=False)
-        return {"edit": edit.to_json(), "figures": result.figures, "note": result.note}
+        return {"edit": result.edit.to_json(), "figures": result.figures, "note": result.note}
 
     def models(self) -> Answer:
         """List the generator that is loaded with its domains, and the other generators that can be opened.

@@ -46,9 +46,9 @@ def _answer(engine: Engine, request: dict[str, Any], limit_px: int | None, visit
 
 def render(engine: Engine, edits: list[Edit], max_px: int | None, visitor: Visitor) -> list[np.ndarray]:
     """Pictures uint8 `[H, W, 3]`: all at once where they are cheap, as one is, else a few at a time behind the gate."""
-    side = engine.resolution**2
-    price = side * len(edits) if len(edits) > 1 else 0
-    at_once = len(edits) if price <= FREE else max(AT_ONCE // side, 1)
+    each = engine.cost(edits)
+    price = each * len(edits) if len(edits) > 1 or engine.codes.steps else 0
+    at_once = len(edits) if price <= FREE else max(AT_ONCE // each, 1)
     pictures: list[np.ndarray] = []
     for start in range(0, len(edits), at_once):
         part = edits[start : start + at_once]

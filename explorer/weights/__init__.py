@@ -43,6 +43,7 @@ def load(source: str | Path, limit: int | None = None) -> Checkpoint:
         raise CheckpointError(f"{path.name}: cannot be read ({error.strerror or error})") from None
     if isinstance(checkpoint.generator, DiffAE):
         checkpoint.generator.attributes = read_attributes
+        checkpoint = _with_attributes(checkpoint, path)
     return replace(checkpoint, meta={"name": path.stem} | checkpoint.meta, path=path)
 
 
@@ -80,6 +81,26 @@ def _with_statistics(checkpoint: Checkpoint, path: Path) -> Checkpoint:
             with beside.open("rb") as file, _contents(file, beside.stat().st_size) as contents:
                 return diffae.with_statistics(checkpoint, contents)
     return checkpoint
+
+
+def _with_attributes(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """With the attributes of the classifiers that lie beside the checkpoint, as published: `NAME_cls/last.ckpt`."""
+    folder = path.resolve().parent
+    beside = (
+        path.with_name(f"{path.stem}_cls.ckpt"),
+        folder.with_name(f"{folder.name}_cls") / path.name,
+        folder.with_name(f"{folder.name.removesuffix('_latent')}_cls") / path.name,
+    )
+    found = next((file for file in beside if file.is_file()), None)
+    if checkpoint.attributes or found is None:
+        return checkpoint
+    attributes, width = read_attributes(found), checkpoint.generator.codes.dim
+    if attributes.weight.shape[1] != width:
+        raise CheckpointError(
+            f"{found.name}: its classifiers are of codes of {attributes.weight.shape[1]} numbers, {path.name} has"
+            f" {width}: take the file away"
+        )
+    return replace(checkpoint, attributes=dict(zip(attributes.names, attributes.directions(), strict=True)))
 
 
 @contextmanager

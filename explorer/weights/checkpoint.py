@@ -66,6 +66,7 @@ class Checkpoint:
         expansion: basis, repurposed directions and domain names; None for a plain generator.
         meta: plain JSON data: where the weights came from, name, licence, class names and the like.
         path: the file it was read from; None where there is none.
+        attributes: directions of codes by name `[dim]`, as linear classifiers of codes see them, for an amount of 1.
     """
 
     generator: Generator
@@ -73,15 +74,15 @@ class Checkpoint:
     expansion: Expansion | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What a generator's classes are called; empty where the file does not say it of each."""
         names = self.meta.get("classes")
-        whole = (
-            isinstance(names, list) and len(names) == self.generator.classes and all(isinstance(n, str) for n in names)
-        )
-        return tuple(names) if whole else ()
+        if not isinstance(names, list) or len(names) != self.generator.classes:
+            return ()
+        return tuple(names) if all(isinstance(name, str) for name in names) else ()
 
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> Path:
         """Write the native format (safetensors); the old file stays whole until the new one is complete.

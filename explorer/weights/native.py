@@ -1,4 +1,4 @@
-"""The native format: safetensors with tensors `generator.*`, `discriminator.*`, `expansion.basis`, and JSON metadata.
+"""The native format: safetensors of `generator.*`, `discriminator.*`, `expansion.basis`, `attributes.*`, and JSON.
 
 Safetensors holds no code. A safetensors file without metadata of ours is a container of others' tensors, which are read
 by their names.
@@ -23,6 +23,7 @@ from explorer.weights.checkpoint import (
     build_discriminator,
     build_expansion,
     build_generator,
+    read_finite,
 )
 from explorer.weights.container import checked, json_object, opened, read_config, stored, to_json, write
 from explorer.weights.contents import Contents
@@ -49,6 +50,10 @@ def save(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Path:
             {"dims": expansion.dims, "distance": expansion.distance, "domains": expansion.domains}
         )
         tensors["expansion.basis"] = stored("expansion.basis", expansion.basis, torch.float32)
+    for number, (name, direction) in enumerate(checkpoint.attributes.items()):
+        tensors[f"attributes.{number}"] = stored(name, direction, torch.float32)
+    if checkpoint.attributes:
+        metadata["attributes"] = to_json({"names": list(checkpoint.attributes)})
     return write(path, tensors, metadata)
 
 
@@ -82,7 +87,7 @@ def _read(entries: Entries, metadata: dict[str, str], limit: int | None) -> Chec
     if metadata.get("version") != str(VERSION):
         version = metadata.get("version", "none")
         raise CheckpointError(f"it has format version {version[:20]}, this program reads {VERSION}: update the program")
-    parts: dict[str, dict[str, Entry]] = {"generator": {}, "discriminator": {}, "expansion": {}}
+    parts: dict[str, dict[str, Entry]] = {"generator": {}, "discriminator": {}, "expansion": {}, "attributes": {}}
     for name, entry in entries.items():
         role, _, rest = name.partition(".")
         if role not in parts:
@@ -102,7 +107,18 @@ def _read(entries: Entries, metadata: dict[str, str], limit: int | None) -> Chec
             raise CheckpointError("its expansion needs a basis, dims, distance and domains: the file is damaged")
         values = {key: checked(kind, key, described[key]) for key, kind in EXPANSION_KINDS.items()}
         expansion = build_expansion(generator, parts["expansion"]["basis"], **values)
-    return Checkpoint(generator, discriminator, expansion, read_meta(metadata))
+    attributes = _attributes(metadata, parts["attributes"], generator.codes.dim)
+    return Checkpoint(generator, discriminator, expansion, read_meta(metadata), attributes=attributes)
+
+
+def _attributes(metadata: Mapping[str, str], entries: Entries, dim: int) -> dict[str, torch.Tensor]:
+    if "attributes" not in metadata and not entries:
+        return {}
+    names = checked("tuple[str, ...]", "names of attributes", json_object(metadata, "attributes").get("names"))
+    fitting = all(entry.shape == (dim,) for entry in entries.values())
+    if entries.keys() != {str(number) for number in range(len(names))} or len({*names}) < len(names) or not fitting:
+        raise CheckpointError(f"its attributes need a name of its own and {dim} numbers each: the file is damaged")
+    return {name: read_finite(name, entries[str(number)]) for number, name in enumerate(names)}
 
 
 def read_meta(metadata: Mapping[str, str]) -> dict[str, Any]:

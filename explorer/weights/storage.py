@@ -61,12 +61,16 @@ class Allowance:
 
 @dataclass
 class Storage:
-    """`numel` values of `dtype`; `read` fetches its bytes, once, however many tensors share them."""
+    """`numel` values of `dtype`; `read` fetches its bytes, once for all tensors that share them.
+
+    `users` counts those tensors: the values of a single one are not kept, or reading a file would take its size twice.
+    """
 
     dtype: torch.dtype
     numel: int
     allowance: Allowance
     read: Callable[[], bytes | memoryview] | None = None
+    users: int = 0
 
     def __post_init__(self) -> None:
         if not _is_count(self.numel):
@@ -107,6 +111,7 @@ class StoredTensor:
                 f"a tensor of shape {brief(self.shape)} reaches outside of its {self.storage.numel:,} stored values:"
                 " the file is damaged or hostile"
             )
+        self.storage.users += 1
 
     @property
     def numel(self) -> int:
@@ -120,9 +125,18 @@ class StoredTensor:
     def read(self) -> Tensor:
         """The values, in memory of their own."""
         values = self.storage.values
+        if self.storage.users == 1:
+            del self.storage.values
+            if self.numel == len(values) == self.span and self._contiguous:
+                return values.view(self.shape)
         self.storage.allowance.copy(self.numel * values.dtype.itemsize)
         view = values.as_strided(self.shape, self.stride, self.offset) if self.numel else values.new_empty(self.shape)
         return view.clone(memory_format=torch.contiguous_format)
+
+    @property
+    def _contiguous(self) -> bool:
+        expected = [math.prod(self.shape[axis + 1 :]) for axis in range(len(self.shape))]
+        return all(n == 1 or step == want for n, step, want in zip(self.shape, self.stride, expected, strict=True))
 
     def entry(self) -> Entry:
         return Entry(self.shape, self.read)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def render(edits: list[Edit]) -> list[np.ndarray]:
     return [np.full((SIDE, SIDE, 3), round(value), np.uint8) for value in values]
 
 
-def values(film: list[Edit]) -> list[float]:
+def values(film: Sequence[Edit]) -> list[float]:
     return [float(edit.latent.numpy()[0, 0]) for edit in film if edit.latent]
 
 

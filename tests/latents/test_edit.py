@@ -132,8 +132,8 @@ def test_limits_are_where_they_are_said_to_be(make: Callable, last: tuple, refus
 def test_an_edit_of_this_version_says_so_and_a_newer_one_is_refused() -> None:
     assert Edit().to_json() == {"version": 1}
     assert Edit.from_json({"version": 1}) == Edit.from_json({}) == Edit()
-    with pytest.raises(EditError, match="version 2, this program reads up to 1"):
-        Edit.from_json({"version": 2})
+    with pytest.raises(EditError, match="version 3, this program reads up to 2"):
+        Edit.from_json({"version": 3})
 
 
 def nested(depth: int = 60) -> tuple:

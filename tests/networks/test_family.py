@@ -191,7 +191,8 @@ def test_files_of_before_are_stylegan2_and_unknown_families_are_refused_by_name(
 
 PARTS = re.compile(r"affine\.weight|torgb|conv0|num_ws|\bw_avg|\.mapping\(|\.synthesis\(")
 # What trains one family knows it; the fast paths too.
-KNOWING = ("networks/", "weights/", "engine/synthesis.py", "engine/alias_free.py", "recipes/gan.py")
+FAST = ("engine/synthesis.py", "engine/alias_free.py", "engine/denoiser.py")
+KNOWING = ("networks/", "weights/", *FAST, "recipes/gan.py")
 
 
 def test_nothing_above_networks_knows_the_parts_of_one_family() -> None:

@@ -40,6 +40,7 @@ def test_a_dropped_stylegan3_turns_and_shifts(expanded_page: Page) -> None:
     page = expanded_page
     turn = page.locator(".explore").get_by_role("slider", name="Turn", exact=True)
     expect(turn).to_be_hidden()  # a StyleGAN2 cannot
+    expect(page.locator(".explore").get_by_label("Number of steps")).to_be_hidden()
     expect(page.locator(".explore").get_by_role("radio", name="Fixed")).to_be_visible()
     page.get_by_role("tab", name="Model").click()
     page.wait_for_selector(".drop")

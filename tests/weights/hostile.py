@@ -197,6 +197,9 @@ def unsafe(canary: Path) -> dict[str, tuple[bytes, str]]:
         "torch_load": (dump(Call("torch.serialization.load", (str(canary),))), "torch.serialization.load"),
         "numpy_object_array": (dump(Call("numpy.load", (str(canary), None, True))), "numpy.load"),
         "zip_layout": (archive({"archive/data.pkl": dump({"g_ema": system})}), "posix.system"),
+        "lightning_optimizer": (lightning(optimizer_states=[system]), "posix.system"),
+        "lightning_settings": (lightning(hyper_parameters=Call("argparse.Namespace", (system,))), "posix.system"),
+        "lightning_callback": (lightning(callbacks={Ref("pytorch_lightning.callbacks.Other"): 1}), "callbacks.Other"),
     }
 
 
@@ -206,7 +209,8 @@ def broken(valid: Call) -> dict[str, tuple[bytes, str]]:
     `valid` is a good network to put them beside.
     """
     lies = {**_lying_tensors(), **_foreign_values(), **_headers()}
-    return {**lies, **_endless(valid), **_shared(), **_wrong_opcodes(), **_archives(), **_no_checkpoints()}
+    more = {**_shared(), **_wrong_opcodes(), **_archives(), **_no_checkpoints(), **_lightning()}
+    return {**lies, **_endless(valid), **more}
 
 
 def _lying_tensors() -> dict[str, tuple[bytes, str]]:
@@ -395,6 +399,46 @@ def _no_checkpoints() -> dict[str, tuple[bytes, str]]:
         "noise": (bytes(range(255, 0, -1)) * 10, "no checkpoint"),
         "only_a_number": (dump(3), "no known generator"),
     }
+
+
+def lightning(changes: dict[str, Any] | None = None, **beside: Any) -> bytes:
+    """A checkpoint of pytorch-lightning that begins as a diffusion autoencoder does."""
+    shapes = {
+        "input_blocks.0.0.weight": (2, 3, 3, 3),
+        "encoder.input_blocks.0.0.weight": (2, 3, 3, 3),
+        "encoder.out.3.weight": (4, 2, 1, 1),
+        "time_embed.time_embed.0.weight": (2, 2),
+        "out.0.weight": (2,),
+    }
+    state: dict[str, Any] = {name: stored(np.zeros(shape, np.float32)) for name, shape in shapes.items()}
+    state |= changes or {}
+    return dump({"state_dict": {f"ema_model.{name}": value for name, value in state.items()}, **beside})
+
+
+def _lightning() -> dict[str, tuple[bytes, str]]:
+    levels = {f"{path}.{n}.0.in_layers.2.weight": stored(np.zeros((2, 2, 3, 3), np.float32)) for path, n in LEVELS}
+    endless = {f"input_blocks.{n}.0.in_layers.2.weight": stored(np.zeros((2,), np.float32)) for n in range(500)}
+    hollow = stored(np.zeros((2, 0), np.float32))
+    return {
+        "lightning_without_levels": (lightning(), "do not make whole levels"),
+        "lightning_of_endless_blocks": (lightning(endless), "do not make whole levels"),
+        "lightning_without_widths": (lightning({"time_embed.time_embed.0.weight": hollow}), "no shape that it could"),
+        "lightning_of_huge_pictures": (lightning(levels, hyper_parameters={"img_size": 2**40}), "px: it is damaged"),
+        "lightning_of_nested_sizes": (
+            lightning(levels, hyper_parameters={"img_size": [[2]]}),
+            "how large its pictures",
+        ),
+        "lightning_of_huge_heads": (
+            lightning(
+                levels, hyper_parameters={"img_size": 4, "net_beatgans_attn_head": laughs(60, lambda one: [one] * 2)}
+            ),
+            "heads must be positive",
+        ),
+        "lightning_noise_reaches_outside": (lightning(x_T=tensor((1, 3, HUGE, HUGE), (0, 0, 0, 0))), "reaches outside"),
+    }
+
+
+LEVELS = (("input_blocks", 1), ("encoder.input_blocks", 1), ("output_blocks", 0), ("output_blocks", 1))
 
 
 def _lying(zipped: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import FIXTURES, tiny_checkpoint, tiny_network, tiny_rosinality
 
-from explorer.weights import Checkpoint, CheckpointError, load
+from explorer.weights import Checkpoint, CheckpointError, load, torchfile
 
 FORMATS = ("native", "nvidia", "expanded", "rosinality", "legacy", "tensorflow")
 damage = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,3 +80,23 @@ def test_flipped_bytes_give_finite_weights_or_are_refused(
 @given(data=st.binary(max_size=200))
 def test_random_opcodes_are_refused(data: bytes, tmp_path: Path) -> None:
     assert outcome(tmp_path / "random", b"\x80\x04" + data) is None
+
+
+def test_the_values_of_a_tensor_alone_in_its_storage_are_not_kept(tmp_path: Path) -> None:
+    """Reading a file takes its size once; tensors that share a storage share what was read of it."""
+    alone, shared = torch.randn(5, 7), torch.randn(12)
+    torch.save(
+        {"alone": alone, "a": shared[:6].view(2, 3), "b": shared, "turned": alone.clone().t()}, tmp_path / "a.pt"
+    )
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        members = [name for name in archive.namelist() if "/data/" in name]
+    assert len(members) == 3
+    file = (tmp_path / "a.pt").open("rb")
+    with torchfile.Archive(file, (tmp_path / "a.pt").stat().st_size) as archive:
+        found = torchfile.read_zip(archive)
+        for name, expected in {"alone": alone, "a": shared[:6].view(2, 3), "b": shared, "turned": alone.t()}.items():
+            assert torch.equal(found[name].read(), expected)
+            kept = "values" in vars(found[name].storage)
+            assert kept == (name in ("a", "b"))
+            assert torch.equal(found[name].read(), expected)
+    file.close()

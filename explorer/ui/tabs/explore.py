@@ -22,6 +22,7 @@ from explorer.ui.visitors import served
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
+RANDOM_OFF = "codes_unknown"  # in a checkpoint's source: why random codes look like nothing
 STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "narrow.css")
 
 
@@ -44,9 +45,9 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
 
 
 def template(name: str) -> str:
-    """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, sliders of the pose."""
+    """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, pose, steps."""
     html = assets.read(name)
-    for part in ("icons", "keep", "pose"):
+    for part in ("icons", "keep", "pose", "steps"):
         html = html.replace(f"<!-- {part} -->", assets.read(f"{part}.html").strip())
     return html
 
@@ -60,6 +61,9 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
         for d in engine.directions
     ]
+    source = engine.checkpoint.meta.get("source")
+    source = source if isinstance(source, dict) else {}
+    note = source.get(RANDOM_OFF, source.get("codes", ""))
     family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
     return {
         "name": name,
@@ -70,6 +74,9 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "class_names": [name[:60] for name in engine.checkpoint.class_names],
         "noise_modes": list(engine.codes.noise_modes),
         "pose": engine.codes.pose,
+        "steps": list(engine.codes.steps),
+        "random": RANDOM_OFF not in source,
+        "codes_note": note[:300] if isinstance(note, str) else "",
         "expanded": engine.checkpoint.expansion is not None,
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},

@@ -31,6 +31,7 @@ from explorer.engine.inverting import (
     boundary_of_words,
     delta_folder,
     find_delta,
+    settings_of,
     temporary_folder,
     tuned_engine,
 )
@@ -59,6 +60,7 @@ FIT_STEPS = 200  # of pivotal tuning
 MOST_TUNED = 4  # fitted copies in memory
 MOST_DIRECTIONS = 64  # of one file
 FILM_FRAMES, FILM_PX = 40, 256  # one way
+MOST_BETWEEN = 16  # pictures between two photos
 NUMBERS = tuple(field.name for field in fields(Settings) if field.name not in ("method", "space", "text"))
 
 
@@ -68,7 +70,7 @@ def build(engine: Engine, name: str, max_px: int | None, public: bool = False) -
     On a `public` page, which strangers can open, copies that are fitted to their photos are temporary.
     """
     studio = Studio(engine, max_px, public)
-    names = ("photo", "start", "look", "stop", "load_latent", "save_latent", "render", "directions", "film")
+    names = ("photo", "start", "look", "stop", "load_latent", "save_latent", "render", "directions", "between", "film")
     return gr.HTML(
         value={},
         html_template=assets.read("invert.html"),
@@ -85,10 +87,14 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
     """What the panel must know: the generator, the methods with their published settings, and the spaces."""
     checkpoint = engine.checkpoint
     encoder = part_of(checkpoint, "encoder") is not None
+    own = settings_of(engine)
+    exact = own.method == "ddim"  # nothing is searched for, and nothing else comes as near
+    methods = {method: asdict(defaults(method)) for method in METHODS if (method == "ddim") == exact}
     return explore.describe(engine, name, max_px) | {
         "encoder": encoder,
-        "method": "in_domain" if encoder else "clip_guided",
-        "methods": {method: asdict(defaults(method)) for method in METHODS},
+        "exact": exact,
+        "method": own.method if encoder or exact else "clip_guided",
+        "methods": methods | ({own.method: asdict(own)} if exact else {}),
         "spaces": {space: SPACE_NOTES[space] for space in SPACES},
         "max_steps": MAX_STEPS,
         "max_bytes": MAX_BYTES,
@@ -135,7 +141,7 @@ class Studio:
         data URI, the middle of the photo is set into that one; with `fit`, an edit that was found before, a copy of the
         generator is fitted to the photo.
         """
-        settings = read_settings(request.get("settings"))
+        settings = read_settings(request.get("settings"), settings_of(self.engine))
         photo = open_photo(decode(request.get("photo"), "photo"))
         box, of_face, context = read_box(request.get("box"), photo), request.get("face") is True, None
         if request.get("context") is not None:
@@ -181,7 +187,7 @@ class Studio:
 
         Where a copy was fitted: `tuned`, its name, and `fitted`, the picture that the copy makes.
         """
-        edit = Edit(latent=progress.latent, project=False)
+        edit = progress.edit
         answer = self._shown(edit) | {"figures": progress.figures, "note": progress.note}
         if progress.delta is None:
             return answer
@@ -222,6 +228,19 @@ class Studio:
             found = [boundary_of_words(self.engine, more, less)]
         steps = ((boundary.normal * boundary.spread).numpy().tobytes() for boundary in found)
         return {"directions": [{"step": base64.b64encode(step).decode()} for step in steps]}
+
+    def between(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
+        """For `{edits: [edit, edit], count}`: so many edits from the first to the last."""
+        edits, count = request.get("edits"), request.get("count")
+        if (
+            not isinstance(edits, list)
+            or len(edits) != 2
+            or not isinstance(count, int)
+            or not 2 <= count <= MOST_BETWEEN
+        ):
+            raise EditError(f"Between two photos there are 2 to {MOST_BETWEEN} pictures.")
+        first, last = map(Edit.from_json, edits)
+        return {"edits": [edit.to_json() for edit in actions.between(self.engine, first, last, count)]}
 
     def film(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """For `{edits: [edit, edit], tuned}`: the way between them and back as an MP4, a data URI."""
@@ -265,13 +284,14 @@ class Search:
             yield progress
 
 
-def read_settings(request: Any) -> Settings:
-    """Settings from the form: the method's published ones, with what the visitor changed.
+def read_settings(request: Any, own: Settings) -> Settings:
+    """Settings from the form: the method's published ones, or the generator's `own`, with what the visitor changed.
 
     Raises InversionError for what no search can be asked for.
     """
     form = request if isinstance(request, dict) else {}
-    settings = defaults(form.get("method", "in_domain"))
+    method = form.get("method", own.method)
+    settings = own if method == own.method else defaults(method)
     changed = {name: form[name] for name in (*NUMBERS, "space", "text") if name in form}
     settings = replace(settings, **changed)
     if settings.steps > MAX_STEPS or settings.tune_steps > MAX_STEPS:

@@ -11,29 +11,25 @@ import shlex
 import shutil
 import threading
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-import torch
 
 from explorer.edit import Edit
 from explorer.engine import Engine, effects
+from explorer.engine.judging import Judging
 from explorer.export.pictures import replacing
 from explorer.extras import require
-from explorer.networks.judge import Judge
-from explorer.networks.pixels import from_array
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Lesson, LessonError
 from explorer.ui.pictures import data_uri
 from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
-from explorer.weights import Checkpoint, CheckpointError, load
-from explorer.weights.parts import load_judge, part_of
+from explorer.weights import Checkpoint, load
+from explorer.weights.parts import part_of
 
 SEEDS = (1, 4, 7, 12)
 STRENGTHS = (0.0, 0.5, 1.0)
@@ -43,7 +39,6 @@ OFFERED = 12  # free directions to choose from
 LISTED = 12  # earlier lessons to look at
 NETWORK = "network.safetensors"
 JUDGED = 16  # pictures of a lesson that the judge looks at
-NO_STYLE = ("photo", "nothing")  # classes of a judge that nobody teaches
 FILE_NAME = re.compile(r"[\w][\w .-]*")
 NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
 READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
@@ -283,24 +278,11 @@ class Preview:
         self.engine = engine
         self._lock = threading.Lock()
         self._kept: tuple[str, Shown] | None = None
-        self._judge: tuple[Path, Judge] | None = None
+        self._judging = Judging()
 
     def words(self) -> list[str]:
-        """The styles that the generator's judge can tell apart, which are those that its CLIP was taught."""
-        judge = self.judge()
-        return [] if judge is None else [name for name in judge.config.classes if name not in NO_STYLE]
-
-    def judge(self) -> Judge | None:
-        """The judge beside the generator's checkpoint, read once; None where there is none that can be read."""
-        path = part_of(self.engine.checkpoint, "judge")
-        if path is None:
-            return None
-        if self._judge is None or self._judge[0] != path:
-            try:
-                self._judge = path, load_judge(path)[0]
-            except CheckpointError:
-                return None
-        return self._judge[1]
+        """What the generator's judge can tell apart."""
+        return self._judging.words(self.engine.checkpoint)
 
     def stamp(self, job: Job | None) -> str:
         """Names the pictures that there are to see; it changes when they do."""
@@ -325,19 +307,9 @@ class Preview:
 
     def _verdict(self, engine: Engine, domain: str, word: str) -> str:
         """In how many pictures the judge sees what was to be learned; empty where it does not know the word."""
-        judge, known = self.judge(), known_word(word, self.words())
-        if judge is None or known is None:
-            return ""
-        pictures = engine.render([Edit(seed=seed, strengths={domain: 1.0}) for seed in range(JUDGED)])
-        with torch.inference_mode():
-            seen = judge(from_array(np.stack(pictures))).argmax(dim=1) == judge.config.classes.index(known)
-        return f"The judge sees “{known}” in {int(seen.sum())} of {JUDGED} pictures at full strength."
-
-
-def known_word(word: str, words: Sequence[str]) -> str | None:
-    """The one of `words` that is written like this, in whatever case and spacing; None where there is none."""
-    written = " ".join(word.split()).casefold()
-    return next((known for known in words if known.casefold() == written), None)
+        edits = [Edit(seed=seed, strengths={domain: 1.0}) for seed in range(JUDGED)]
+        seen = self._judging.seen(self.engine.checkpoint, engine, edits, word)
+        return "" if seen is None else f"The judge sees “{seen[0]}” in {seen[1]} of {JUDGED} pictures at full strength."
 
 
 def network_stamp(path: Path | None) -> tuple[Path, int] | None:

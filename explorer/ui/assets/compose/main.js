@@ -12,6 +12,7 @@ import { createLoop } from "../explore/loop.js";
 import { createPose } from "../explore/pose.js";
 import { createShots } from "../explore/shots.js";
 import { composeKey, createState } from "../explore/state.js";
+import { createSteps } from "../explore/steps.js";
 
 function start(generator) {
   const bus = window.domainExplorer;
@@ -20,6 +21,7 @@ function start(generator) {
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
+    drafts: generator.steps.slice(0, -1),
     onPictures: async ({ edits }, uris) => {
       stage.show(await Promise.all(uris.map(loadImage)), edits[0]);
       if (refused) stage.say("");
@@ -32,6 +34,7 @@ function start(generator) {
   const picks = createPicks(state, generator);
   const code = createCode(state);
   createPose(state, generator);
+  createSteps(state, generator);
   const views = createViews(state, generator, picks, loop, stage);
   const past = find(".past");
   const history = createHistory(state, loop, past);

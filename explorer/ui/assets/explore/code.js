@@ -2,6 +2,7 @@
 
 import { act, all, clamp, find, make } from "../dom.js";
 import { typed } from "./keys.js";
+import { seeded } from "./state.js";
 
 const LARGEST_SEED = 2 ** 32 - 1;
 const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
@@ -24,7 +25,7 @@ export function createCode(state, generator) {
   const kind = classes(generator.class_names);
 
   const randomSeed = () => Math.floor(Math.random() * COMMON_SEEDS);
-  const takeSeed = (value) => state.change({ seed: clamp(Math.round(value) || 0, 0, LARGEST_SEED), latent: null });
+  const takeSeed = (value) => state.change(seeded(clamp(Math.round(value) || 0, 0, LARGEST_SEED), state.edit));
   const rounded = (value) => Math.round(value * 1000) / 1000;
   const readPsi = (input) => input.value !== "" && state.set({ truncation_psi: Number(input.value) });
 
@@ -42,6 +43,10 @@ export function createCode(state, generator) {
   act("reroll")[0].addEventListener("click", () => state.change({ noise_mode: "random", noise_seed: randomSeed() }));
   base.addEventListener("change", () => state.change({ project: base.checked }));
   kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(Number(kind.value)) || 0, 0, generator.classes - 1) }));
+  find(".codes-note").hidden = !generator.codes_note;
+  find(".codes-note span").textContent = generator.codes_note;
+  act("photo")[0].addEventListener("click", () => window.domainExplorer.openTab("invert"));
+  for (const control of [seed, ...act("previous"), ...act("next"), ...act("random")]) control.disabled = !generator.random;
   find(".project").hidden = !generator.expanded;
   find(".class").hidden = generator.classes < 2;
   for (const radio of all("[name=noise]")) radio.parentElement.hidden = !generator.noise_modes.includes(radio.value);
@@ -58,11 +63,12 @@ export function createCode(state, generator) {
     psi.value = edit.truncation_psi;
     if (psiNumber !== typed) psiNumber.value = rounded(edit.truncation_psi);
     psi.style.setProperty("--hi", clamp(edit.truncation_psi / psi.max, 0, 1));
+    find("[name=noise][value=photo]").parentElement.hidden = !edit.noise;
     find(`[name=noise][value=${edit.noise_mode}]`).checked = true;
     base.checked = edit.project;
     kind.value = edit.class_index ?? 0;
   }
   state.onChange(show);
   show(state.edit);
-  return { random: () => takeSeed(randomSeed()), randomSeed };
+  return { random: () => generator.random && takeSeed(randomSeed()), randomSeed };
 }

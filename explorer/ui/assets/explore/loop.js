@@ -1,5 +1,6 @@
 // Asking the server: one request in flight; the newest picture wanted goes first, then, while nothing moves, the tiles
-// of strips and grids in small batches. A lost connection is retried until it is back.
+// of strips and grids in small batches. A lost connection is retried until it is back. Of a generator that makes its
+// pictures step by step, `drafts` are the numbers of steps while something moves, and at rest before the edit's own.
 
 import { clamp } from "../dom.js";
 
@@ -7,7 +8,7 @@ const REST = 120; // ms without a change until a picture is asked for again with
 const BATCH = 60; // ms that a batch of tiles may take, so that a drag that begins meanwhile does not wait
 const RETRIES = [500, 1000, 2000, 4000];
 
-export function createLoop({ ask, onPictures, onError, onLost }) {
+export function createLoop({ ask, drafts, onPictures, onError, onLost }) {
   let wanted = null;
   let jobs = []; // {name, edits, max_px, exact, done(index, uri)}
   let busy = false;
@@ -17,9 +18,9 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
   let painting = Promise.resolve(); // pictures are painted in order, while the server makes the next
 
   // The pictures of `{edits, max_px, exact}`, one or a few, before anything else.
-  function want(request) {
+  function want(request, draft = 0) {
     clearTimeout(rest);
-    wanted = request;
+    wanted = request.exact ? request : { ...request, draft };
     pump();
   }
   // Tiles for later. A new job of the same name replaces the old one.
@@ -40,8 +41,8 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
     }
     busy = false;
   }
-  async function send(request) {
-    const answer = await ask(request);
+  async function send({ edits, max_px, exact }) {
+    const answer = await ask({ edits, max_px, exact });
     if (answer) {
       if (lost) onLost(false);
       lost = 0;
@@ -51,19 +52,26 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
     await new Promise((resolve) => setTimeout(resolve, RETRIES[Math.min(lost++, RETRIES.length - 1)]));
     return null;
   }
+  // In fewer steps than `steps`, where the edits would take more.
+  const drafted = (edits, steps) => edits.map((edit) => ((edit.steps ?? Infinity) > steps ? { ...edit, steps } : edit));
   async function picture(request) {
-    const answer = await send(request);
+    const steps = request.exact ? undefined : drafts[request.draft];
+    const answer = await send(steps ? { ...request, edits: drafted(request.edits, steps) } : request);
     if (!answer) return; // asked for again, or for a newer one
     if (wanted === request) wanted = null;
     if (answer.error) return onError(answer.error);
-    painting = painting.then(() => onPictures(request, answer.pictures));
-    if (!answer.exact && !wanted) rest = setTimeout(() => want({ ...request, exact: true }), REST);
+    painting = painting.then(() => onPictures({ ...request, steps }, answer.pictures));
+    if (wanted) return;
+    const last = request.draft + 1 >= drafts.length;
+    if (steps) rest = setTimeout(() => want({ ...request, exact: last }, request.draft + 1), REST);
+    else if (!answer.exact) rest = setTimeout(() => want({ ...request, exact: true }), REST);
   }
   async function tiles(job) {
     const count = clamp(Math.floor(BATCH / perTile), 1, 16);
-    const edits = job.edits.slice(job.from, job.from + count);
+    const part = job.edits.slice(job.from, job.from + count);
+    const edits = drafts.length && !job.exact ? drafted(part, drafts.at(-1)) : part;
     const started = performance.now();
-    const answer = await send({ edits, max_px: job.max_px, exact: job.exact });
+    const answer = await send({ ...job, edits });
     if (!answer) return;
     perTile = (performance.now() - started) / edits.length;
     if (!jobs.includes(job)) return; // replaced meanwhile

@@ -13,6 +13,7 @@ import { createRows } from "./rows.js";
 import { createShots } from "./shots.js";
 import { createStage } from "./stage.js";
 import { createState } from "./state.js";
+import { createSteps } from "./steps.js";
 import { createTray } from "./tray.js";
 
 const SHARE_REST = 300; // ms until Python is told; telling it makes Gradio read the whole panel again
@@ -23,8 +24,9 @@ function start(generator) {
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    onPictures: async ({ edits }, [uri]) => {
-      stage.show(await loadImage(uri), edits[0]);
+    drafts: generator.steps.slice(0, -1),
+    onPictures: async ({ edits, steps }, [uri]) => {
+      stage.show(await loadImage(uri), edits[0], steps);
       if (refused) stage.say("");
       refused = false;
     },
@@ -33,6 +35,7 @@ function start(generator) {
   });
   const code = createCode(state, generator);
   createPose(state, generator);
+  createSteps(state, generator);
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
   const rows = createRows(state, generator, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });

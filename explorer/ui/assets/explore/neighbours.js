@@ -3,6 +3,7 @@
 
 import { act, all, clamp, find, make } from "../dom.js";
 import { TILE } from "./history.js";
+import { seeded } from "./state.js";
 
 const NEAR_FACTORS = 32; // moves are drawn from the strongest of them
 const NEAR_MOVES = 10; // that many at once
@@ -27,7 +28,7 @@ export function createNeighbours(state, generator, loop, stage, code) {
   grid.append(...tiles);
 
   function neighbour() {
-    if (reach() === "seeds") return { ...state.edit, seed: code.randomSeed(), latent: null };
+    if (reach() === "seeds") return { ...state.edit, ...seeded(code.randomSeed(), state.edit) };
     const strengths = new Map(state.edit.strengths);
     const moved = [...strongest].sort(() => Math.random() - 0.5).slice(0, NEAR_MOVES);
     for (const { id, low, high, effect } of moved) {

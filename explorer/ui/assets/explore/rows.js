@@ -1,4 +1,4 @@
-// The directions: three groups of rows (slider, number, unfolding layers), built when a group is first opened, so that
+// The directions: groups of rows (slider, number, unfolding layers), built when a group is first opened, so that
 // 512 of them cost nothing until they are looked at. Events are caught once, at the list.
 
 import { act, clamp, find, fromTemplate } from "../dom.js";
@@ -7,6 +7,7 @@ import { createExtra } from "./layers.js";
 
 const GROUPS = {
   domains: ["Domains", "What this generator was taught in addition: 0 is off, 1 the full effect."],
+  attributes: ["Attributes", "What classifiers of this generator's codes know by name; 0.3 shows well."],
   factors: ["Factors", "How the pictures differ by nature, strongest first: 1 is a typical amount."],
   dormant: ["Dormant", "Hardly any effect. Free space, in which new domains can be taught."],
 };
@@ -25,7 +26,8 @@ export function createRows(state, generator, { onActive }) {
   const order = find(".sort select");
   const directions = new Map(generator.directions.map((direction) => [direction.id, direction]));
   const rows = new Map(); // id -> {node, slider, number, direction, extra}
-  const groups = Object.keys(GROUPS).map(createGroup);
+  const has = (name) => name !== "attributes" || generator.directions.some(({ group }) => group === name);
+  const groups = Object.keys(GROUPS).filter(has).map(createGroup);
   const largest = Math.max(...generator.directions.map(({ effect }) => effect ?? 0)); // a full bar
   let shown = state.edit;
 

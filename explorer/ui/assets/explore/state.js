@@ -9,7 +9,7 @@ function editFromJSON(data, defaults) {
 }
 
 function editToJSON(edit, defaults) {
-  const data = { version: 1 };
+  const data = { version: edit.noise ? 2 : 1 };
   for (const [name, standard] of Object.entries(defaults)) {
     if (edit[name] !== standard) data[name] = edit[name];
   }
@@ -29,12 +29,25 @@ export function readJSON(storage, key) {
   }
 }
 
+// A code from a seed in the place of a photo's, whose own noise goes with it.
+export const seeded = (seed, { noise_mode }) => ({ seed, latent: null, noise: null, noise_mode: noise_mode === "photo" ? "const" : noise_mode });
+
 // Where Compose keeps its own edit, and the edit that another tab shows, also while it is closed.
 export const composeKey = ({ key }) => `${key}:compose`;
 const storageKeyOf = (key) => `explorer:${key}:edit`;
 
+// The texts of the edits that were stored, whole again.
+function readHistory(storageKey) {
+  const stored = readJSON(sessionStorage, storageKey);
+  const whole = (text) => {
+    const data = JSON.parse(text);
+    return Number.isInteger(data.noise) ? JSON.stringify({ ...data, noise: JSON.parse(stored.noises[data.noise]) }) : text;
+  };
+  return stored && { edit: whole(stored.edit), past: stored.past.map(whole), future: stored.future.map(whole) };
+}
+
 export function storedEdit(key) {
-  const stored = readJSON(sessionStorage, storageKeyOf(key));
+  const stored = readHistory(storageKeyOf(key));
   return stored ? JSON.parse(stored.edit) : null;
 }
 
@@ -49,15 +62,25 @@ export function createState({ key, defaults, directions }) {
     const there = (map) => new Map([...map].filter(([id]) => ids.has(id)));
     return JSON.stringify(editToJSON({ ...code, strengths: there(strengths), layers: there(layers) }, defaults));
   }
-  const stored = readJSON(sessionStorage, storageKey);
+  const stored = readHistory(storageKey);
   let past = (stored?.past ?? []).map(current); // JSON texts, oldest first
   let future = (stored?.future ?? []).map(current);
   let committed = current(stored?.edit ?? JSON.stringify({ version: 1 }));
   let edit = parse(committed);
 
+  // Steps of the history share the noise image of one photo: it is stored once, and stands as its number in the texts.
   function store() {
+    const noises = [];
+    const packed = (text) => {
+      const data = JSON.parse(text);
+      if (!data.noise) return text;
+      const noise = JSON.stringify(data.noise);
+      if (!noises.includes(noise)) noises.push(noise);
+      return JSON.stringify({ ...data, noise: noises.indexOf(noise) });
+    };
     try {
-      sessionStorage.setItem(storageKey, JSON.stringify({ edit: committed, past, future }));
+      const stored = { edit: packed(committed), past: past.map(packed), future: future.map(packed) };
+      sessionStorage.setItem(storageKey, JSON.stringify({ ...stored, noises }));
     } catch {
       // storage full or forbidden: the page works on, it only forgets at a reload
     }

@@ -49,7 +49,7 @@ function start(studio) {
     for (const part of parts) part(state);
     if (phase === "working") compare(job.target, job.picture);
     if (phase === "result") compare(result.target, result.picture);
-    const trace = phase === "working" ? job.trace : phase === "result" ? result.trace : [];
+    const trace = studio.exact ? [] : phase === "working" ? job.trace : phase === "result" ? result.trace : [];
     if (trace !== plotted) showPlots(trace);
     plotted = trace;
     if (moved) find(".area").scrollIntoView({ block: "nearest" });

@@ -6,6 +6,7 @@ export const METHOD_TEXTS = {
   in_domain: ["Balanced", "Starts from a first guess and refines it, but only as far as sliders keep working."],
   clip_guided: ["By meaning", "Looks for what the photo shows more than for its pixels. Good for drawings and unusual photos, and takes words."],
   encoder: ["At once", "The first guess alone: instant, roughly right."],
+  ddim: ["Nearly exact", "The photo's code at once, then the noise that makes this very photo. Nothing is searched for."],
 };
 const SPACE_TEXTS = { w: "Sliders that work", "w+offsets": "A bit of both", "w+": "A close likeness" };
 const WEIGHTS = {
@@ -20,7 +21,7 @@ const WEIGHTS = {
   text_weight: ["Weight of the words", "How much your words count against the photo."],
   seed: ["Chance", "Another number, another search."],
 };
-const ALWAYS = ["steps", "lr", "seed"];
+const ALWAYS = ["steps", "lr", "seed"]; // of a search
 
 export function createSettings(session, studio) {
   const form = find(".settings");
@@ -74,6 +75,7 @@ export function createSettings(session, studio) {
     const uses = (name) => {
       if (name === "lambda_offsets") return choice().space === "w+offsets";
       if (name === "text_weight") return choice().text.trim() !== "";
+      if (choice().method === "ddim") return name === "steps";
       return ALWAYS.includes(name) || published()[name] > 0;
     };
     return Object.keys(WEIGHTS).filter(uses);
@@ -84,7 +86,9 @@ export function createSettings(session, studio) {
     form.querySelector(`[name=space][value="${space}"]`).checked = true;
     if (form.elements.text !== document.activeElement) form.elements.text.value = text;
     const search = method !== "encoder";
-    find(".words").hidden = find(".more").hidden = !search;
+    find(".words").hidden = !search || studio.exact;
+    find(".more").hidden = !search;
+    find(".spaces-set").hidden = studio.exact;
     const names = search ? wanted() : [];
     if (shownRows !== JSON.stringify([method, names])) {
       shownRows = JSON.stringify([method, names]);
@@ -95,11 +99,11 @@ export function createSettings(session, studio) {
     act("published")[0].hidden = Object.keys(choice().values).length === 0;
   }
 
-  const methods = Object.entries(METHOD_TEXTS).map(([value, [name, note]]) => card("method", value, name, note));
+  const methods = Object.entries(METHOD_TEXTS).filter(([value]) => value in studio.methods).map(([value, [name, note]]) => card("method", value, name, note));
   const spaces = Object.entries(studio.spaces).map(([value, note]) => card("space", value, SPACE_TEXTS[value], note));
   find(".methods").replaceChildren(...methods);
   find(".spaces").replaceChildren(...spaces);
-  if (!studio.encoder) {
+  if (!studio.encoder && !studio.exact) {
     const encoder = form.querySelector("[value=encoder]");
     encoder.disabled = true;
     encoder.closest(".card").querySelector("small").textContent = "Needs an encoder, and this generator has none.";
@@ -114,7 +118,7 @@ export function createSettings(session, studio) {
     get settings() {
       const { method, space, text, values } = choice();
       const used = Object.fromEntries(Object.entries(values).filter(([name]) => wanted().includes(name)));
-      return { method, space, text: method === "encoder" ? "" : text.trim(), ...used };
+      return { method, space, text: method === "encoder" || studio.exact ? "" : text.trim(), ...used };
     },
   };
 }

@@ -63,7 +63,6 @@ export function createUses(session, generator, go) {
 
   const draw = {
     blend(other) {
-      const [a, b] = [code(photo()), code(other)];
       const film = button("Save film", async () => {
         const { edit, fitted, tuned } = photo();
         const answer = await session.askAloud("Making the film", "film", { edits: [edit, other.edit], tuned: fitted ? tuned : null });
@@ -71,10 +70,12 @@ export function createUses(session, generator, go) {
       });
       film.dataset.tip = "There and back, as a video file";
       controls.replaceChildren(film);
-      showStrip(Array.from({ length: BLEND_STEPS }, (_, index) => {
-        const part = index / (BLEND_STEPS - 1);
-        return [withCode(a.map((value, i) => value + part * (b[i] - value))), `${Math.round(100 * part)} %`];
-      }));
+      const here = shown;
+      session.ask("between", { edits: [photo().edit, other.edit], count: BLEND_STEPS }).then((answer) => {
+        if (shown !== here) return;
+        if (answer.error) return session.set({ trouble: answer.error });
+        showStrip(answer.edits.map((edit, index) => [edit, `${Math.round((100 * index) / (BLEND_STEPS - 1))} %`]));
+      });
     },
     mix(other) {
       const [a, b] = [code(photo()), code(other)];
@@ -158,9 +159,10 @@ export function createUses(session, generator, go) {
     if (!result) return;
     for (const node of picks) {
       node.ariaPressed = String(node.dataset.use === use);
-      node.hidden = ["context", "fit"].includes(node.dataset.use) && !result.target; // a loaded code has no photo
+      const ofPhoto = ["context", "fit"].includes(node.dataset.use);
+      node.hidden = (ofPhoto && (!result.target || generator.exact)) || (node.dataset.use === "mix" && layers < 2); // a loaded code has no photo
     }
-    box.querySelector("h3 span").hidden = !result.target;
+    box.querySelector("h3 span").hidden = !result.target || generator.exact;
     const pair = ["blend", "mix"].includes(use);
     const others = pair ? past.filter(({ id }) => id !== result.id) : [];
     const other = others.find(({ id }) => id === chosen?.id) ?? others[0];
