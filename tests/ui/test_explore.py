@@ -276,6 +276,32 @@ def test_a_generator_that_was_taught_nothing_begins_with_a_strip(plain_page: Pag
     expect(plain_page.locator("#strip")).to_be_visible()
 
 
+def test_rows_show_what_their_direction_does_to_this_picture(page: Page) -> None:
+    """At their ends, in view only, made anew when another direction has moved; a click goes there."""
+    end = page.get_by_role("button", name="charcoal at 1", exact=True)
+    expect(end).to_have_attribute("data-edit", '{"version":1,"strengths":[["charcoal",1]]}')
+    ends = page.locator(".row .end[data-edit] img")
+    page.wait_for_timeout(1500)
+    sources = ends.evaluate_all("images => images.map((image) => image.src)")
+    assert len(set(sources)) == len(sources) < 100, "of 78 rows with up to two ends those in view"
+    before = end.locator("img").get_attribute("src")
+    drag(page, slider(page, "charcoal"), 0.7)
+    until(page, lambda edit: bool(edit.strengths))
+    page.wait_for_timeout(1000)
+    assert end.locator("img").get_attribute("src") == before, "its own strength changes nothing"
+
+    low = page.get_by_role("button", name="Factor 1 at −2", exact=True)
+    low.scroll_into_view_if_needed()
+    expect(low).to_have_attribute("data-edit", re.compile(r"\[1,-2\].*charcoal"))
+    low.click()
+    until(page, lambda edit: dict(edit.strengths).get(1) == -2.0)
+    end.scroll_into_view_if_needed()
+    expect(end).to_have_attribute("data-edit", re.compile(r"\[1,-2\],\[\"charcoal\",1\]"))
+    assert end.locator("img").get_attribute("src") != before
+    end.click()
+    until(page, lambda edit: dict(edit.strengths) == {1: -2.0, "charcoal": 1.0})
+
+
 def test_the_strip_shows_the_direction_last_touched_over_its_range(page: Page) -> None:
     drag(page, slider(page, "Factor 2"), 0.6)
     until(page, lambda edit: 2 in dict(edit.strengths))

@@ -38,7 +38,7 @@ function start(generator) {
   createSteps(state, generator);
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
-  const rows = createRows(state, generator, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });
+  const rows = createRows(state, generator, loop, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });
   const neighbours = createNeighbours(state, generator, loop, stage, code);
   let asked = "";
   let beforeOf = "";
@@ -62,6 +62,7 @@ function start(generator) {
       loop.later({ name: "before", edits: [before], max_px: generator.max_px, exact: true, done });
     }
     tray.refresh();
+    rows.refresh();
     neighbours.refresh();
     clearTimeout(sharing);
     sharing = setTimeout(share, SHARE_REST);

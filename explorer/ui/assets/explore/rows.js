@@ -2,6 +2,7 @@
 // 512 of them cost nothing until they are looked at. Events are caught once, at the list.
 
 import { act, clamp, find, fromTemplate } from "../dom.js";
+import { createEnds } from "./ends.js";
 import { typed } from "./keys.js";
 import { createExtra } from "./layers.js";
 
@@ -20,13 +21,14 @@ const EMPTY = {
 // A step that a key press or a drag can make without being coarse or endless.
 const stepOf = ({ low, high }) => (high - low > 8 ? 0.05 : 0.01);
 
-export function createRows(state, generator, { onActive }) {
+export function createRows(state, generator, loop, { onActive }) {
   const list = find(".directions");
   const search = find("[type=search]");
   const order = find(".sort select");
   const directions = new Map(generator.directions.map((direction) => [direction.id, direction]));
   const rows = new Map(); // id -> {node, slider, number, direction, extra}
   const has = (name) => name !== "attributes" || generator.directions.some(({ group }) => group === name);
+  const ends = createEnds(state, generator, loop);
   const groups = Object.keys(GROUPS).filter(has).map(createGroup);
   const largest = Math.max(...generator.directions.map(({ effect }) => effect ?? 0)); // a full bar
   let shown = state.edit;
@@ -67,6 +69,7 @@ export function createRows(state, generator, { onActive }) {
     slider.style.setProperty("--zero", clamp(-low / (high - low), 0, 1));
     if (direction.effect !== null) showEffect(node, direction.effect);
     node.row = row;
+    ends.watch(node);
     rows.set(direction.id, row);
     showRow(row, state.edit.strengths.get(direction.id) ?? 0);
     return node;
@@ -119,11 +122,12 @@ export function createRows(state, generator, { onActive }) {
     state.strength(row.direction.id, Number(event.target.value));
     onActive(row.direction);
   }
-  function reset(row) {
-    state.strength(row.direction.id, 0);
+  function go(row, strength) {
+    state.strength(row.direction.id, strength);
     state.commit();
     onActive(row.direction);
   }
+  const reset = (row) => go(row, 0);
   function unfold(row) {
     row.extra ??= createExtra(state, row.direction, generator.layers, () => onActive(row.direction, true));
     if (!row.extra.node.isConnected) row.node.append(row.extra.node);
@@ -139,6 +143,8 @@ export function createRows(state, generator, { onActive }) {
   });
   list.addEventListener("dblclick", (event) => event.target.matches(".slider, .row-label") && reset(rowOf(event)));
   list.addEventListener("click", (event) => {
+    const end = event.target.closest(".end");
+    if (end) go(rowOf(event), end.strength);
     if (event.target.closest(".row-reset")) reset(rowOf(event));
     if (event.target.closest(".row-more")) unfold(rowOf(event));
   });
@@ -179,5 +185,6 @@ export function createRows(state, generator, { onActive }) {
   return {
     focusSearch: () => search.focus(),
     clearSearch: () => { search.value = ""; filter(); },
+    refresh: ends.refresh,
   };
 }
