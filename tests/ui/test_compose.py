@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import ROOT, Server
+from app_server import ROOT, Server, serious_barriers
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -112,6 +112,63 @@ def test_the_sum_follows_the_drag_and_can_be_undone(page: Page) -> None:
     until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.6, "zombie": 0.6})
     page.get_by_role("button", name="Take out sketch").click()
     until(page, lambda edit: dict(edit.strengths) == {"zombie": 0.6})
+
+
+def test_three_domains_are_blended_on_a_pad(page: Page) -> None:
+    """Weights add up to one, are those of a corner at a corner, and the puck lies at their mean."""
+    pad, chips = page.locator(".pad"), page.locator(".chips button")
+    names = chips.all_inner_texts()
+    for chip in (chips.nth(0), chips.nth(1)):
+        chip.click()
+    expect(pad).to_be_hidden()
+    chips.nth(2).click()
+    expect(pad.locator(".corner[data-edit] img")).to_have_count(3)
+    assert len(set(pad.locator(".corner img").evaluate_all("all => all.map(({ src }) => src)"))) == 3
+    assert not serious_barriers(page, ".compose")
+    box = pad.locator(".disc").bounding_box()
+    assert box
+
+    def to(x: float, y: float) -> None:
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=4)
+
+    def weights(edit: Edit) -> list[float]:
+        return [dict(edit.strengths).get(name, 0.0) for name in names]
+
+    to(0.5, 0.5)
+    page.mouse.down()
+    until(page, lambda edit: weights(edit) == pytest.approx([1 / 3] * 3, abs=0.02))
+    to(0.55, 0.3)
+    blended = until(page, lambda edit: weights(edit)[0] == pytest.approx(0.6, abs=0.015))
+    corners = [(0.5, 0.0), (0.5 + 0.75**0.5 / 2, 0.75), (0.5 - 0.75**0.5 / 2, 0.75)]
+    for axis, wanted in ((0, 0.55), (1, 0.3)):
+        assert sum(w * c[axis] for w, c in zip(weights(blended), corners, strict=True)) == pytest.approx(
+            wanted, abs=0.02
+        )
+    assert sum(weights(blended)) == pytest.approx(1, abs=0.002)
+    to(0.5, 0.95)  # out of the triangle, in the circle: on the side next to it
+    side = until(page, lambda edit: weights(edit)[0] == 0)
+    assert weights(side)[1:] == pytest.approx([0.5, 0.5], abs=0.02)
+    page.mouse.up()
+    page.get_by_role("button", name="Undo", exact=True).last.click()
+    until(page, lambda edit: weights(edit) == [0.6] * 3)  # the whole way was one step
+
+    pad.get_by_role("button", name=f"All {names[1]}").click()
+    until(page, lambda edit: weights(edit) == [0, 1, 0])
+    puck = pad.get_by_role("slider", name="Blend")
+    expect(puck).to_have_attribute("aria-valuetext", f"{names[1]} 100 %")
+    puck.focus()
+    page.keyboard.press("ArrowLeft")
+    until(page, lambda edit: 0 < weights(edit)[2] < 0.1 < weights(edit)[1] < 1)
+    number = page.locator(".compose").get_by_label(f"{names[0]}, value")
+    number.fill("1")
+    page.keyboard.press("Enter")
+    before = puck.bounding_box()
+    number.fill("0")
+    page.keyboard.press("Enter")
+    after = puck.bounding_box()
+    assert before
+    assert after
+    assert before["y"] < after["y"], "the puck follows the sliders"
 
 
 def test_a_step_of_the_history_brings_its_weights_back(page: Page) -> None:

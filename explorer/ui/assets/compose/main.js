@@ -2,6 +2,7 @@
 
 import { act, all, createTips, find, loadImage, panel } from "../dom.js";
 import { createCode, LARGEST_SEED } from "./code.js";
+import { createPad } from "./pad.js";
 import { createPicks } from "./picks.js";
 import { createStage } from "./stage.js";
 import { createViews } from "./views.js";
@@ -32,6 +33,7 @@ function start(generator) {
   });
   const shots = createShots(generator.key);
   const picks = createPicks(state, generator);
+  createPad(state, picks, loop);
   const code = createCode(state);
   createPose(state, generator);
   createSteps(state, generator);
