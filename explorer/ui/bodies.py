@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ MB = 2**20
 SMALL = 64 * 1024  # bytes of a body that never waits for others: a slider's requests
 LARGE_AT_ONCE = 2  # bodies that are not SMALL, of one visitor
 VALUE_SECONDS, BYTE_SECONDS = 1e-6, 1e-9  # in which nothing else is answered, for each value and byte that is decoded
+UPLOAD_RATE = (
+    8 * MB
+)  # bytes a second of one file, while somebody else is on the page: taking it apart keeps him waiting
 SHARE = 0.05  # of all time that one visitor's large bodies may take of everybody's
 FILE_COST = 64 * 1024  # what a file takes at least, however empty
 CLOSE = {"Connection": "close"}
@@ -139,14 +142,28 @@ class Bodies:
         return self._held[visitor] > self.limits.held_each or self._held.total() > self.limits.held
 
     @asynccontextmanager
-    async def upload(self, receive: Receive, visitor: str, folder: Path) -> AsyncIterator[Receive]:
-        """Let a file pass into `folder`. Raises HTTPException 413 where it is too large, 429 or 507 where all are."""
+    async def upload(
+        self, receive: Receive, visitor: str, folder: Path, company: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[Receive]:
+        """Let a file pass into `folder`, at UPLOAD_RATE while there is `company`.
+
+        Raises HTTPException 413 where it is too large, 429 or 507 where all are.
+        """
         self._make_room(visitor, folder)
         counted = Counted(receive, self.limits.file, self.limits)
+
+        async def paced() -> Message:
+            message = await counted()
+            if company():
+                rest = len(message.get("body", b"")) / UPLOAD_RATE
+                await asyncio.sleep(rest)
+                counted.began += rest  # it is not the sender who is slow
+            return message
+
         self._uploading[visitor] += 1
         try:
             async with self._in_turn("upload", visitor, counted):
-                yield counted
+                yield paced
         finally:
             self._uploading[visitor] -= 1
             self._stored.setdefault(visitor, deque()).append((time.monotonic(), counted.size + FILE_COST))

@@ -40,6 +40,7 @@ KINDS = {
     UPLOAD: ("multipart/form-data", "application/json"),
     LOGIN: ("application/x-www-form-urlencoded", "multipart/form-data"),
 }
+NEAR = 10.0  # seconds since the last request of somebody who is on the page
 OPEN_EACH = 256  # requests of one address that are being answered, those that wait for news included
 TRIES, TRY_SECONDS = 10, 600.0  # wrong passwords from one address
 
@@ -60,6 +61,7 @@ class Guard:
         self.bodies = Bodies(limits or Limits())
         self.asked = 0.0  # when the last request came, by the monotonic clock
         self._open: Counter[str] = Counter()
+        self._last: dict[str, float] = {}  # request of each visitor who is on the page
         self._wrong: dict[str, list[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +77,7 @@ class Guard:
             await send(message)
 
         visitor = scope["client"][0] if scope.get("client") else ""
+        self._note(visitor)
         try:
             async with self._one_more(visitor), PATIENCE.turn(visitor):
                 await self._answer(scope, receive, sent, visitor)
@@ -83,6 +86,18 @@ class Guard:
                 raise
             PATIENCE.refused(visitor)
             await PlainTextResponse(error.detail, error.status_code, error.headers)(scope, receive, send)
+
+    def _note(self, visitor: str) -> None:
+        """Remember who is on the page, the last who asked at the end, and forget who is not."""
+        self._last.pop(visitor, None)
+        self._last[visitor] = self.asked
+        while self._last[oldest := next(iter(self._last))] < self.asked - NEAR:
+            del self._last[oldest]
+
+    def _company(self, visitor: str) -> bool:
+        """Whether anybody else is on the page."""
+        old = time.monotonic() - NEAR
+        return any(other != visitor and last > old for other, last in self._last.items())
 
     @asynccontextmanager
     async def _one_more(self, visitor: str) -> AsyncIterator[None]:
@@ -112,7 +127,7 @@ class Guard:
             scope = {**scope, "headers": [item for item in scope["headers"] if item[0] != b"origin"]}
         if path == UPLOAD:
             folder = Path(os.environ.get("GRADIO_TEMP_DIR", "/nonexistent"))
-            body = self.bodies.upload(receive, visitor, folder)
+            body = self.bodies.upload(receive, visitor, folder, lambda: self._company(visitor))
         else:
             body = self.bodies.json(receive, visitor, whole(headers.get("content-length", "")))
         if path == LOGIN and scope["method"] == "POST":

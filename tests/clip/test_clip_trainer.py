@@ -28,7 +28,7 @@ from tests.clip.tiny_clip import COATS, SETTINGS, face, flags, settings, train, 
 from tests.training.tiny import differences
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONFAULTHANDLER": "1"}
 STEPS = 12
 HELD_OUT = next(i for i in range(1000) if is_held_out(f"{i:03}.png", 0.05))
 

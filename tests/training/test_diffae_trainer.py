@@ -23,7 +23,7 @@ from explorer.weights import load
 from tests.training.tiny import differences, write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONFAULTHANDLER": "1"}
 BATCH = 8
 SETTINGS: dict[str, Any] = {
     "resolution": 16,

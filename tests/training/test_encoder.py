@@ -25,7 +25,7 @@ from tests.generators import make_generator, stylegan2
 from tests.training.tiny import differences, write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONFAULTHANDLER": "1"}
 BATCH = 8
 SETTINGS: dict[str, Any] = {
     "channels": (8, 8, 8),

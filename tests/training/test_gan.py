@@ -26,7 +26,7 @@ from explorer.training.run import Diverged, Folder, RunError
 from tests.training.tiny import config, differences, flags, train, write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # accelerate's and TensorBoard's own
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -27,8 +27,8 @@ from playwright.sync_api import Browser
 
 from explorer import Engine, load
 from explorer.ui import Serving, build_ui
-from explorer.ui.bodies import LARGE_AT_ONCE, Bodies, Limits, size_of
-from explorer.ui.guard import CLOSED, TRIES, Guard
+from explorer.ui.bodies import LARGE_AT_ONCE, UPLOAD_RATE, Bodies, Limits, size_of
+from explorer.ui.guard import CLOSED, NEAR, TRIES, Guard
 from explorer.ui.replicas import page_app
 from explorer.ui.serve import start
 from explorer.ui.shelf import SESSIONS
@@ -391,6 +391,60 @@ def test_of_one_visitors_uploads_two_pass_at_once_and_nobody_else_waits_for_them
         assert inside.count("ann") == 3
 
     finished(work())
+
+
+@pytest.mark.parametrize("company", [False, True])
+def test_a_file_takes_its_time_while_somebody_else_is_on_the_page(
+    company: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def work() -> None:
+        part = b" " * (UPLOAD_RATE // 4)
+
+        async def sleep(seconds: float) -> None:
+            waits.extend([seconds] * bool(seconds))
+
+        receive = await trickle([part, part])
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "sleep", sleep)
+            async with Bodies(Limits()).upload(receive, "ann", tmp_path, lambda: company) as paced:
+                while (await paced()).get("more_body"):
+                    pass
+
+    finished(work())
+    assert waits == ([0.25, 0.25] if company else [])
+
+
+def test_whoever_asked_lately_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(*_: object) -> dict[str, object]:
+        return {"type": "http.request"}
+
+    guard, now = Guard(app, frozenset(), True), [100.0]
+    monkeypatch.setattr("explorer.ui.guard.time.monotonic", lambda: now[0])
+
+    def ask(visitor: str) -> None:
+        scope = {
+            "type": "http",
+            "client": (visitor, 1),
+            "path": "/",
+            "method": "GET",
+            "headers": [(b"host", b"localhost")],
+        }
+        finished(guard(scope, app, app))  # type: ignore[arg-type]
+
+    ask("ann")
+    assert not guard._company("ann")
+    assert guard._company("bob")
+    ask("bob")
+    assert guard._company("ann")
+    now[0] += NEAR - 1
+    ask("ann")
+    assert guard._company("ann")
+    now[0] += 2
+    assert not guard._company("ann"), "bob has not asked for long"
+    ask("ann")
+    assert list(guard._last) == ["ann"], "and is forgotten"
 
 
 def test_of_one_visitors_large_bodies_two_are_at_work_and_nobody_else_waits_for_them() -> None:
