@@ -420,7 +420,7 @@ def test_whoever_asked_lately_is_on_the_page(monkeypatch: pytest.MonkeyPatch) ->
     async def app(*_: object) -> dict[str, object]:
         return {"type": "http.request"}
 
-    guard, now = Guard(app, frozenset(), True), [100.0]
+    guard, now = Guard(app, frozenset(), True), [100.0]  # type: ignore[arg-type]
     monkeypatch.setattr("explorer.ui.guard.time.monotonic", lambda: now[0])
 
     def ask(visitor: str) -> None:
