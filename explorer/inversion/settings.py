@@ -82,8 +82,8 @@ PUBLISHED: dict[Method, dict[str, Any]] = {
     # arXiv 2004.00049: pixel 1, lambda_dom 2, Adam 0.01, 100 steps; its 5e-5 weighs raw VGG features, ours are of unit
     # length as those of LPIPS, which the encoders after it (arXiv 2008.00951) weigh 0.8.
     "in_domain": {"lambda_lpips": 0.8},
-    # arXiv 2203.09301, section 3.1, but for its 1000 steps: our small generators are there after 300.
     "ddim": {"steps": 250},
+    # arXiv 2203.09301, section 3.1, but for its 1000 steps: our small generators are there after 300.
     "clip_guided": {"steps": 300, "lambda_clip": 1.0, "lambda_dom": 0.0, "lambda_w": 0.01},
 }
 
