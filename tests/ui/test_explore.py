@@ -302,6 +302,17 @@ def test_rows_show_what_their_direction_does_to_this_picture(page: Page) -> None
     until(page, lambda edit: dict(edit.strengths) == {1: -2.0, "charcoal": 1.0})
 
 
+def test_where_rows_have_no_room_for_their_ends_none_are_made(page: Page) -> None:
+    page.set_viewport_size({"width": 1000, "height": 800})
+    page.reload()
+    page.wait_for_selector("#gallery .tile[data-edit]")
+    page.wait_for_timeout(1500)  # longer than the page waits before it makes them
+    expect(page.locator(".row .end[data-edit]")).to_have_count(0)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    slider(page, "charcoal").press("ArrowRight")
+    expect(page.locator(".row .end[data-edit]")).not_to_have_count(0)
+
+
 def test_the_strip_shows_the_direction_last_touched_over_its_range(page: Page) -> None:
     drag(page, slider(page, "Factor 2"), 0.6)
     until(page, lambda edit: 2 in dict(edit.strengths))

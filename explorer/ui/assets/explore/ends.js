@@ -1,4 +1,5 @@
-// On every row in view what its direction does to this very picture, at its ends; made while nothing moves.
+// On every row in view what its direction does to this very picture, at its ends; made while nothing moves,
+// where there is room for them.
 
 import { find, short } from "../dom.js";
 
@@ -20,7 +21,7 @@ export function createEnds(state, generator, loop) {
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) isIntersecting ? seen.add(target) : seen.delete(target);
     refresh();
-  }, { root: null });
+  });
 
   // The buttons of a row get their strengths, and it is watched from here on.
   function watch(node) {
@@ -45,7 +46,7 @@ export function createEnds(state, generator, loop) {
       for (const end of node.ends) {
         const edit = state.json(at(node.row.direction.id, end.strength));
         const text = JSON.stringify(edit);
-        if (end.dataset.edit !== text) missing.push({ end, edit, text });
+        if (end.offsetParent && end.dataset.edit !== text) missing.push({ end, edit, text });
       }
     }
     loop.cancel("ends");
