@@ -39,7 +39,7 @@ from explorer.networks import Discriminator, Generator
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.loop import loop
-from explorer.training.run import Folder, Interruption, RunError, anywhere, leave, training_dtype
+from explorer.training.run import Folder, Interruption, RunError, anywhere, leave, processes, training_dtype
 from explorer.weights import Checkpoint, load
 from explorer.weights.clip import load_clip
 from explorer.weights.parts import load_discriminator, part_of, save_part
@@ -69,34 +69,39 @@ def expand(
     Raises a ValueError with one sentence where it cannot start, or cannot go on (`Diverged`).
     """
     tune_allocator()
-    folder, accelerator = Folder(out), Accelerator(cpu=cpu)
-    if resume:
-        if not (folder.path / "config.toml").is_file():
+    folder = Folder(out)
+    with processes(cpu) as accelerator:
+        if not resume:
+            settings = new_run(folder.path, source, config, changes, accelerator)
+        elif not (folder.path / "config.toml").is_file():
             raise RunError(f"{folder.path} holds no run to resume")
-        if source is not None or config is not None:
+        elif source is not None or config is not None:
             raise RunError("a resumed run keeps its generator and its configuration: give --out and --resume alone")
-        settings = read_config(folder.path / "config.toml", **changes)
-    else:
-        settings = new_run(folder.path, source, config, changes, accelerator)
-    with folder.held() if accelerator.is_main_process else nullcontext():
-        report = Report(folder.path, settings.steps, settings.batch, told=accelerator.is_main_process)
-        report.tell("preparing")
-        try:
-            with Interruption() as interruption:
-                trainer = prepare(folder, settings, accelerator)
-                if changes and accelerator.is_main_process:
-                    write_text(folder.path / "config.toml", to_toml(settings))
-                stopped = train(folder, trainer, report, interruption)
-            report.tell("stopped" if stopped else "done")
-        except BaseException as error:
-            asked = isinstance(error, KeyboardInterrupt)
-            with suppress(OSError):  # a full disk has no room for it; the error itself is told
-                report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
-            raise
-        finally:
-            report.close()
-    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
+        else:
+            settings = read_config(folder.path / "config.toml", **changes)
+        with folder.held() if accelerator.is_main_process else nullcontext():
+            _run(folder, settings, changes, accelerator)
     return folder.path / NETWORK
+
+
+def _run(folder: Folder, settings: Config, changes: dict[str, Any], accelerator: Accelerator) -> None:
+    """Prepare and train, or go on, in a folder that is held; how it ended is in its report."""
+    report = Report(folder.path, settings.steps, settings.batch, told=accelerator.is_main_process)
+    report.tell("preparing")
+    try:
+        with Interruption() as interruption:
+            trainer = prepare(folder, settings, accelerator)
+            if changes and accelerator.is_main_process:
+                write_text(folder.path / "config.toml", to_toml(settings))
+            stopped = train(folder, trainer, report, interruption)
+        report.tell("stopped" if stopped else "done")
+    except BaseException as error:
+        asked = isinstance(error, KeyboardInterrupt)
+        with suppress(OSError):  # a full disk has no room for it; the error itself is told
+            report.tell("stopped" if asked else "failed", "" if asked else str(error).strip().split("\n")[0][:500])
+        raise
+    finally:
+        report.close()
 
 
 def new_run(

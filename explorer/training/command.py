@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from explorer.networks.hardware import tune_allocator
 from explorer.refused import Refused
 from explorer.training.options import add_options, settings_from
-from explorer.training.run import Folder, RunError, leave
+from explorer.training.run import Folder, RunError, leave, processes
 
 
 def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
@@ -38,18 +38,15 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
     """
     tune_allocator()
     folder = Folder(arguments.run_folder)
-    accelerator = Accelerator(cpu=arguments.cpu)
     settings = settings_from(config, arguments, folder.read_config() if arguments.resume else {})
     if not settings.data:
         raise RunError("name the pictures to train on with --data")
     if folder.path.resolve().is_relative_to(Path(settings.data).resolve()):
         raise RunError(f"{folder.path} lies among the pictures of {settings.data}: name another folder for the run")
-    main = accelerator.is_main_process
-    with folder.held() if main else nullcontext():
-        if main and not arguments.resume:
+    with processes(arguments.cpu) as accelerator, folder.held() if accelerator.is_main_process else nullcontext():
+        if accelerator.is_main_process and not arguments.resume:
             folder.create(asdict(settings))
         seen = train(folder, settings, accelerator)
-    accelerator.end_training()  # a process group left to the interpreter's end can abort the process
     total = round(1000 * settings.kimg)
     text = f"{folder.path}: {seen} of {total} images"
     return text if seen >= total else leave(text)

@@ -168,6 +168,20 @@ def training_dtype(precision: str, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
+@contextmanager
+def processes(cpu: bool) -> Iterator[Accelerator]:
+    """The processes of a run, on the CPU alone if `cpu`. At the end of the block their group has ended, with its threads.
+
+    A thread of a group that outlives the interpreter can abort the process, the run long saved: it lets go of a tensor
+    and asks for the interpreter's lock (github.com/pytorch/pytorch/issues/190489).
+    """
+    import torch.distributed.nn  # now: functions made while there is a group have it as default, and keep it for ever
+
+    accelerator = Accelerator(cpu=cpu)
+    yield accelerator
+    accelerator.end_training()
+
+
 def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
     """Each flag: is it raised in any process?"""
     if accelerator.num_processes == 1:
