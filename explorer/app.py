@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> str:
     other = blended(engine, flags.vs) if flags.vs else None
     build = partial(build_ui, max_px=flags.max_px, public=serving.public)
     limit = VISITORS_MEMORY if serving.public else None
-    shelf = Shelf(build, flags.device, flags.precision, DEFAULT.parent, limit)
+    path = checkpoint.path
+    first = path.stem if path is not None and path.resolve().parent == DEFAULT.parent.resolve() else None
+    shelf = Shelf(build, flags.device, flags.precision, DEFAULT.parent, limit, first)
     launch(build(engine, checkpoint.meta["name"], shelf=shelf, blended=other), serving, shelf)
     return "stopped"

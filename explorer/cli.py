@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -132,6 +133,11 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
             found.add_arguments(command)
             command.set_defaults(run=found.run)
 
+    def add_trainer(command: argparse.ArgumentParser, name: str) -> None:
+        recipe, shared = import_module(f"explorer.recipes.{name}"), import_module("explorer.training.command")
+        shared.add_arguments(command, recipe.Config)
+        command.set_defaults(run=partial(shared.run, config=recipe.Config, train=recipe.train))
+
     top = Parser(
         prog="domain-explorer",
         description="Domain-expanded generators, in the browser and on the command line.",
@@ -196,7 +202,8 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         "diffae": "a diffusion autoencoder",
     }.items():
         command = trainers.add_parser(name, help=what)
-        add_flags(command, f"explorer.recipes.{name}", "train", name)
+        if tuple(chosen[:2]) == ("train", name):
+            add_trainer(command, name)
 
     command = commands.add_parser("doctor", help="say what this machine computes with, and test every operation")
     command.set_defaults(run=doctor)

@@ -70,6 +70,7 @@ class Config:
     clip: tuple[str, ...] = option(TEACHERS, "CLIP models that judge: names or files, see `weights.clip`")
     clip_weights: tuple[float, ...] = option((), "their weights; 1 each where there are none")
     views: int = option(4, "augmented versions of a picture that CLIP sees, the picture itself first")
+    pool: int = option(1024, "pictures whose noise images a diffusion autoencoder finds before the first step")
     seed: int = option(0, "of every random number")
     precision: str = option("auto", "fp32, bf16, fp16, or auto: bf16 where the hardware multiplies in it")
     compile: bool = option(False, "compiled epilogues, on a CPU in bf16: a minute more at first, faster steps after it")
@@ -81,7 +82,7 @@ class Config:
             value = getattr(self, entry.name)
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
                 raise ExpansionError(f"{entry.name} must be a number of at least 0, got {value}")
-        for name in ("steps", "batch", "accumulate", "source_every", "r1_every", "path_every", "views"):
+        for name in ("steps", "batch", "accumulate", "source_every", "r1_every", "path_every", "views", "pool"):
             if getattr(self, name) < 1:
                 raise ExpansionError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.clip or (self.clip_weights and len(self.clip_weights) != len(self.clip)):

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from explorer.expansion import mining
 from explorer.expansion.config import Config, ExpansionError, read_config, to_toml, with_dims
+from explorer.expansion.denoising import DenoisingTrainer
 from explorer.expansion.plan import make_plan
 from explorer.expansion.report import Report, write_text
 from explorer.expansion.tasks import TASKS
@@ -36,6 +37,7 @@ from explorer.expansion.trainer import Trainer
 from explorer.inversion import gather
 from explorer.latents import compose, factorize, project, sample_codes
 from explorer.networks import Discriminator, Generator
+from explorer.networks.family import Autoencoder
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.loop import loop
@@ -155,7 +157,7 @@ def discriminator_for(checkpoint: Checkpoint, config: Config) -> Discriminator |
             f"the discriminator is for {critic.img_resolution} px and {critic.c_dim} classes, the generator for"
             f" {generator.resolution} px and {generator.classes}: bring the one that it was trained with"
         )
-    if critic is None and config.lambda_src > 0 and not config.plain:
+    if critic is None and config.lambda_src > 0 and not config.plain and not isinstance(generator, Autoencoder):
         raise ExpansionError(
             "this source has no discriminator: bring one with --discriminator FILE, or set lambda_src = 0"
         )
@@ -215,14 +217,16 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
             for value in task.state_dict().values():
                 value.copy_(shared(value, accelerator))
     pictures = None
-    if config.data and config.lambda_src > 0 and not config.plain:
+    denoises = isinstance(original.generator, Autoencoder) and all(task.knows for task in tasks)
+    if config.data and (denoises or (config.lambda_src > 0 and not config.plain)):
         pictures = Pictures(config.data, studio.resolution, labelled=original.generator.classes > 0)
         if (classes := original.generator.classes) and len(pictures.classes) != classes:
             raise ExpansionError(
                 f"the source has {classes} classes, and {config.data} names {len(pictures.classes)}: give the pictures"
                 " that it was trained on, with their labels"
             )
-    trainer = Trainer(config, plan, incoming.generator.to(device), studio, tasks, pictures, accelerator)
+    kind = DenoisingTrainer if denoises else Trainer
+    trainer = kind(config, plan, incoming.generator.to(device), studio, tasks, pictures, accelerator)
     if state is not None:
         trainer.load_state(state)
     return trainer

@@ -223,10 +223,14 @@ class Trainer:
             labels = F.one_hot(draws.integers(0, classes), classes).float()
         with torch.no_grad():
             ws = self.source.draw(z, labels)
+        return ws, labels, self.domains_of(draws)
+
+    def domains_of(self, draws: Draws) -> Tensor:  # [n], int64
+        """Each sample's domain, by the domains' weights; 0 where there are none."""
         odds = self.odds.to(self.device)
         if not len(odds):
-            return ws, labels, torch.zeros(len(ws), dtype=torch.int64, device=self.device)
-        return ws, labels, torch.bucketize(draws.uniform() * odds[-1:], odds, right=True)
+            return torch.zeros(len(draws.share), dtype=torch.int64, device=self.device)
+        return torch.bucketize(draws.uniform() * odds[-1:], odds, right=True)
 
     def codes(self, ws: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
         """proj_base(w), and proj_i(w) = proj_base(w) + s v_i (equation 3), both `[n, rows, dim]`.

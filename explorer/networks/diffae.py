@@ -403,7 +403,7 @@ class DiffAE(Autoencoder):
         """The same for u = SiLU(z), all that the network sees of a code."""
         if self.config.predicts == "eps":
             return self.net(x, _times(t, x), u)
-        level = torch.tensor(diffusion.linear_schedule(), device=x.device)[t].view(-1, 1, 1, 1).to(x)
+        level = diffusion.levels(diffusion.linear_schedule(), torch.as_tensor(t)).view(-1, 1, 1, 1).to(x)
         time, size = diffusion.flow_time(level)
         x = x / size
         return x + (1 - time) * self.velocity(x, time.flatten(), u)
@@ -491,6 +491,18 @@ class DiffAE(Autoencoder):
         x_T = self.noise_images(len(codes), noise_mode, noise_seed) if noise is None else noise
         with torch.autocast(codes.device.type, dtype, enabled=dtype != torch.float32):
             return self.denoised(self.predicting(codes[:, 0]), x_T, self.nearest(steps or self.codes.steps[-1])).float()
+
+    def times(self, numbers: Tensor) -> Tensor:
+        if self.config.predicts == "eps":  # all equally often
+            return (diffusion.TIMES * torch.special.ndtr(numbers)).long().clamp(max=diffusion.TIMES - 1)
+        return numbers.sigmoid()  # the middle more often than both ends (arXiv 2403.03206, section 3.1)
+
+    def denoising(self, pictures: Tensor, noise: Tensor, times: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.predicts == "eps":  # equation 6 of the paper
+            noised = diffusion.mixed(pictures, noise, diffusion.levels(diffusion.linear_schedule(), times))
+            return self.net(noised, times, codes[:, 0]), noise
+        noised = torch.lerp(pictures, noise, times[:, None, None, None])
+        return self.velocity(noised, times, codes[:, 0]), noise - pictures
 
     def noise_images(self, count: int, noise_mode: NoiseMode, noise_seed: NoiseSeed) -> Tensor:
         if noise_mode not in self.codes.noise_modes:

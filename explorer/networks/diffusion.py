@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
+import torch
 from torch import Tensor
 
 TIMES = 1000
@@ -57,6 +58,17 @@ def nearest_steps(steps: int) -> int:
 def _counts() -> dict[int, int]:
     """Number of steps -> smallest stride."""
     return {len(range(0, TIMES, stride)): stride for stride in range(TIMES, 0, -1)}
+
+
+def levels(schedule: Schedule, t: Tensor) -> Tensor:  # [N], int64 -> [N], float32
+    """The data's share in the energy at each time."""
+    return torch.tensor(schedule, dtype=torch.float32, device=t.device)[t]
+
+
+def mixed(data: Tensor, noise: Tensor, level: Tensor) -> Tensor:  # [N, ...], [N, ...], [N] -> [N, ...]
+    """Data with noise, of which `level` is the data's share in the energy."""
+    level = level.view(-1, *[1] * (data.ndim - 1))
+    return level.sqrt() * data + (1 - level).sqrt() * noise
 
 
 def predicted(x: Tensor, eps: Tensor, a: float, clamp: bool) -> tuple[Tensor, Tensor]:

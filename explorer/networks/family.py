@@ -182,6 +182,22 @@ class Autoencoder(Generator):
         """The way back from photos with their codes; at its end is what `synthesize` makes them of."""
 
     @abstractmethod
+    def times(self, numbers: Tensor) -> Tensor:  # [N], standard normal -> [N]
+        """The times between picture and noise at which training looks, each as often as it should be."""
+
+    @abstractmethod
+    def denoising(
+        self,
+        pictures: Tensor,  # [N, channels, R, R] in [-1, 1]
+        noise: Tensor,  # [N, *codes.noise]
+        times: Tensor,  # [N], see `times`
+        codes: Tensor,  # [N, rows, dim]
+    ) -> tuple[Tensor, Tensor]:  # [N, ...], same
+        """What the network predicts of pictures with noise, and what it should have: the mean square between both is
+        the loss that it is trained by.
+        """
+
+    @abstractmethod
     def noise_images(self, count: int, noise_mode: NoiseMode, noise_seed: NoiseSeed) -> Tensor:  # [count, *codes.noise]
         """The noise images that a mode means. Raises ValueError for a mode that this kind does not have."""
 

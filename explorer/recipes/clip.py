@@ -7,11 +7,9 @@ Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.recipes
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,10 @@ from explorer.networks.clip import ClipConfig, build_clip
 from explorer.recipes.pairs import Batch, build_bank, draw
 from explorer.recipes.styles import STYLES
 from explorer.recipes.zeroshot import load_pixels, measure, retrieved
-from explorer.training import command
 from explorer.training.data import DataError, Pictures
-from explorer.training.loop import Journal, loop, steps_of
+from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, option
-from explorer.training.run import Folder, Interruption, RunError, anywhere, training_dtype
+from explorer.training.run import Folder, RunError, anywhere, training_dtype
 from explorer.weights.clip import save_clip
 
 MAX_SCALE = math.log(100)  # section 2.5 of the CLIP paper
@@ -234,47 +231,26 @@ def contrast(logits: Tensor, match: Tensor) -> Tensor:  # [N, M], [N, M] of 0 an
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
-
-    Returns the images seen.
-    """
-    main, trainer = accelerator.is_main_process, Trainer(config, accelerator)
+    """See `course`."""
+    trainer = Trainer(config, accelerator)
     folder.restore(trainer.load_state)
     pictures = Pictures(config.data, config.resolution, config.held_out)
-    if main:
-        print(pictures, file=sys.stderr)
+    accelerator.print(pictures, file=sys.stderr)
     photos, coats = load_pixels(pictures)
-    unseen = load_held_out(config) if main else None
+    unseen = load_held_out(config) if accelerator.is_main_process else None
     with accelerator.main_process_first():  # the others read what the first has written
         bank = build_bank(photos, coats, config.styles_per_photo, config.seed, folder.path / BANK)
-    if main:
-        folder.write_config(asdict(config))  # now that the run can go on with it
 
-    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
+    def advance() -> dict[str, Tensor]:
+        rng = np.random.default_rng((config.seed, trainer.step))
+        return trainer.train_step(draw(bank, config.batch, config.captions, rng))
 
-        def advance() -> dict[str, Tensor]:
-            rng = np.random.default_rng((config.seed, trainer.step))
-            return trainer.train_step(draw(bank, config.batch, config.captions, rng))
+    def publish(journal: Journal) -> None:
+        export(trainer, folder)
+        if unseen:
+            glance(trainer, *unseen, journal)
 
-        def save() -> None:
-            if main:
-                folder.save(trainer.state())
-                export(trainer, folder)
-                if unseen:
-                    glance(trainer, *unseen, folder, journal)
-
-        loop(
-            trainer,
-            steps_of(config.kimg, config.batch),
-            accelerator,
-            asked,
-            advance=advance,
-            report=lambda figures: journal.report(trainer.step, figures),
-            save=save,
-            minutes=config.checkpoint_minutes,
-            advice=f"the last checkpoint in {folder.path} is good: resume it with a lower --lr",
-        )
-    return trainer.seen
+    return course(folder, config, accelerator, trainer, advance=advance, publish=publish, advice="a lower --lr")
 
 
 def export(trainer: Trainer, folder: Folder) -> Path:
@@ -292,33 +268,10 @@ def load_held_out(config: Config) -> tuple[np.ndarray, list[str | None]] | None:
     return load_pixels(pictures)
 
 
-def glance(trainer: Trainer, pixels: np.ndarray, coats: list[str | None], folder: Folder, journal: Journal) -> None:
+def glance(trainer: Trainer, pixels: np.ndarray, coats: list[str | None], journal: Journal) -> None:
     """Figures on a few held-out pictures, and a sheet of what the styles' prompts find among them."""
     clip = trainer.clip.eval()
     figures = measure(clip, pixels[: 20 * GLANCE], coats[: 20 * GLANCE], GLANCE)
     scalars = {f"held out/{name}": value for name, value in figures.items() if isinstance(value, float)}
-    journal.scalars(trainer.step, scalars)
-    images = retrieved(clip, pixels[:GLANCE])
-    folder.save_sheet(f"{trainer.seen // 1000:06}k", images)
-    journal.images(trainer.step, "found by the styles' prompts", images)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The trainer's flags."""
-    command.add_arguments(parser, Config)
-
-
-def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
-    return command.run(arguments, Config, train)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.clip", description="Train a small CLIP.")
-    add_arguments(parser)
-    return command.main(parser, run, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    journal.scalars(scalars)
+    journal.images("found by the styles' prompts", retrieved(clip, pixels[:GLANCE]))

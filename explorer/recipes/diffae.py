@@ -11,11 +11,9 @@ one to the next, which would take long to be heard. Afterwards that is a part of
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +21,16 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from explorer.networks.diffae import DiffAE, DiffAEConfig, Prediction
-from explorer.networks.diffusion import TIMES, constant_schedule, linear_schedule
+from explorer.networks.diffusion import TIMES, constant_schedule, levels, mixed
 from explorer.networks.pixels import from_pixels
-from explorer.training import command
-from explorer.training.data import Order, Pictures, shown_pictures
+from explorer.training.data import Pictures, shown_pictures
 from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
-from explorer.training.loop import Journal, loop, steps_of
+from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, option
-from explorer.training.run import Folder, Interruption, RunError, training_dtype
+from explorer.training.run import Folder, RunError, training_dtype
 from explorer.weights import Checkpoint
 
 SHEET = 16  # pictures on a sheet
@@ -176,15 +172,10 @@ class Trainer:
         return {"loss": loss.detach(), "codes": latent_loss.detach()}
 
     def denoising(self, real: Tensor, u: Tensor, draws: Draws) -> Tensor:
-        """The error of what the network predicts of noised pictures; equation 6 of the paper, or a flow's."""
+        """The error of what the network predicts of noised pictures."""
         noise = draws.normal(*real.shape[1:])
-        if self.config.predicts == "eps":
-            t = draws.integers(0, TIMES)
-            noised = mixed(real, noise, levels(linear_schedule(), t))
-            return (self.G.net(noised, t, u) - noise).square().mean()
-        t = torch.sigmoid(draws.normal())
-        noised = torch.lerp(real, noise, t[:, None, None, None])
-        return (self.G.velocity(noised, t, u) - (noise - real)).square().mean()
+        said, wanted = self.G.denoising(real, noise, self.G.times(draws.normal()), u.unsqueeze(1))
+        return (said - wanted).square().mean()
 
     def latent_denoising(self, z: Tensor, draws: Draws) -> Tensor:
         """The mean absolute error of the noise that is seen in codes; the paper's appendix A."""
@@ -285,73 +276,25 @@ def network_of(config: Config) -> DiffAE:
         raise RunError(f"these networks do not fit together: {error}") from None
 
 
-def levels(schedule: Sequence[float], t: Tensor) -> Tensor:  # [N], int64 -> [N], float32
-    """The data's share in the energy at each time."""
-    return torch.tensor(schedule, dtype=torch.float32, device=t.device)[t]
-
-
-def mixed(data: Tensor, noise: Tensor, level: Tensor) -> Tensor:  # [N, ...], [N, ...], [N] -> [N, ...]
-    """Data with noise, of which `level` is the data's share in the energy."""
-    level = level.view(-1, *[1] * (data.ndim - 1))
-    return level.sqrt() * data + (1 - level).sqrt() * noise
-
-
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
-
-    Returns the pictures seen.
-    """
+    """See `course`."""
     pictures = Pictures(config.data, config.resolution, config.held_out)
-    if accelerator.is_main_process:
-        print(pictures, file=sys.stderr)
+    accelerator.print(pictures, file=sys.stderr)
     shown = shown_pictures(pictures, config.held_out, SHEET)
     trainer = Trainer(config, accelerator)
     folder.restore(trainer.load_state)
-    if accelerator.is_main_process:
-        folder.write_config(asdict(config))  # now that the run can go on with it
-    order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
-    batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
+    batches = pictures.batches(config.batch, config.seed, trainer.step, trainer.share, config.workers)
 
-    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
+    def publish(journal: Journal) -> None:
+        trainer.checkpoint().save(folder.path / "network.safetensors")
+        journal.images("held-out pictures, common noise, own noise, random codes", trainer.samples(shown))
 
-        def save() -> None:
-            if accelerator.is_main_process:
-                folder.save(trainer.state())
-                trainer.checkpoint().save(folder.path / "network.safetensors")
-                images = trainer.samples(shown)
-                folder.save_sheet(f"{trainer.seen:08}", images)
-                journal.images(trainer.step, "held-out pictures, common noise, own noise, random codes", images)
-
-        loop(
-            trainer,
-            steps_of(config.kimg, config.batch),
-            accelerator,
-            asked,
-            advance=lambda: trainer.train_step(next(batches)[0]),
-            report=lambda figures: journal.report(trainer.step, figures),
-            save=save,
-            minutes=config.checkpoint_minutes,
-            advice=f"the last checkpoint in {folder.path} is good: resume it with a lower --lr",
-        )
-    return trainer.seen
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The trainer's flags."""
-    command.add_arguments(parser, Config)
-
-
-def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
-    return command.run(arguments, Config, train)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.diffae", description="Train a DiffAE.")
-    add_arguments(parser)
-    return command.main(parser, run, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return course(
+        folder,
+        config,
+        accelerator,
+        trainer,
+        advance=lambda: trainer.train_step(next(batches)[0]),
+        publish=publish,
+        advice="a lower --lr",
+    )

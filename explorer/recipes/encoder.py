@@ -8,30 +8,27 @@ teaches the map before pictures can. Knows no inversion by optimisation and no i
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from explorer.latents import sample_codes
 from explorer.metrics import load_perceptual
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.networks.fuse import fuse
 from explorer.networks.pixels import from_pixels
-from explorer.training import command, losses
-from explorer.training.data import Order, Pictures, shown_pictures
+from explorer.training import losses
+from explorer.training.data import Pictures, shown_pictures
 from explorer.training.descent import descend
 from explorer.training.draws import Draws, share
-from explorer.training.loop import Journal, loop, steps_of
+from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, check_widths, doubling, option
-from explorer.training.run import Folder, Interruption, RunError, training_dtype
+from explorer.training.run import Folder, RunError, training_dtype
 from explorer.weights import DEFAULT, Checkpoint, load
 from explorer.weights.parts import load_discriminator, load_encoder, part_of, save_part
 
@@ -241,62 +238,25 @@ def critic_of(checkpoint: Checkpoint) -> Discriminator | None:
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
-
-    Returns the pictures seen.
-    """
+    """See `course`."""
     trainer = Trainer(config, accelerator)
     pictures = Pictures(config.data, trainer.G.resolution, config.held_out)
-    if accelerator.is_main_process:
-        print(pictures, file=sys.stderr)
+    accelerator.print(pictures, file=sys.stderr)
     shown = shown_pictures(pictures, config.held_out, SHEET)
     folder.restore(trainer.load_state)
-    if accelerator.is_main_process:
-        folder.write_config(asdict(config))  # now that the run can go on with it
-    order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
-    batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
+    batches = pictures.batches(config.batch, config.seed, trainer.step, trainer.share, config.workers)
 
-    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
+    def publish(journal: Journal) -> None:
+        meta = {"pictures_seen": trainer.seen, "data": Path(config.data).name, "generator": trainer.source}
+        save_part(trainer.ema, folder.path / "encoder.safetensors", meta, half=False)
+        journal.images("held-out pictures, W, W+", trainer.samples(shown))
 
-        def save() -> None:
-            if accelerator.is_main_process:
-                folder.save(trainer.state())
-                meta = {"pictures_seen": trainer.seen, "data": Path(config.data).name, "generator": trainer.source}
-                save_part(trainer.ema, folder.path / "encoder.safetensors", meta, half=False)
-                images = trainer.samples(shown)
-                folder.save_sheet(f"{trainer.seen:08}", images)
-                journal.images(trainer.step, "held-out pictures, W, W+", images)
-
-        loop(
-            trainer,
-            steps_of(config.kimg, config.batch),
-            accelerator,
-            asked,
-            advance=lambda: trainer.train_step(next(batches)[0]),
-            report=lambda figures: journal.report(trainer.step, figures),
-            save=save,
-            minutes=config.checkpoint_minutes,
-            advice=f"the last checkpoint in {folder.path} is good: resume it with a lower --lr",
-        )
-    return trainer.seen
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The trainer's flags."""
-    command.add_arguments(parser, Config)
-
-
-def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
-    return command.run(arguments, Config, train)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.encoder", description="Train an encoder.")
-    add_arguments(parser)
-    return command.main(parser, run, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return course(
+        folder,
+        config,
+        accelerator,
+        trainer,
+        advance=lambda: trainer.train_step(next(batches)[0]),
+        publish=publish,
+        advice="a lower --lr",
+    )

@@ -7,17 +7,15 @@ Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.recipes
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from explorer.latents import sample_z
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
@@ -27,14 +25,14 @@ from explorer.networks.pixels import from_pixels
 from explorer.recipes import dormancy
 from explorer.recipes.matching import Matching
 from explorer.recipes.vision import VisionCritic
-from explorer.training import command, losses
+from explorer.training import losses
 from explorer.training.augment import KINDS, adapted, augment
-from explorer.training.data import Order, Pictures
+from explorer.training.data import Pictures
 from explorer.training.descent import average, descend
 from explorer.training.draws import Draws, share
-from explorer.training.loop import Journal, loop, steps_of
+from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, check_widths, doubling, option
-from explorer.training.run import Folder, Interruption, RunError, training_dtype
+from explorer.training.run import Folder, RunError, training_dtype
 from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
@@ -376,61 +374,23 @@ def start_from(checkpoint: Checkpoint, generator: StyleGAN2, discriminator: Disc
 
 
 def train(folder: Folder, config: Config, accelerator: Accelerator) -> int:
-    """Train from the newest checkpoint, if there is one, until `config.kimg` or an interruption; see `loop`.
-
-    Returns the images seen.
-    """
+    """See `course`."""
     pictures = Pictures(config.data, config.resolution, config.held_out, labelled=config.labels)
-    if accelerator.is_main_process:
-        print(pictures, file=sys.stderr)
+    accelerator.print(pictures, file=sys.stderr)
     trainer = Trainer(config, pictures.classes, accelerator, known(pictures))
     folder.restore(trainer.load_state)
-    if accelerator.is_main_process:
-        folder.write_config(asdict(config))  # now that the run can go on with it
-    order = Order(len(pictures), config.batch, config.seed, trainer.step, trainer.share)
-    batches = iter(DataLoader(pictures, batch_sampler=order, num_workers=config.workers))
+    batches = pictures.batches(config.batch, config.seed, trainer.step, trainer.share, config.workers)
 
-    with Journal(folder.path, accelerator, config.batch, config.kimg, trainer.step) as journal, Interruption() as asked:
+    def publish(journal: Journal) -> None:
+        trainer.checkpoint().save(folder.path / "network.safetensors")
+        journal.images("samples", trainer.samples())
 
-        def save() -> None:
-            if accelerator.is_main_process:
-                folder.save(trainer.state())
-                trainer.checkpoint().save(folder.path / "network.safetensors")
-                images = trainer.samples()
-                folder.save_sheet(f"{trainer.seen:08}", images)
-                journal.images(trainer.step, "samples", images)
-
-        loop(
-            trainer,
-            steps_of(config.kimg, config.batch),
-            accelerator,
-            asked,
-            advance=lambda: trainer.train_step(*next(batches)),
-            report=lambda figures: journal.report(trainer.step, figures),
-            save=save,
-            minutes=config.checkpoint_minutes,
-            advice=f"the last checkpoint in {folder.path} is good: resume it with lower --g-lr and --d-lr or a higher"
-            " --r1-gamma",
-        )
-    return trainer.seen
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The trainer's flags."""
-    command.add_arguments(parser, Config)
-
-
-def run(arguments: argparse.Namespace) -> str:
-    """Start or resume the run that the parsed arguments ask for; see `command.run`."""
-    return command.run(arguments, Config, train)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run from a command line; see `command.main`."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.recipes.gan", description="Train StyleGAN2.")
-    add_arguments(parser)
-    return command.main(parser, run, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return course(
+        folder,
+        config,
+        accelerator,
+        trainer,
+        advance=lambda: trainer.train_step(*next(batches)),
+        publish=publish,
+        advice="lower --g-lr and --d-lr or a higher --r1-gamma",
+    )

@@ -6,8 +6,7 @@ Knows no model; a trainer brings its `Config` and its loop.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 from accelerate import Accelerator
 
 from explorer.networks.hardware import tune_allocator
-from explorer.refused import Refused
 from explorer.training.options import add_options, settings_from
 from explorer.training.run import Folder, RunError, leave, processes
 
@@ -50,15 +48,3 @@ def run(arguments: argparse.Namespace, config: type[Any], train: Callable[[Folde
     total = round(1000 * settings.kimg)
     text = f"{folder.path}: {seen} of {total} images"
     return text if seen >= total else leave(text)
-
-
-def main(
-    parser: argparse.ArgumentParser, run_parsed: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None
-) -> int:
-    """Run from a command line; the exit code is 0, or 2 with one sentence on stderr for what a user can mend."""
-    try:
-        print(run_parsed(parser.parse_args(argv)))
-    except Refused as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from explorer.foreign import brief, parse_json
 from explorer.photos import MAX_BYTES, PhotoError, open_photo
@@ -99,6 +99,13 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         shown = ", ".join(self.unused[:3]) + (", ..." if len(self.unused) > 3 else "")
         rest = f", {len(self.unused)} files passed over ({shown})" if self.unused else ""
         return f"{len(self)} pictures of {self.source}{rest}"
+
+    def batches(
+        self, batch: int, seed: int, start: int, share: Tensor | None, workers: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Endless `(uint8 [share, 3, R, R], int64 class indices [share])` of `Order`, from step `start` on."""
+        order = Order(len(self), batch, seed, start, share)
+        return iter(DataLoader(self, batch_sampler=order, num_workers=workers))
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         if not 0 <= index < len(self):

@@ -1,7 +1,7 @@
 """The one loop of every trainer: steps, checkpoints, interruption, and what to do when the losses are no numbers.
 
-Knows no network and no picture: a trainer brings a step, and what to save. `Journal` is how the trainers of one model
-report; domain expansion has a report of its own.
+Knows no network and no picture: a trainer brings a step, and what to save. `course` is the whole way of the trainers of
+one model, reported by a `Journal`; domain expansion has a report of its own.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Protocol
+from contextlib import closing, nullcontext
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from explorer.training.run import Diverged, Interruption, Progress, anywhere, sheet
+from explorer.training.run import Diverged, Folder, Interruption, Progress, anywhere, sheet
 
 REPORT_SECONDS = 20.0
 Figures = dict[str, Tensor]  # of one step, scalars by name
@@ -32,6 +33,14 @@ class Steps(Protocol):
     """A trainer as the loop sees it."""
 
     step: int
+
+
+class Trainer(Steps, Protocol):
+    """And as `course` sees it."""
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to continue."""
+        ...
 
 
 def loop(
@@ -66,37 +75,83 @@ def loop(
 
 
 class Journal:
-    """Progress on stderr, and figures and samples for TensorBoard in a run's folder; silent but in the main process."""
+    """Progress on stderr, figures for TensorBoard and sheets in a run's folder; of the main process alone."""
 
-    def __init__(self, folder: Path, accelerator: Accelerator, batch: int, kimg: float, step: int) -> None:
-        self.batch, main = batch, accelerator.is_main_process
-        self.writer = SummaryWriter(str(folder), purge_step=step * batch) if main else None
-        self.progress = Progress(int(1000 * kimg), step * batch)
+    def __init__(self, folder: Folder, trainer: Steps, batch: int, kimg: float) -> None:
+        self.folder, self.trainer, self.batch = folder, trainer, batch
+        self.writer = SummaryWriter(str(folder.path), purge_step=self.seen)
+        self.progress = Progress(int(1000 * kimg), self.seen)
         self.reported = time.monotonic()
 
-    def __enter__(self) -> Journal:
-        return self
+    @property
+    def seen(self) -> int:
+        """Pictures so far."""
+        return self.trainer.step * self.batch
 
-    def __exit__(self, *_: object) -> None:
-        if self.writer:
-            self.writer.close()
-
-    def report(self, step: int, figures: Figures) -> None:
+    def report(self, figures: Figures) -> None:
         """Print and note the figures of a step, every REPORT_SECONDS."""
-        if self.writer is None or time.monotonic() - self.reported < REPORT_SECONDS:
+        if time.monotonic() - self.reported < REPORT_SECONDS:
             return
         self.reported = time.monotonic()
         values = {name: float(value) for name, value in figures.items()}
-        values["images per second"] = self.progress.report(step * self.batch, values)
-        self.scalars(step, values)
+        values["images per second"] = self.progress.report(self.seen, values)
+        self.scalars(values)
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, values: Mapping[str, float]) -> None:
         """Note figures."""
-        if self.writer:
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step * self.batch)
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, self.seen)
 
-    def images(self, step: int, name: str, images: Tensor) -> None:  # [N, 3, H, W] in [-1, 1]
-        """Note a sheet of pictures."""
-        if self.writer:
-            self.writer.add_image(name, sheet(images), step * self.batch)
+    def images(self, name: str, images: Tensor) -> None:  # [N, 3, H, W] in [-1, 1]
+        """Note a sheet of pictures, and write it."""
+        self.folder.save_sheet(f"{self.seen:08}", images)
+        self.writer.add_image(name, sheet(images), self.seen)
+
+
+class Settings(Protocol):
+    """What every recipe's `Config`, a frozen dataclass, holds besides its own."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def kimg(self) -> float: ...
+    @property
+    def checkpoint_minutes(self) -> float: ...
+
+
+def course(
+    folder: Folder,
+    config: Settings,
+    accelerator: Accelerator,
+    trainer: Trainer,
+    *,
+    advance: Callable[[], Figures],
+    publish: Callable[[Journal], None],  # what a checkpoint writes besides the trainer's state; in the main process
+    advice: str,  # settings to resume with where the losses are no longer finite
+) -> int:
+    """Train from where `trainer` stands until `config.kimg` or an interruption; returns the pictures seen."""
+    main = accelerator.is_main_process
+    if main:
+        folder.write_config(asdict(config))  # now that the run can go on with it
+    journal = Journal(folder, trainer, config.batch, config.kimg) if main else None
+
+    def save() -> None:
+        if journal:
+            folder.save(trainer.state())
+            publish(journal)
+
+    with closing(journal.writer) if journal else nullcontext(), Interruption() as interruption:
+        loop(
+            trainer,
+            steps_of(config.kimg, config.batch),
+            accelerator,
+            interruption,
+            advance=advance,
+            report=journal.report if journal else lambda figures: None,
+            save=save,
+            minutes=config.checkpoint_minutes,
+            advice=f"the last checkpoint in {folder.path} is good: resume it with {advice}",
+        )
+    return trainer.step * config.batch

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -170,13 +171,12 @@ def training_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def processes(cpu: bool) -> Iterator[Accelerator]:
-    """The processes of a run, on the CPU alone if `cpu`. At the end of the block their group has ended, with its threads.
+    """The processes of a run, on the CPU alone if `cpu`. When the block has ended, so has their group, threads too.
 
     A thread of a group that outlives the interpreter can abort the process, the run long saved: it lets go of a tensor
     and asks for the interpreter's lock (github.com/pytorch/pytorch/issues/190489).
     """
-    import torch.distributed.nn  # now: functions made while there is a group have it as default, and keep it for ever
-
+    import_module("torch.distributed.nn")  # its functions keep, as their default, a group that is there at their import
     accelerator = Accelerator(cpu=cpu)
     yield accelerator
     accelerator.end_training()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,8 @@ def build_ui(
 ) -> gr.Blocks:
     """The whole page for one engine. `name` is what the page calls the generator, `max_px` bounds the pictures shown.
 
-    With a `shelf` the Model tab offers other generators; with a `blended` engine Compose shows its picture beside sums.
-    On a `public` page nobody can start a lesson.
+    With a `shelf` the header and the Model tab offer other generators; with a `blended` engine Compose shows its
+    picture beside sums. On a `public` page nobody can start a lesson.
 
     Raises ValueError where `max_px` is below 1.
     """
@@ -53,7 +54,10 @@ def build_ui(
             js_on_load=assets.script("header.js"),
             apply_default_css=False,
             elem_id="header",
-            generator=f"{name}, {engine.resolution} px",
+            name=name,
+            names=json.dumps([] if shelf is None else shelf.names()),
+            first="" if shelf is None else shelf.first or "",
+            resolution=engine.resolution,
         )
         with gr.Tabs(elem_id="tabs"):
             for tab, build in tabs.items():

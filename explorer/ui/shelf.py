@@ -44,8 +44,15 @@ class Shelf:
     """The generators that can be opened: those of a folder by name, and files that visitors brought."""
 
     def __init__(
-        self, build: Callable[..., gr.Blocks], device: str, precision: str, folder: Path, limit: int | None = None
+        self,
+        build: Callable[..., gr.Blocks],
+        device: str,
+        precision: str,
+        folder: Path,
+        limit: int | None = None,
+        first: str | None = None,
     ) -> None:
+        self.first = first  # which of the names the first page shows
         self.build, self.device, self.precision, self.folder = build, device, precision, folder
         self.limit = limit  # bytes of memory that a visitor's generator may take; None: what the machine has
         self._brought: OrderedDict[str, Path] = OrderedDict()

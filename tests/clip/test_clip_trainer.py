@@ -16,6 +16,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from explorer import cli
 from explorer.recipes import clip as trainer
 from explorer.recipes.captions import style_prompts
 from explorer.recipes.pairs import build_bank, draw
@@ -70,7 +71,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 
 
 def test_a_killed_run_goes_on_bit_for_bit(data: Path, whole: dict[str, Any], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "explorer.recipes.clip", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "explorer", "train", "clip", str(tmp_path / "killed")]
     command += flags(data, STEPS, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "killed" / "checkpoint-1.pt").exists():
@@ -95,7 +96,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(data: Path, tmp_path:
     photos, coats = load_pixels(Pictures(data, config.resolution))  # as a start with another seed would leave behind
     build_bank(photos, coats, config.styles_per_photo, 9, tmp_path / "two" / trainer.BANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.recipes.clip", str(tmp_path / "two"), *flags(data, 4, **tower)]
+    command += ["-m", "explorer", "train", "clip", str(tmp_path / "two"), *flags(data, 4, **tower)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     two, one = Folder(tmp_path / "two").load(), train(tmp_path / "one", config)
@@ -126,7 +127,7 @@ def test_styles_left_by_a_failed_start_change_nothing(data: Path, whole: dict[st
 def test_small_data_with_no_or_one_held_out_picture_is_trained_on(count: int, sheets: int, tmp_path: Path) -> None:
     """The first of `face`'s names that the default fraction holds out is the one numbered HELD_OUT."""
     data = write_faces(tmp_path / "few.zip", count)
-    assert trainer.main([str(tmp_path / "run"), *flags(data, 1, held_out=0.05)]) == 0
+    assert cli.main(["train", "clip", str(tmp_path / "run"), *flags(data, 1, held_out=0.05)]) == 0
     assert len(list((tmp_path / "run").glob("samples/*.png"))) == sheets
 
 
@@ -184,7 +185,7 @@ def test_bad_settings_are_one_sentence(data: Path, tmp_path: Path, capsys: pytes
         settings(data, 1, batch=0)
     with pytest.raises(RunError, match="captions"):
         settings(data, 1, captions=99)
-    assert trainer.main([str(tmp_path / "x"), "--cpu"]) == 2
+    assert cli.main(["train", "clip", str(tmp_path / "x"), "--cpu"]) == 2
     assert "--data" in capsys.readouterr().err
 
 
@@ -203,7 +204,7 @@ def test_bad_settings_are_one_sentence(data: Path, tmp_path: Path, capsys: pytes
 def test_settings_that_cannot_work_leave_nothing_behind(
     changes: dict[str, Any], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert trainer.main([str(tmp_path / "run"), *flags(data, 1, **changes)]) == 2
+    assert cli.main(["train", "clip", str(tmp_path / "run"), *flags(data, 1, **changes)]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

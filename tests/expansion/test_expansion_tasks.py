@@ -41,10 +41,11 @@ def domain(kind: str, files: dict[str, Path]) -> dict[str, Any]:
             "lambda_critic": 0.1,
         },
         "image_folder": {"name": "x", "type": "image_folder", "folder": folder},
+        "style": {"name": "x", "type": "style", "style": "sepia", "lambda_lpips": 0.0},
     }[kind]
 
 
-KINDS = ("nada", "nada, pictures", "mystyle", "one_shot_clip", "image_folder")
+KINDS = ("nada", "nada, pictures", "mystyle", "one_shot_clip", "image_folder", "style")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "image_folder"])

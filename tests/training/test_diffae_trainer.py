@@ -89,7 +89,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
     data: str, eight_steps: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.recipes.diffae", str(tmp_path / "two"), "--data", data, "--cpu"]
+    command += ["-m", "explorer", "train", "diffae", str(tmp_path / "two"), "--data", data, "--cpu"]
     command += ["--kimg", str(8 * BATCH / 1000)]
     for name, value in SETTINGS.items():
         command += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else [value])]

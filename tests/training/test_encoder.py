@@ -15,6 +15,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from explorer import cli
 from explorer.inversion import gather
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.recipes import encoder
@@ -86,7 +87,7 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
 
 def test_a_killed_run_goes_on_bit_for_bit(files: dict[str, str], tmp_path: Path) -> None:
     run = tmp_path / "killed"
-    command = [sys.executable, "-m", "explorer.recipes.encoder", str(run)]
+    command = [sys.executable, "-m", "explorer", "train", "encoder", str(run)]
     command += flags(files, 100_000, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
@@ -108,7 +109,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
     files: dict[str, str], eight_steps: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.recipes.encoder", str(tmp_path / "two"), *flags(files, 8)]
+    command += ["-m", "explorer", "train", "encoder", str(tmp_path / "two"), *flags(files, 8)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     state = Folder(tmp_path / "two").load()
@@ -245,5 +246,5 @@ def test_commands_that_cannot_work_say_why(
         ([run, "--cpu", "--data", data, "--generator", str(tmp_path / "none.pkl")], "none.pkl"),
         ([run, "--cpu", "--data", data, "--precision", "fp8"], "--precision"),
     ):
-        assert encoder.main(arguments) == 2
+        assert cli.main(["train", "encoder", *arguments]) == 2
         assert words in capsys.readouterr().err

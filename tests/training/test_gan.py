@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from explorer import weights
+from explorer import cli, weights
 from explorer.recipes import gan
 from explorer.recipes.gan import Config
 from explorer.training import losses
@@ -80,7 +80,7 @@ def test_a_resumed_run_augments_as_the_uninterrupted_one(data: Path, tmp_path: P
 
 
 def test_a_killed_run_goes_on_bit_for_bit(data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "explorer.recipes.gan", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "explorer", "train", "gan", str(tmp_path / "killed")]
     command += flags(data, 100_000, checkpoint_minutes=0)
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
@@ -124,10 +124,10 @@ def test_the_exit_code_tells_that_a_signal_ended_it(
     with monkeypatch.context() as patch:
         patch.setattr(gan.Trainer, "train_step", interrupted)
         with pytest.raises(SystemExit) as ended:
-            gan.main([str(tmp_path), *flags(data, 3)])
+            cli.main(["train", "gan", str(tmp_path), *flags(data, 3)])
     assert ended.value.code == 128 + number
     assert "8 of 24 images" in capsys.readouterr().out
-    assert gan.main([str(tmp_path), "--resume"]) == 0
+    assert cli.main(["train", "gan", str(tmp_path), "--resume"]) == 0
     assert "24 of 24 images" in capsys.readouterr().out
 
 
@@ -147,7 +147,7 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
     data: Path, eight_steps: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "explorer.recipes.gan", str(tmp_path / "two"), *flags(data, 8)]
+    command += ["-m", "explorer", "train", "gan", str(tmp_path / "two"), *flags(data, 8)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     state = Folder(tmp_path / "two").load()
@@ -264,7 +264,7 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
         ([run, *flags(write_pictures(tmp_path / "plain.zip", labels=False), 1), "--labels"], "holds no labels"),
     ]
     for arguments, words in cases:
-        assert gan.main(arguments) == 2
+        assert cli.main(["train", "gan", *arguments]) == 2
         assert words in capsys.readouterr().err
 
 
@@ -278,39 +278,39 @@ def test_settings_that_mean_nothing_are_refused_at_once(setting: dict[str, float
 
 
 def test_a_run_resumed_in_vain_stays_as_it_was(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
+    assert cli.main(["train", "gan", str(tmp_path), *flags(data, 1)]) == 0
     before = (tmp_path / "config.json").read_bytes()
     resume = [str(tmp_path), "--resume", "--cpu"]
     changes = {"--w-dim 24": "stays 16", "--batch 4": "stays 8", "--data no-such.zip": "no-such.zip"}
     for change, words in ((change.split(), words) for change, words in changes.items()):
         capsys.readouterr()
-        assert gan.main([*resume, *change]) == 2
+        assert cli.main(["train", "gan", *resume, *change]) == 2
         assert words in capsys.readouterr().err
         assert (tmp_path / "config.json").read_bytes() == before
-    assert gan.main([*resume, "--kimg", "0.016"]) == 0
+    assert cli.main(["train", "gan", *resume, "--kimg", "0.016"]) == 0
     assert Folder(tmp_path).read_config()["kimg"] == 0.016
 
 
 @pytest.mark.parametrize("text", ["[]", '{"batch": "many"}', '{"batch": 2.5}', '{"g_channels": 8}'])
 def test_a_damaged_configuration_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.json").write_text(text)
-    assert gan.main([str(tmp_path), "--resume", "--cpu"]) == 2
+    assert cli.main(["train", "gan", str(tmp_path), "--resume", "--cpu"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_checkpoint_of_other_networks_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
+    assert cli.main(["train", "gan", str(tmp_path), *flags(data, 1)]) == 0
     folder = Folder(tmp_path)
     folder.write_config(folder.read_config() | {"w_dim": 24})
-    assert gan.main([str(tmp_path), "--resume", "--cpu"]) == 2
+    assert cli.main(["train", "gan", str(tmp_path), "--resume", "--cpu"]) == 2
     assert "of other networks than these settings ask for" in capsys.readouterr().err
 
 
 def test_a_run_does_not_lie_among_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (16, 16)).save(tmp_path / "cat.png")
-    assert gan.main([str(tmp_path / "run"), *flags(tmp_path, 1)]) == 2
+    assert cli.main(["train", "gan", str(tmp_path / "run"), *flags(tmp_path, 1)]) == 2
     assert "lies among the pictures" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -325,18 +325,18 @@ def test_paths_are_saved_so_that_they_hold_from_everywhere(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(data.parent)
-    assert gan.main([str(tmp_path / "run"), *flags(Path(data.name), 1)]) == 0
+    assert cli.main(["train", "gan", str(tmp_path / "run"), *flags(Path(data.name), 1)]) == 0
     monkeypatch.chdir(tmp_path)
-    assert gan.main([str(tmp_path / "run"), "--resume", "--cpu", "--kimg", "0.016"]) == 0
+    assert cli.main(["train", "gan", str(tmp_path / "run"), "--resume", "--cpu", "--kimg", "0.016"]) == 0
 
 
 def test_one_process_at_a_time_trains_in_a_folder(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Folder(tmp_path).held():
-        assert gan.main([str(tmp_path), *flags(data, 1)]) == 2
+        assert cli.main(["train", "gan", str(tmp_path), *flags(data, 1)]) == 2
         assert "another process is training in" in capsys.readouterr().err
-    assert gan.main([str(tmp_path), *flags(data, 1)]) == 0
+    assert cli.main(["train", "gan", str(tmp_path), *flags(data, 1)]) == 0
 
 
 def test_a_start_that_failed_does_not_hold_its_folder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from explorer.expansion.tasks.image_folder import ImageFolder
 from explorer.expansion.tasks.mystyle import MyStyle
 from explorer.expansion.tasks.nada import Nada
 from explorer.expansion.tasks.one_shot_clip import OneShotClip
+from explorer.expansion.tasks.style import Style
 from explorer.expansion.tasks.task import Task
 
 TASKS: dict[str, type[Task]] = {
@@ -11,6 +12,7 @@ TASKS: dict[str, type[Task]] = {
     "mystyle": MyStyle,
     "one_shot_clip": OneShotClip,
     "image_folder": ImageFolder,
+    "style": Style,
 }
 
 __all__ = ["TASKS", "Task"]

@@ -18,6 +18,7 @@ from explorer.networks.pixels import from_pixels
 from explorer.training import losses
 from explorer.training.augment import KINDS, augment
 from explorer.training.data import Pictures
+from explorer.training.draws import Draws
 from explorer.training.options import doubling
 
 WIDEST = 256  # channels of a discriminator made from nothing
@@ -56,10 +57,11 @@ class ImageFolder(Task):
 
     Arguments = Arguments
     arguments: Arguments
+    knows = True
 
     def __init__(self, arguments: Arguments, studio: Studio) -> None:
         super().__init__(arguments, studio)
-        self.pictures = Pictures(arguments.folder, studio.resolution)
+        self.folder = Pictures(arguments.folder, studio.resolution)
         self.D = _discriminator(studio)
 
     def loss(self, shown: Shown) -> Tensor:
@@ -67,9 +69,7 @@ class ImageFolder(Task):
         return fooled + self.arguments.lambda_content * unlikeness(shown.images, shown.before).mean()
 
     def critic_loss(self, shown: Shown) -> Tensor:
-        chosen = (shown.draws.uniform() * len(self.pictures)).long().tolist()
-        real = from_pixels(torch.stack([self.pictures[i][0] for i in chosen]).to(shown.images.device))
-        real = torch.where(shown.draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
+        real = self.real(shown.draws)
         kinds = self.arguments.kinds
         real, fake = augment(real, kinds, shown.draws), augment(shown.images, kinds, shown.draws)
         loss = losses.discriminator_loss(self.judge(real), self.judge(fake))
@@ -77,6 +77,15 @@ class ImageFolder(Task):
             penalty = losses.gradient_penalty(self.judge, real)
             loss = loss + penalty * (self.arguments.r1_gamma / 2 * self.arguments.r1_every)
         return loss
+
+    def examples(self, photos: Tensor, draws: Draws) -> tuple[Tensor, bool]:
+        return self.real(draws).to(photos), False
+
+    def real(self, draws: Draws) -> Tensor:  # [n, 3, R, R]
+        """Pictures of the folder, half of them flipped."""
+        chosen = (draws.uniform() * len(self.folder)).long().tolist()
+        real = from_pixels(torch.stack([self.folder[i][0] for i in chosen]).to(self.studio.device))
+        return torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
 
     def judge(self, images: Tensor) -> Tensor:  # [n, 3, R, R] -> [n, 1]
         return self.D(images, None, self.studio.dtype)

@@ -7,7 +7,8 @@ A task is a module whose parameters, if any, are its own discriminator and whose
     loss(shown)         the generator's loss on pictures of this domain, the mean over them
     critic_loss(shown)  the loss of the task's own parameters, where it has some
 
-and `codes`, where a domain is to be shown at other codes than random ones. Knows neither projection nor replay, so
+and `codes`, where a domain is to be shown at other codes than random ones, `examples`, where the task itself can say
+what they look like. Knows neither projection nor replay, so
 that the same task serves expansion and plain adaptation.
 """
 
@@ -143,6 +144,7 @@ class Task(nn.Module, ABC):
 
     Arguments: ClassVar[Any]
     uses_clip: ClassVar[bool] = False
+    knows: ClassVar[bool] = False  # whether it can say what pictures of its domain look like (`examples`)
 
     def __init__(self, arguments: Any, studio: Studio) -> None:
         super().__init__()
@@ -154,6 +156,10 @@ class Task(nn.Module, ABC):
     def codes(self, ws: Tensor, draws: Draws, step: int) -> Tensor:  # [n, rows, dim], same
         """The codes at which the domain is shown this step; the random ones given, unless a task knows better."""
         return ws
+
+    def examples(self, photos: Tensor, draws: Draws) -> tuple[Tensor, bool]:  # [n, 3, R, R] in [-1, 1], same
+        """Pictures of the domain, and whether they are those photos as they look there, or others."""
+        raise NotImplementedError
 
     @abstractmethod
     def loss(self, shown: Shown) -> Tensor:  # scalar

@@ -1,6 +1,7 @@
 // What all tabs share: light or dark, the list of keys, and one sentence at the first visit of each tab.
 
 import "./bus.js";
+import { pageOf } from "./pages.js";
 
 const find = (selector) => element.querySelector(selector);
 
@@ -11,6 +12,14 @@ find(".theme").addEventListener("click", () => {
   const dark = document.body.classList.toggle("dark");
   localStorage.setItem("explorer:theme", dark ? "dark" : "light");
 });
+
+// The way to another generator; what a visitor brought is in the list of its own page only.
+const generators = find(".generator select");
+const { name, names, first } = generators.dataset;
+generators.append(...[...new Set([name, ...JSON.parse(names)])].map((one) => new Option(one, one, one === name, one === name)));
+generators.disabled = generators.length < 2;
+generators.addEventListener("change", () => location.assign(pageOf(generators.value, first)));
+window.addEventListener("pageshow", () => (generators.value = name)); // back from another one
 
 const keys = find(".keys");
 const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");

@@ -1,19 +1,20 @@
 // The Model tab: facts of the loaded generator, one small picture a domain, and the way to another generator.
 
 import { find, make, panel, say } from "./dom.js";
+import { pageOf } from "./pages.js";
 
 const trouble = find(".trouble");
-// Pages of other generators lie below /m/NAME/ of the first page, wherever a proxy puts that.
-const first = location.pathname.replace(/\/m\/[^/]+(\/.*)?$/, "/").replace(/\/?$/, "/");
 const SEED = 4;
 
 // A lesson that was kept, or a file that was saved, may have changed both: asked again whenever the tab is opened.
 let shown = "";
+let first = null;
 async function look() {
   const answer = await server.look({});
   if (!answer) return say(trouble, "The server did not answer: open this tab again.");
   if (JSON.stringify(answer) === shown) return;
   shown = JSON.stringify(answer);
+  first = answer.first;
   showFacts(answer.model);
   showOthers(answer.others);
   await showDomains(answer.model.domains);
@@ -27,6 +28,7 @@ function showFacts(model) {
     ? `Makes pictures of ${model.resolution} x ${model.resolution} px, and knows ${count} ${count === 1 ? "domain" : "domains"}:`
     : `Makes pictures of ${model.resolution} x ${model.resolution} px. It has not learned any domain yet; the Teach tab is for that.`;
   const facts = [
+    ["Kind", model.kind, "of generator"],
     ["Free directions", model.free, "room for new domains"],
     ["Differences measured with", model.perceptual, "the network that says how unlike two pictures look"],
     ["Computed on", model.hardware, "device, and how exactly it computes"],
@@ -65,7 +67,7 @@ function showOthers(names) {
 function open(name) {
   find(".open").disabled = true;
   find(".open").textContent = "Opening";
-  location.assign(`${first}m/${encodeURIComponent(name)}/`);
+  location.assign(pageOf(name, first));
 }
 
 async function bring(file) {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
     from explorer.ui.shelf import Shelf
 
+KINDS = {"stylegan2": "StyleGAN2", "stylegan3": "StyleGAN3", "diffae": "diffusion autoencoder"}
 THUMB_PX = 128
 MAX_TITLE = 120
 
@@ -32,7 +33,8 @@ def build(engine: Engine, name: str, max_px: int | None, shelf: Shelf | None = N
         return answer(engine, request, THUMB_PX, visitor)
 
     def look(_: dict[str, Any]) -> dict[str, Any]:
-        return {"model": describe(engine, name), "others": None if shelf is None else shelf.names()}
+        others = {"others": None, "first": None} if shelf is None else {"others": shelf.names(), "first": shelf.first}
+        return {"model": describe(engine, name), **others}
 
     def bring(request: dict[str, Any]) -> dict[str, Any]:
         return {"name": take(shelf, request)}
@@ -53,6 +55,7 @@ def describe(engine: Engine, name: str) -> dict[str, Any]:
     free = [d for d in engine.directions if d.group != "domains"]
     return {
         "name": name,
+        "kind": KINDS.get(engine.generator.family, engine.generator.family),
         "resolution": engine.resolution,
         "domains": [d.label for d in engine.directions if d.group == "domains"],
         "free": len(free),
