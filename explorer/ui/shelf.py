@@ -61,7 +61,7 @@ class Shelf:
 
     def names(self) -> list[str]:
         """What everybody may see; a file that a visitor brought is known to that visitor only."""
-        return [path.stem for path in generators(self.folder)]
+        return sorted(path.stem for path in generators(self.folder))
 
     def add(self, path: Path, title: str) -> str:
         """Take a visitor's file, moved away from `path`; the name under which it opens. Raises CheckpointError."""

@@ -11,6 +11,7 @@ from app_server import ROOT, Server, serious_barriers
 from playwright.sync_api import Browser, Page, expect
 
 from explorer import load
+from explorer.weights.folder import generators
 
 TABS = ("Explore", "Invert", "Compose", "Teach", "Model")
 READY = {
@@ -107,11 +108,24 @@ def test_on_a_phone_the_hint_covers_nothing(expanded_page: Page) -> None:
         assert line["y"] + line["height"] <= panel["y"] + 1
 
 
+def test_another_generator_is_one_choice_away_and_so_is_the_way_back(page: Page, default_server: Server) -> None:
+    choice = page.get_by_role("combobox", name="Generator")
+    assert choice.locator("option").all_inner_texts() == sorted(p.stem for p in generators(ROOT / "checkpoints"))
+    expect(choice).to_have_value("cats64")
+    choice.select_option("cats64-source")
+    page.wait_for_url("**/m/cats64-source/")
+    page.wait_for_selector(READY["Explore"])
+    choice = page.get_by_role("combobox", name="Generator")
+    expect(choice).to_have_value("cats64-source")
+    choice.select_option("cats64")
+    page.wait_for_url(default_server.url)
+
+
 @pytest.mark.parametrize("width", [1241, 1280])
 def test_beside_a_long_name_the_hint_lies_right_of_the_tabs(expanded_page: Page, width: int) -> None:
     page, hint = expanded_page, expanded_page.locator("#header .first")
     page.set_viewport_size({"width": width, "height": 844})
-    page.evaluate("document.querySelector('#header .generator').textContent = 'stylegan2-ffhq-expanded, 1024 px'")
+    page.evaluate("document.querySelector('#header .generator option').text = 'stylegan2-ffhq-expanded'")
     tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab").last.bounding_box()
     line, keys = hint.bounding_box(), page.get_by_role("button", name="Keyboard shortcuts").bounding_box()
     assert tab

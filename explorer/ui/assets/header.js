@@ -16,7 +16,8 @@ find(".theme").addEventListener("click", () => {
 // The way to another generator; what a visitor brought is in the list of its own page only.
 const generators = find(".generator select");
 const { name, names, first } = generators.dataset;
-generators.append(...[...new Set([name, ...JSON.parse(names)])].map((one) => new Option(one, one, one === name, one === name)));
+const known = JSON.parse(names);
+generators.append(...(known.includes(name) ? known : [name, ...known]).map((one) => new Option(one, one, one === name, one === name)));
 generators.disabled = generators.length < 2;
 generators.addEventListener("change", () => location.assign(pageOf(generators.value, first)));
 window.addEventListener("pageshow", () => (generators.value = name)); // back from another one
