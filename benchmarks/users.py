@@ -65,6 +65,7 @@ async def visit(browser: Browser, url: str, seed: int) -> Page:
     page.set_default_timeout(PATIENCE)
     await page.goto(url)
     await page.wait_for_selector(".explore[data-painted]")
+    await page.click("#explore .drawer-open")
     await page.fill("#explore #seed", str(seed))
     await page.press("#explore #seed", "Enter")
     await page.evaluate(WATCH)

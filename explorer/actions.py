@@ -29,6 +29,7 @@ from explorer.export import ExportError
 from explorer.export.pictures import replacing
 from explorer.inversion import Settings
 from explorer.inversion.alignment import Crop, square
+from explorer.inversion.likeness import STRANGE
 from explorer.keep import Kept, write_picture
 from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
@@ -297,10 +298,15 @@ class Invert(Request[Progress, list[Progress]]):
         search = partial(inverting.invert, engine, squares)
         if self.context is not None:
             search = partial(inverting.diffuse, engine, squares, target(engine, self.context)[0])
+        alike = inverting.likeness_of(engine, squares) if self.context is None else []
         results = []
         for progress in search(self.settings or inverting.settings_of(engine), place.stop):
-            if progress.figures is not None:
-                progress = replace(progress, note=f"{targets[progress.photo][1]} {progress.note}".strip())
+            if (figures := progress.figures) is not None:
+                notes, photo = [targets[progress.photo][1], progress.note], progress.photo
+                if alike:
+                    figures = figures | {"likeness": alike[photo].likeness}
+                    notes += [STRANGE] if alike[photo].strange else []
+                progress = replace(progress, figures=figures, note=" ".join(filter(None, notes)))
                 results.append(progress)
             yield progress
         return results

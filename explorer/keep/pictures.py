@@ -24,7 +24,7 @@ MAX_BYTES = 20 * 2**20
 NO_PICTURE = "This is no PNG, WebP or JPEG picture, or it is damaged."
 NO_SETTINGS = (
     "This picture carries no settings: it was saved without them, or a program on its way removed them. "
-    "Photos are opened in the Invert tab."
+    "Photos are opened in the Photo tab."
 )
 
 

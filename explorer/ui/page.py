@@ -40,7 +40,7 @@ def build_ui(
     private_uploads()
     tabs = {
         "Explore": explore.build,
-        "Invert": partial(invert.build, public=public),
+        "Photo": partial(invert.build, public=public),
         "Compose": partial(compose.build, blended=blended),
         "Teach": partial(teach.build, read_only=public),
         "Model": partial(model.build, shelf=shelf),

@@ -189,7 +189,7 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
 
 
 def test_pictures_look_as_photos_do_elsewhere(tmp_path: Path) -> None:
-    """Clear areas are white and 16 bits are scaled, as the Invert tab shows them."""
+    """Clear areas are white and 16 bits are scaled, as the Photo tab shows them."""
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.fromarray(np.full((8, 8), 32_896, np.uint16)).save(tmp_path / "grey.png")
     pictures = Pictures(tmp_path, 8)

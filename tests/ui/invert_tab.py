@@ -1,4 +1,4 @@
-"""The Invert tab as a visitor works it: choose a photo, set the steps, start, stop, look at what was found."""
+"""The Photo tab as a visitor works it: choose a photo, set the steps, start, stop, look at what was found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pixels(uri: str) -> np.ndarray:
 
 def open_tab(page: Page) -> Page:
     page.set_default_timeout(SEARCH_MS)
-    page.get_by_role("tab", name="Invert").click()
+    page.get_by_role("tab", name="Photo", exact=True).click()
     page.wait_for_selector(".invert[data-phase=empty]")
     return page
 

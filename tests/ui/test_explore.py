@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from app_server import ROOT, Server
+from app_server import ROOT, Server, serious_barriers
 from PIL import Image
 from playwright.sync_api import Browser, Download, Locator, Page, expect
 
-from explorer import Edit, Engine, load
+from explorer import Edit, Engine, Latent, load
 
 DEFAULT = ROOT / "checkpoints" / "cats64.safetensors"
 QUIET_MS = 400  # longer than the page waits before it asks for the exact picture of an edit at rest
@@ -49,6 +49,10 @@ def until(page: Page, wanted: Callable[[Edit], bool]) -> Edit:
 
 def canvas(page: Page) -> str:
     return page.evaluate("document.querySelector('.explore canvas').toDataURL()")
+
+
+def open_drawer(page: Page) -> None:
+    page.get_by_role("button", name="Where it starts").click()
 
 
 def slider(page: Page, label: str) -> Locator:
@@ -120,6 +124,7 @@ def test_a_number_box_takes_exact_values(page: Page) -> None:
 
 
 def test_a_number_box_follows_undo_but_is_left_alone_while_typing(page: Page) -> None:
+    open_drawer(page)
     for name in ("Factor 2, value", "Truncation, value"):
         box = page.get_by_label(name)
         before = box.input_value()
@@ -190,6 +195,7 @@ def test_scrolling_over_sliders_changes_nothing(page: Page) -> None:
 
 
 def test_a_reload_keeps_the_sliders_and_the_history(page: Page) -> None:
+    open_drawer(page)
     page.get_by_label("Seed", exact=True).last.fill("7")
     page.keyboard.press("Enter")
     drag(page, slider(page, "Factor 4"), 0.8)
@@ -202,6 +208,7 @@ def test_a_reload_keeps_the_sliders_and_the_history(page: Page) -> None:
 
 
 def test_truncation_and_noise_reach_the_picture(page: Page) -> None:
+    open_drawer(page)
     page.get_by_label("Truncation, value").fill("1")
     page.keyboard.press("Enter")
     until(page, lambda edit: edit.truncation_psi == 1)
@@ -209,6 +216,41 @@ def test_truncation_and_noise_reach_the_picture(page: Page) -> None:
     until(page, lambda edit: edit.noise_mode == "none")
     page.get_by_role("button", name="Draw new noise").click()
     until(page, lambda edit: edit.noise_mode == "random")
+
+
+def test_what_a_picture_starts_from_stands_below_the_directions_in_a_drawer(page: Page) -> None:
+    opener = page.get_by_role("button", name="Where it starts")
+    expect(opener).to_contain_text("seed 0, truncation 0.7")
+    expect(page.get_by_label("Truncation, value")).to_be_hidden()
+    domain, closed = slider(page, "pencil sketch").bounding_box(), opener.bounding_box()
+    assert domain
+    assert closed
+    assert domain["y"] < closed["y"]
+    page.locator(".drawer").get_by_role("button", name="Random seed").click()  # without opening it
+    edit = until(page, lambda edit: edit.seed != 0)
+    expect(opener).to_contain_text(f"seed {edit.seed}")
+    opener.click()
+    for name in ("Seed", "Truncation", "Noise", "Base"):
+        field = page.locator(".drawer .field:visible").filter(has_text=name).first
+        expect(field.locator("small")).not_to_be_empty()  # in a word, what it does
+    assert serious_barriers(page) == []
+    page.reload()
+    expect(page.get_by_label("Truncation, value")).to_be_visible()  # as it was left
+
+
+def test_truncation_is_off_on_a_photo_and_says_why(page: Page, default_server: Server) -> None:
+    open_drawer(page)
+    code = Engine(load(default_server.checkpoint), "cpu", "fp32").ws(Edit(seed=5)).numpy()
+    photo = Edit(latent=Latent.of(code), project=False).to_json()
+    page.evaluate("(edit) => window.domainExplorer.openEdit('explore', edit)", photo)
+    until(page, lambda edit: edit.latent is not None)
+    for name in ("Truncation", "Truncation, value"):
+        expect(page.get_by_label(name, exact=True)).to_be_disabled()
+    expect(page.get_by_text("a photo has a code of its own")).to_be_visible()
+    page.keyboard.press("r")
+    until(page, lambda edit: edit.latent is None)
+    expect(page.get_by_label("Truncation, value")).to_be_enabled()
+    expect(page.get_by_text("a photo has a code of its own")).to_be_hidden()
 
 
 def test_compare_shows_the_same_seed_without_sliders(page: Page) -> None:
@@ -346,6 +388,7 @@ def test_snapshots_restore_and_become_a_contact_sheet(page: Page) -> None:
 
 
 def test_two_windows_share_the_snapshots(page: Page) -> None:
+    open_drawer(page)
     for count in (1, 2, 3):
         page.get_by_role("button", name="Next seed").click()
         until(page, lambda edit, seed=count: edit.seed == seed)
@@ -433,6 +476,7 @@ def test_what_the_server_refuses_is_said_in_the_page(page: Page) -> None:
 def test_a_generator_without_domains_says_so(plain_page: Page) -> None:
     page = plain_page
     expect(page.get_by_text("This generator has not been taught any domain yet.")).to_be_visible()
+    open_drawer(page)
     expect(page.get_by_label("Start from the base")).to_be_hidden()
 
 
@@ -442,6 +486,7 @@ def test_domains_have_sliders_by_their_names(expanded_page: Page) -> None:
     drag(page, slider(page, "tolkien elf"), 0.75)
     value = float(slider(page, "tolkien elf").input_value())
     until(page, lambda edit: dict(edit.strengths) == {"tolkien elf": pytest.approx(value)})
+    open_drawer(page)
     page.get_by_text("Start from the base").click()
     until(page, lambda edit: not edit.project)
 

@@ -1,4 +1,4 @@
-"""Journeys through the Invert tab in a real Chromium: from a photo to its sliders, Stop, two visitors, bad files."""
+"""Journeys through the Photo tab in a real Chromium: from a photo to its sliders, Stop, two visitors, bad files."""
 
 from __future__ import annotations
 
@@ -63,13 +63,16 @@ def test_a_photo_becomes_an_edit_on_which_sliders_work(studio_page: Page, defaul
     phase(page, "result")
     assert pixels(page.locator(".invert .target").get_attribute("src") or "").shape == (64, 64, 3)
     figures = page.locator(".figures")
+    expect(figures).to_be_hidden()  # for who asks
+    page.locator(".details summary").click()
+    expect(figures).to_be_visible()
     for name in ("Difference to the eye", "PSNR", "MSE", "CLIP", "From the average"):
         expect(figures).to_contain_text(name)
     expect(figures).to_contain_text("cats64-clip")  # which perceptual network
-    expect(page.locator(".plots")).to_contain_text("All together")
+    expect(page.locator(".details .plots")).to_contain_text("All together")
     picture = pixels(found(page))
     page.get_by_role("button", name="To Explore").click()
-    expect(page.locator(".explore .photo")).to_be_visible()
+    expect(page.locator(".explore .drawer-sum")).to_contain_text("a photo")
     page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).latent")
     edit = painted(page)
     assert (Engine(load(default_server.checkpoint)).render(edit) == picture).all(), "Explore shows another picture"
@@ -79,13 +82,31 @@ def test_a_photo_becomes_an_edit_on_which_sliders_work(studio_page: Page, defaul
     assert painted(page) == edit.with_strength(1, 3.0)
 
 
+def test_a_result_fits_one_screen_with_its_uses_as_cards(studio_page: Page) -> None:
+    page = studio_page
+    begin(page, FEW)
+    phase(page, "result")
+    expect(page.locator(".every .tile img[src]")).to_have_count(14, timeout=SEARCH_MS)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+    for selector in (".compare", ".every", ".outcome", ".past", ".details summary"):
+        box = page.locator(f".invert {selector}").bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= 800, f"{selector} is below the window"
+    for card in page.locator(".use").all():
+        expect(card.locator("small")).not_to_be_empty()  # what it does, before it is opened
+    expect(page.locator(".settings")).to_be_hidden()
+    assert serious_barriers(page) == []
+    page.get_by_role("button", name="Again").click()
+    expect(page.locator(".settings")).to_be_visible()
+
+
 def test_a_search_goes_on_behind_another_tab_and_stop_keeps_the_best_so_far(studio_page: Page) -> None:
     page = studio_page
     begin(page, MANY)
     at_work(page)
     page.get_by_role("tab", name="Explore").click()
     expect(page.locator(".invert")).to_be_hidden()
-    page.get_by_role("tab", name="Invert").click()
+    page.get_by_role("tab", name="Photo", exact=True).click()
     phase(page, "working")
     expect(page.locator(".course .left")).to_contain_text("left")
     stop(page)
@@ -150,6 +171,27 @@ def test_a_photo_without_a_face_says_so_and_goes_on(studio_page: Page) -> None:
     phase(studio_page, "photo")
     expect(studio_page.locator(".faces")).to_contain_text("No face was found, so the middle of the photo is used")
     expect(studio_page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+
+
+def test_what_the_generator_does_not_make_is_told_before_and_after(studio_page: Page) -> None:
+    page = studio_page
+    strange = page.locator(".framing .strange")
+    choose(page, png(data.coffee()), "coffee.png")
+    phase(page, "photo")
+    expect(strange).to_contain_text("not look like what this generator makes", timeout=SEARCH_MS)
+    assert serious_barriers(page) == []
+    page.get_by_role("radio", name="At once").check(force=True)
+    page.get_by_role("button", name="Start", exact=True).click()
+    phase(page, "result")
+    expect(page.locator(".outcome .note")).to_contain_text("not look like what this generator makes")
+    page.locator(".details summary").click()
+    expect(page.locator(".figures")).to_contain_text("Like its own pictures")
+    choose(page)
+    phase(page, "photo")
+    with page.expect_response(lambda response: "component_server" in response.url):
+        page.locator(".frame").press("ArrowLeft")  # judged anew
+    page.wait_for_timeout(500)
+    expect(strange).to_be_hidden()
 
 
 def test_bad_files_are_refused_in_one_sentence(studio_page: Page, tmp_path: Path) -> None:

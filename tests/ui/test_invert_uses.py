@@ -1,4 +1,4 @@
-"""Journeys through what the Invert tab does with a found photo: domains, blends, words, other pictures, fitting."""
+"""Journeys through what the Photo tab does with a found photo: domains, blends, words, other pictures, fitting."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_photo_is_changed_by_words_and_by_a_file(
     assert (moved[:, 0] > 0).all()
 
 
-def test_a_photo_is_set_into_another_and_fitted_closer(expanded_page: Page) -> None:
+def test_a_photo_is_set_into_another_and_fitted_closer(expanded_page: Page, expanded_server: Server) -> None:
     page = open_tab(expanded_page)
     begin(page, FEW)
     phase(page, "result")
@@ -119,7 +119,18 @@ def test_a_photo_is_set_into_another_and_fitted_closer(expanded_page: Page) -> N
     fitted, switch = found(page), page.get_by_role("switch", name="Fitted copy")
     expect(switch).to_be_checked()
     expect(switch).to_have_css("width", "32px")  # the page's own switch: Gradio shows a tick in white on white
+    leaves, to_explore = page.locator(".leaves"), page.get_by_role("button", name="To Explore")
+    expect(leaves).to_contain_text("Without the copy")
+    expect(to_explore).to_have_accessible_description(re.compile("looks like this"))
+    plain = leaves.locator("img").get_attribute("src") or ""
+    assert (pixels(plain) != pixels(fitted)).any()
+    expect(page.get_by_role("button", name="Your photo as zombie, open in Explore without the copy")).to_be_visible()
     switch.uncheck()
     expect(page.locator(".invert .found")).not_to_have_attribute("src", fitted)
+    expect(leaves).to_be_hidden()
     switch.check()
     expect(page.locator(".invert .found")).to_have_attribute("src", fitted)
+    to_explore.click()
+    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).latent")
+    engine = Engine(load(expanded_server.checkpoint))
+    assert (engine.render(painted(page)) == pixels(plain)).all(), "Explore shows another picture than was said"

@@ -50,7 +50,7 @@ def test_a_friend_sees_the_photo_composed_with_two_domains(
     photo = io.BytesIO()
     Image.fromarray(data.chelsea()).save(photo, "PNG")
     page.set_default_timeout(PATIENCE)
-    page.get_by_role("tab", name="Invert").click()
+    page.get_by_role("tab", name="Photo", exact=True).click()
     page.locator(".photo-file").set_input_files(
         {"name": "cat.png", "mimeType": "image/png", "buffer": photo.getvalue()}
     )

@@ -37,6 +37,8 @@ def workshop(engine: Engine) -> Iterator[Workshop]:
 
 
 def show_seed(page: Page, seed: int) -> None:
+    if not page.get_by_label("Seed", exact=True).first.is_visible():
+        page.get_by_role("button", name="Where it starts").click()
     page.get_by_label("Seed", exact=True).first.fill(str(seed))
     page.keyboard.press("Enter")
     page.wait_for_function(f"JSON.parse(document.querySelector('.explore').dataset.painted).seed === {seed}")

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 from explorer import load
 from explorer.weights.folder import generators
 
-TABS = ("Explore", "Invert", "Compose", "Teach", "Model")
+TABS = ("Explore", "Photo", "Compose", "Teach", "Model")
 READY = {
     "Explore": ".explore[data-painted]",
-    "Invert": ".invert[data-phase=empty]",
+    "Photo": ".invert[data-phase=empty]",
     "Compose": ".compose[data-painted]",
     "Teach": ".teach:not([data-state=loading])",
     "Model": ".model[data-ready]",
@@ -218,7 +218,7 @@ def test_the_keyboard_goes_past_the_header_from_tab_to_tab_and_puts_sliders_back
 
     page.get_by_role("tab", name="Explore", exact=True).focus()
     for key, tab in (
-        ("ArrowRight", "Invert"),
+        ("ArrowRight", "Photo"),
         ("ArrowLeft", "Explore"),
         ("ArrowLeft", "Model"),
         ("ArrowRight", "Explore"),

@@ -50,8 +50,8 @@ find(".skip").addEventListener("click", () => {
 });
 
 const HINTS = {
-  explore: "Drag a slider: the picture follows. Invert takes your photo.",
-  invert: "Bring a photo: it is rebuilt, and every slider works on it.",
+  explore: "Drag a slider: the picture follows. Photo takes yours.",
+  photo: "Bring a photo: it is rebuilt, and every slider works on it.",
   compose: "Choose two domains, drag their weights, share the result.",
   teach: "Words or pictures become a new slider within minutes.",
   model: "What this generator knows, and the way to others.",

@@ -1,4 +1,4 @@
-"""The Invert tab: the visitor's own photo becomes a code of the generator, so that every slider works on it.
+"""The Photo tab: the visitor's own photo becomes a code of the generator, so that every slider works on it.
 
 The page holds the photo, the results and their history; the server holds only the searches that run or wait
 (`explorer.ui.turns`). Knows no torch and none of the methods. The example is `chelsea` of scikit-image, CC0.
@@ -31,6 +31,7 @@ from explorer.engine.inverting import (
     boundary_of_words,
     delta_folder,
     find_delta,
+    likeness_of,
     settings_of,
     temporary_folder,
     tuned_engine,
@@ -38,6 +39,7 @@ from explorer.engine.inverting import (
 from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
 from explorer.inversion.faces import Box, centre_box, find_faces
 from explorer.inversion.latents import read_latent, write_latent
+from explorer.inversion.likeness import STRANGE
 from explorer.inversion.settings import MAX_TEXT
 from explorer.photos import PhotoError, open_photo
 from explorer.ui import assets, pictures
@@ -70,7 +72,19 @@ def build(engine: Engine, name: str, max_px: int | None, public: bool = False) -
     On a `public` page, which strangers can open, copies that are fitted to their photos are temporary.
     """
     studio = Studio(engine, max_px, public)
-    names = ("photo", "start", "look", "stop", "load_latent", "save_latent", "render", "directions", "between", "film")
+    names = (
+        "photo",
+        "judge",
+        "start",
+        "look",
+        "stop",
+        "load_latent",
+        "save_latent",
+        "render",
+        "directions",
+        "between",
+        "film",
+    )
     return gr.HTML(
         value={},
         html_template=assets.read("invert.html"),
@@ -133,6 +147,17 @@ class Studio:
             "faces": [asdict(box) for box in faces],
             "centre": asdict(centre_box(image)),
         }
+
+    def judge(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
+        """For `{photo, box, face}` as in `start`: `strange`, a sentence where this generator makes no such pictures."""
+        photo = open_photo(decode(request.get("photo"), "photo"))
+        box, of_face = read_box(request.get("box"), photo), request.get("face") is True
+
+        def look() -> bool:
+            target, _ = actions.target(self.engine, photo, box, of_face)
+            return any(one.strange for one in likeness_of(self.engine, target))
+
+        return {"strange": STRANGE if GATE.do(look, LOOK_PRICE, visitor) else ""}
 
     def start(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """For `{photo, box, settings}`: queues the search; its `id`, and `target`, what it looks for.

@@ -6,6 +6,7 @@ import { seeded } from "./state.js";
 
 const LARGEST_SEED = 2 ** 32 - 1;
 const COMMON_SEEDS = 100000; // random seeds stay short enough to remember
+const DRAWER = "explorer:drawer";
 
 // The field of the class: a number, or a menu of names where the file has them.
 function classes(names) {
@@ -45,14 +46,31 @@ export function createCode(state, generator) {
   kind.addEventListener("change", () => state.change({ class_index: clamp(Math.round(Number(kind.value)) || 0, 0, generator.classes - 1) }));
   find(".codes-note").hidden = !generator.codes_note;
   find(".codes-note span").textContent = generator.codes_note;
-  act("photo")[0].addEventListener("click", () => window.domainExplorer.openTab("invert"));
+  act("photo")[0].addEventListener("click", () => window.domainExplorer.openTab("photo"));
   for (const control of [seed, ...act("previous"), ...act("next"), ...act("random")]) control.disabled = !generator.random;
   find(".project").hidden = !generator.expanded;
   find(".class").hidden = generator.classes < 2;
   for (const radio of all("[name=noise]")) radio.parentElement.hidden = !generator.noise_modes.includes(radio.value);
-  for (const part of all(".noise")) part.hidden = !generator.noise_modes.length;
-  find(".field:has(> .noise)").hidden = !generator.noise_modes.length && !generator.expanded && generator.classes < 2;
+  find(".noise").hidden = !generator.noise_modes.length;
 
+  // The drawer below the directions: what it holds in a few words, all of it when opened.
+  const opener = find(".drawer-open");
+  function openDrawer(on) {
+    opener.ariaExpanded = String(on);
+    find(".code").hidden = !on;
+  }
+  opener.addEventListener("click", () => {
+    openDrawer(find(".code").hidden);
+    localStorage.setItem(DRAWER, find(".code").hidden ? "0" : "1");
+  });
+  const more = generator.codes_note || generator.pose || generator.steps.length || generator.classes > 1; // what other generators have not
+  openDrawer((localStorage.getItem(DRAWER) ?? (more ? "1" : "0")) === "1");
+
+  const NOISES = { none: "no noise", random: "random noise", photo: "the photo's noise" };
+  function sumOf({ seed, latent, truncation_psi, noise_mode, project }) {
+    const start = latent ? ["a photo"] : [`seed ${seed}`, `truncation ${rounded(truncation_psi)}`];
+    return [...start, NOISES[noise_mode], generator.expanded && project && "base"].filter(Boolean).join(", ");
+  }
   let shown = null;
   function show(edit) {
     if (shown !== null && Object.keys(state.defaults).every((name) => edit[name] === shown[name])) return;
@@ -67,6 +85,9 @@ export function createCode(state, generator) {
     find(`[name=noise][value=${edit.noise_mode}]`).checked = true;
     base.checked = edit.project;
     kind.value = edit.class_index ?? 0;
+    for (const control of [psi, psiNumber, kind]) control.disabled = Boolean(edit.latent); // of seeds alone
+    find(".off").hidden = !edit.latent;
+    find(".drawer-sum").textContent = sumOf(edit);
   }
   state.onChange(show);
   show(state.edit);

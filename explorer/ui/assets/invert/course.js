@@ -25,11 +25,11 @@ function plot(name, points) {
   return make("figure", {}, caption, svg);
 }
 
-export function showPlots(trace) {
+export function showPlots(place, trace) {
   const names = [...new Set(trace.flatMap(([, losses]) => Object.keys(losses)))].reverse(); // "total" first
   const curves = names.map((name) => [name, trace.filter(([, losses]) => name in losses).map(([step, losses]) => [step, losses[name]])]);
   const worth = curves.filter(([, points]) => points.length > 1 && points.some(([, value]) => value !== 0));
-  find(".plots").replaceChildren(...worth.map(([name, points]) => plot(name, points)));
+  place.querySelector(".plots").replaceChildren(...worth.map(([name, points]) => plot(name, points)));
 }
 
 export function createCourse(session, settings) {

@@ -40,7 +40,7 @@ function start(studio) {
     const now = { phase, id: result?.id };
     const moved = shown && !(shown.phase === "working" && phase === "result") && (shown.phase !== phase || shown.id !== now.id);
     shown = now;
-    const places = { ".welcome": "empty", ".camera": "camera", ".photo": "photo", ".framing": "photo", ".course": "working", ".outcome": "result" };
+    const places = { ".welcome": "empty", ".camera": "camera", ".photo": "photo", ".framing": "photo", ".course": "working", ".outcome": "result", ".every": "result" };
     for (const [place, of] of Object.entries(places)) find(place).hidden = phase !== of;
     find(".compare").hidden = !["working", "result"].includes(phase);
     say(find(".trouble"), state.trouble);
@@ -50,7 +50,7 @@ function start(studio) {
     if (phase === "working") compare(job.target, job.picture);
     if (phase === "result") compare(result.target, result.picture);
     const trace = studio.exact ? [] : phase === "working" ? job.trace : phase === "result" ? result.trace : [];
-    if (trace !== plotted) showPlots(trace);
+    if (trace !== plotted) showPlots(find(phase === "working" ? ".course" : ".details"), trace);
     plotted = trace;
     if (moved) find(".area").scrollIntoView({ block: "nearest" });
     panel.dataset.looks = String(Number(panel.dataset.looks) + 1);

@@ -1,6 +1,6 @@
 // Where a photo comes from: a file, a drop, the clipboard or the example; and what was found on it.
 
-import { act, find, onClick, panel, readAsURI } from "../dom.js";
+import { act, find, onClick, panel, readAsURI, say } from "../dom.js";
 
 export function createPhoto(session, studio) {
   const [photoFile, latentFile] = [find(".photo-file"), find(".latent-file")];
@@ -58,8 +58,9 @@ export function createPhoto(session, studio) {
     if (file && panel.offsetParent !== null) takeFile(file);
   }, { signal });
 
-  return function show({ photo, box }) {
+  return function show({ photo, box, strange }) {
     if (!photo) return;
+    say(find(".strange"), strange);
     const image = find(".photo img");
     if (image.src !== photo.uri) image.src = photo.uri;
     const count = photo.faces.length;

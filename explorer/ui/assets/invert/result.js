@@ -10,6 +10,7 @@ const FIGURES = {
   psnr: ["Exactness", (value) => `${digits(value, 1)} dB`, () => "PSNR, higher is closer"],
   mse: ["Squared error", (value) => digits(value, 4), () => "MSE, lower is closer"],
   clip_similarity: ["Same meaning", (value) => digits(value, 3), () => "CLIP, 1 is the same"],
+  likeness: ["Like its own pictures", (value) => digits(value, 3), () => "CLIP; what is low is something else"],
   distance_to_w_avg: ["From the average", (value) => digits(value, 1), () => "distance of the code"],
   seconds: ["Time", (value) => (value < 10 ? `${digits(value, 1)} s` : duration(value)), () => ""],
 };
@@ -33,25 +34,36 @@ export function createResult(session, studio, go) {
   }
   function showFigures(figures) {
     const known = Object.entries(FIGURES).filter(([name]) => Number.isFinite(figures?.[name]));
+    find(".details").hidden = !known.length; // a loaded code has none
     find(".figures").replaceChildren(...known.map((entry) => figure(entry, figures)));
   }
   const inDomain = (edit, domain) => ({ ...edit, strengths: [[domain, 1]] });
-  function tile(edit, domain) {
+  function tile(edit, domain, fitted) {
     const image = make("img", { alt: "", draggable: false });
-    const button = make("button", { type: "button", ariaLabel: `Your photo as ${domain}, open in Explore` }, image, make("small", { textContent: domain }));
+    const button = make("button", { type: "button", ariaLabel: `Your photo as ${domain}, open in Explore${fitted ? " without the copy" : ""}` }, image, make("small", { textContent: domain }));
     button.addEventListener("click", () => go("explore", inDomain(edit, domain)));
     return make("div", { className: "tile" }, button);
   }
   async function showDomains({ edit, fitted, tuned }) {
     const id = shownId;
     const domains = props.generator.directions.filter(({ group }) => group === "domains").map(({ id: domain }) => domain);
-    find(".every").hidden = !domains.length;
-    tiles.replaceChildren(...domains.map((domain) => tile(edit, domain)));
+    find(".every").classList.toggle("none", !domains.length);
+    tiles.replaceChildren(...domains.map((domain) => tile(edit, domain, fitted)));
     const edits = domains.map((domain) => inDomain(edit, domain));
     for (let from = 0; from < edits.length && shownId === id; from += 8) { // few at once: others wait for pictures too
       const answer = await session.ask("render", { edits: edits.slice(from, from + 8), max_px: TILE, exact: false, tuned: fitted ? tuned : null });
       if (shownId !== id) return;
       answer.pictures?.forEach((uri, index) => { tiles.querySelectorAll("img")[from + index].src = uri; });
+    }
+  }
+  // A fitted copy is of this photo alone: the other tabs show what the generator of all makes of the code.
+  function showLeaving({ fitted, plain }) {
+    find(".leaves").hidden = !fitted;
+    if (fitted) find(".leaves img").src = plain;
+    find(".every h3 span").textContent = fitted ? "Click one to go on there, without the copy." : "Click one to go on there.";
+    for (const name of ["explore", "compose"]) {
+      if (fitted) act(name)[0].setAttribute("aria-describedby", "leaves");
+      else act(name)[0].removeAttribute("aria-describedby");
     }
   }
   function noteOf({ stopped, step, steps, name, note }) {
@@ -78,6 +90,7 @@ export function createResult(session, studio, go) {
     copy.closest("label").hidden = !result.tuned;
     copy.checked = Boolean(result.fitted);
     say(find(".note"), noteOf(result));
+    showLeaving(result);
     showFigures(result.figures);
     showDomains(result);
   };

@@ -2,6 +2,7 @@
 // the results of this session. The state is one object, never changed in place; the panel on the page shows it.
 
 const LOOKS = 300; // ms between looks at a search
+const REST = 400; // ms that a frame must rest until what is in it is judged
 const MOST_PAST = 24;
 const PAST = "explorer:invert:past";
 const NO_ANSWER = "The server does not answer. Trying again.";
@@ -11,10 +12,11 @@ export function createSession(studio) {
   const past = readPast();
   const photos = new Map(); // of results, until a reload
   /** @type {Record<string, any>} */
-  let state = { photo: null, box: null, job: null, result: null, trouble: "", busy: "", form: null, use: null, other: null, past };
+  let state = { photo: null, box: null, job: null, result: null, strange: "", trouble: "", busy: "", form: null, use: null, other: null, past };
   /** @type {(state: Record<string, any>) => void} */
   let show = () => {};
   let server = null;
+  let judging;
 
   function readPast() {
     try {
@@ -36,7 +38,19 @@ export function createSession(studio) {
   function set(change) {
     state = { ...state, ...change };
     if (change.past) storePast(change.past);
+    if (change.box || change.photo || change.result === null) judge();
     show(state);
+  }
+  // Whether the generator makes such pictures, as soon as the frame rests.
+  function judge() {
+    clearTimeout(judging);
+    state = { ...state, strange: "" };
+    const { photo, box } = state;
+    if (!photo || state.job || state.result) return;
+    judging = setTimeout(async () => {
+      const answer = await ask("judge", { photo: photo.uri, box, face: photo.faces.includes(box) });
+      if (state.photo === photo && state.box === box) set({ strange: answer.strange ?? "" });
+    }, REST);
   }
   async function ask(name, request) {
     try {

@@ -7,11 +7,11 @@ import { TILE } from "./result.js";
 const BLEND_STEPS = 7;
 const AMOUNTS = [-3, -2, -1, 0, 1, 2, 3]; // standard deviations along a direction
 const USES = {
-  fit: ["Fit closer", "Bends a copy of the generator until it makes this very photo. Takes a minute; only this photo uses the copy."],
-  words: ["Change by words", "Moves the photo from one description, on the left, to another, on the right."],
-  context: ["Into another picture", "Sets the middle of this photo into another picture and blends the two."],
-  blend: ["Blend with another", "The pictures between this photo and another one of this session."],
-  mix: ["Mix styles", "Takes some layers from another photo: low ones give shape, high ones colours."],
+  fit: ["Fit closer", "A copy of the generator, bent until it makes this very photo. Takes a minute."],
+  words: ["Change by words", "From one description to another."],
+  context: ["Into another picture", "The middle of it, set in and blended."],
+  blend: ["Blend with another", "All that lies between two photos."],
+  mix: ["Mix styles", "Shape of one photo, colours of another."],
 };
 
 function numbersOf(text) {
@@ -148,8 +148,9 @@ export function createUses(session, generator, go) {
   context.addEventListener("change", () => read(context, (_, uri) => session.start(null, { context: uri })));
   boundary.addEventListener("change", () => read(boundary, (name, data) => along("Reading the direction", { name, data })));
 
-  const picks = Object.entries(USES).map(([name, [title]]) => {
-    const node = button(title, () => session.set({ use: session.state.use === name ? null : name, other: null }));
+  const picks = Object.entries(USES).map(([name, [title, note]]) => {
+    const node = make("button", { type: "button", className: "use" }, make("b", { textContent: title }), make("small", { textContent: note }));
+    node.addEventListener("click", () => session.set({ use: session.state.use === name ? null : name, other: null }));
     node.dataset.use = name;
     return node;
   });
@@ -162,11 +163,10 @@ export function createUses(session, generator, go) {
       const ofPhoto = ["context", "fit"].includes(node.dataset.use);
       node.hidden = (ofPhoto && (!result.target || generator.exact)) || (node.dataset.use === "mix" && layers < 2); // a loaded code has no photo
     }
-    box.querySelector("h3 span").hidden = !result.target || generator.exact;
     const pair = ["blend", "mix"].includes(use);
     const others = pair ? past.filter(({ id }) => id !== result.id) : [];
     const other = others.find(({ id }) => id === chosen?.id) ?? others[0];
-    say(what, use && [USES[use][1], pair && !other ? "Rebuild another photo first." : ""].join(" ").trim());
+    say(what, pair && !other ? "Rebuild another photo first." : "");
     const now = JSON.stringify([result.id, result.fitted ?? false, use, other?.id, others.length]);
     if (now !== shown) redraw(now, use, other, pair);
     for (const node of controls.querySelectorAll("button")) node.disabled = Boolean(busy);
