@@ -11,7 +11,7 @@ for (const name of ["change", "focusout"]) panel.addEventListener(name, () => { 
 // `letters` maps a key to what it does, `released` to what letting it go does.
 export function createKeys({ state, letters, released = {}, leaveSearch = () => {} }) {
   const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
-  const visible = () => panel.offsetParent !== null;
+  const visible = () => panel.checkVisibility(); // offsetParent is null on the whole screen
   const gone = new AbortController(); // Gradio may throw the panel away and build it anew
   const { signal } = gone;
   function onKeyDown(event) {

@@ -1,9 +1,10 @@
 // What unfolds from a row: two thumbs that choose the layers which the direction moves. Shown from 1, both ends
-// included; kept as Python counts, [start, stop). Explore's has a button for the strip.
+// included; kept as Python counts, [start, stop). Explore's has buttons for the strip and for knobs.
 
 import { fromTemplate } from "../dom.js";
 
-export function createExtra(state, direction, layers, onStrip) {
+/** @param {any} [onStrip] @param {any} [onLearn] */
+export function createExtra(state, direction, layers, onStrip, onLearn) {
   const extra = fromTemplate("extra");
   const from = extra.querySelector(".from");
   const to = extra.querySelector(".to");
@@ -36,6 +37,8 @@ export function createExtra(state, direction, layers, onStrip) {
     input.addEventListener("change", state.commit);
   }
   extra.querySelector("[data-row=strip]")?.addEventListener("click", onStrip);
+  const learn = extra.querySelector("[data-row=learn]");
+  learn?.addEventListener("click", () => onLearn(direction, learn));
   show();
   return { node: extra, show };
 }

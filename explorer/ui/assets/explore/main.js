@@ -6,8 +6,10 @@ import { act, createTips, loadImage } from "../dom.js";
 import { createCode } from "./code.js";
 import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
+import { createKnobs } from "./knobs.js";
 import { createLoop } from "./loop.js";
 import { createNeighbours } from "./neighbours.js";
+import { createPerform } from "./perform.js";
 import { createPose } from "./pose.js";
 import { createRows } from "./rows.js";
 import { createShots } from "./shots.js";
@@ -38,7 +40,11 @@ function start(generator) {
   createSteps(state, generator);
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
-  const rows = createRows(state, generator, loop, { onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); } });
+  const rows = createRows(state, generator, loop, {
+    onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); },
+    onLearn: createKnobs(state, generator, stage.say).learn,
+  });
+  const { surprise, wander, fill, bare } = createPerform(state, generator, code);
   const neighbours = createNeighbours(state, generator, loop, stage, code);
   let asked = "";
   let beforeOf = "";
@@ -83,7 +89,7 @@ function start(generator) {
   act("compose")[0].addEventListener("click", () => window.domainExplorer.openEdit("compose", state.json()));
   act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
-  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, "/": rows.focusSearch, escape: neighbours.close };
+  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: neighbours.close };
   createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();
   createKeep({ tab: "explore", state, shots, generator, say: stage.say });
