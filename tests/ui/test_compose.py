@@ -32,6 +32,9 @@ DROP = """([selector, name, type, base64]) => {
   document.querySelector(selector).dispatchEvent(event);
 }"""
 
+CUT = """(spans) => spans.filter(({ scrollWidth, clientWidth, scrollHeight, clientHeight }) =>
+  scrollWidth > clientWidth + 1 || scrollHeight > clientHeight + 1).map((span) => span.textContent)"""
+
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
@@ -244,10 +247,7 @@ def test_all_pairs_have_heads_that_stay_and_nothing_is_cut(browser: Browser, def
     for width, height in ((1280, 800), (390, 844)):
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(200)
-        cut = (
-            "(spans) => spans.filter((span) => span.scrollWidth > span.clientWidth + 1).map((span) => span.textContent)"
-        )
-        assert page.locator(".pairs .side, .pairs .head").evaluate_all(cut) == []
+        assert page.locator(".pairs .side, .pairs .head").evaluate_all(CUT) == []
         board = page.locator(".board").bounding_box()
         assert board
         page.locator(".board").evaluate("(board) => board.scrollTo(150, 250)")
@@ -255,7 +255,7 @@ def test_all_pairs_have_heads_that_stay_and_nothing_is_cut(browser: Browser, def
         assert head
         assert side
         assert head["y"] == pytest.approx(board["y"], abs=1), "heads scroll away"
-        assert side["x"] == pytest.approx(board["x"], abs=13), "names of lines scroll away"
+        assert side["x"] >= board["x"] - 1, "names of lines scroll away"
     assert serious_barriers(page) == []
     page.context.close()
 
