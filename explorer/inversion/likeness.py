@@ -2,7 +2,7 @@
 
 Two figures: how near CLIP sees the photo to the generator's own pictures, and how far the photo is from what the
 encoder makes of it. The second alone says little: an encoder rebuilds smooth pictures of anything. The bar was measured
-on the embedded default: the card of its encoder has the figures, `explorer.recipes.strangers` measures them anew.
+on the embedded default: the card of its encoder has the figures, `benchmarks.strangers` measures them anew.
 """
 
 from __future__ import annotations

@@ -296,11 +296,11 @@ def test_equalised_weights_change_the_picture_equally(page: Page, engine: Engine
 
 
 def test_equalise_never_ends_above_its_own_warning(page: Page, engine: Engine) -> None:
-    three = dict.fromkeys(("sketch", "zombie", "tolkien elf"), 0.8)
+    three: dict[str | int, float] = dict.fromkeys(("sketch", "zombie", "tolkien elf"), 0.8)
     equal = dict(equal_strengths(engine, Edit(strengths=three)))
     assert 1 < sum(equal.values()) <= 1.5
-    assert max(dict(equal_strengths(engine, Edit(strengths=dict.fromkeys(three, 1.5)))).values()) <= 1
-    pick(page, *three)
+    assert max(dict(equal_strengths(engine, Edit(strengths=three | {"zombie": 1.5, "sketch": 1.5}))).values()) <= 1
+    pick(page, "sketch", "zombie", "tolkien elf")
     warning = page.locator(".compose .warning")
     expect(warning).to_contain_text("Together the weights reach 1.8")
     page.get_by_role("button", name="Equalise").click()

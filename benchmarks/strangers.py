@@ -1,6 +1,6 @@
 """How well `explorer.inversion.likeness` tells a generator's own kind of photos from others.
 
-`python -m explorer.recipes.strangers --data PICTURES --others FOLDER` prints, as JSON, quantiles of both figures and
+`python -m benchmarks.strangers --data PICTURES --others FOLDER` prints, as JSON, quantiles of both figures and
 how many are called strange: of held-out photos, and of squares of all sizes cut out of pictures of anything else.
 """
 
