@@ -22,6 +22,7 @@ SIZES = (128, 160, 200)  # px of the longer side in which faces are looked for; 
 GLANCE = (SIZES[0],)  # enough to see which way is up, where faces are clear
 ENOUGH = 4.5  # votes that make a face; a look has one where it is just sure, at most MOST
 LEAST, MOST = 0.5, 2.0
+CERTAIN = 2 * ENOUGH  # of a photo that stands: nothing turned is looked at
 INSIDE = 0.75  # of a face lies on the photo: around it the border is repeated, which looks like one at times
 CLEARER = 1.5  # times the votes that a turned photo must have over an upright one
 
@@ -100,6 +101,8 @@ def find_upright(image: Image.Image) -> tuple[Image.Image, int, list[Box]]:
     It stays as it is unless turned the faces are far clearer, or are there at all.
     """
     found = {0: _votes(image, SIZES, TILTS)}
+    if _clearest(found[0]) >= CERTAIN:
+        return image, 0, _faces(found[0])
     glances = [_clearest(_votes(turned(image, turn), GLANCE, TILTS[:3])) for turn in range(4)]
     best = max(range(4), key=lambda turn: glances[turn])
     if glances[best] > CLEARER * glances[0]:
