@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from explorer import DEFAULT, Edit, Engine, load, run
-from explorer.actions import Invert
+from explorer import DEFAULT, Edit, Engine, Latent, load, run
+from explorer.actions import Fit, Invert
 from explorer.engine.inverting import likeness_of
 from explorer.inversion import defaults
 from explorer.inversion.faces import crop, find_faces
@@ -58,6 +59,13 @@ def test_every_inversion_says_so_beside_its_figures(engine: Engine) -> None:
     assert other.figures
     assert (own.note, other.note) == ("", STRANGE)
     assert float(own.figures["likeness"]) > float(other.figures["likeness"])
+
+
+def test_a_fitted_copy_of_a_strange_photo_is_told_of_too(engine: Engine, tmp_path: Path) -> None:
+    coins = Image.fromarray(data.coins()).convert("RGB")
+    code = Latent.of(engine.ws(Edit(seed=1)).numpy())
+    settings = replace(defaults("encoder"), tune_steps=1)
+    assert run(Fit(coins, code, settings, crop="centre"), engine, tmp_path).note == STRANGE
 
 
 def test_without_an_encoder_nothing_is_said() -> None:
