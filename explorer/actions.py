@@ -29,7 +29,7 @@ from explorer.export import ExportError
 from explorer.export.pictures import replacing
 from explorer.inversion import Settings
 from explorer.inversion.alignment import Crop, square
-from explorer.inversion.likeness import STRANGE
+from explorer.inversion.likeness import STRANGE, Likeness
 from explorer.keep import Kept, write_picture
 from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
@@ -301,12 +301,8 @@ class Invert(Request[Progress, list[Progress]]):
         alike = inverting.likeness_of(engine, squares) if self.context is None else []
         results = []
         for progress in search(self.settings or inverting.settings_of(engine), place.stop):
-            if (figures := progress.figures) is not None:
-                notes, photo = [targets[progress.photo][1], progress.note], progress.photo
-                if alike:
-                    figures = figures | {"likeness": alike[photo].likeness}
-                    notes += [STRANGE] if alike[photo].strange else []
-                progress = replace(progress, figures=figures, note=" ".join(filter(None, notes)))
+            if progress.figures is not None:
+                progress = _told(progress, alike[progress.photo : progress.photo + 1], targets[progress.photo][1])
                 results.append(progress)
             yield progress
         return results
@@ -333,8 +329,9 @@ class Fit(Request[Progress, Progress]):
 
     def work(self, place: Place) -> Generator[Progress, None, Progress]:
         pixels, _ = target(place.engine, self.photo, self.crop, self.of_face)
-        last = None
-        for last in inverting.fit(place.engine, pixels, self.latent, self.settings, place.stop, place.out):
+        alike, last = inverting.likeness_of(place.engine, pixels), None
+        for progress in inverting.fit(place.engine, pixels, self.latent, self.settings, place.stop, place.out):
+            last = progress if progress.figures is None else _told(progress, alike)
             yield last
         assert last is not None
         return last
@@ -431,6 +428,15 @@ def target(engine: Engine, photo: Photo, crop: Crop = "face", of_face: bool = Fa
     """The square of a photo that is looked for, uint8 `[R, R, 3]`, and a note where no face was found in it."""
     pixels, face = square(opened(photo), crop, engine.resolution, engine.checkpoint.path, of_face)
     return pixels, NO_FACE if crop == "face" and not face else ""
+
+
+def _told(progress: Progress, alike: list[Likeness], note: str = "") -> Progress:
+    """The last report of a photo, with how it looks beside the generator's own pictures, where that is known."""
+    figures, notes = progress.figures or {}, [note, progress.note]
+    if alike:
+        figures = figures | {"likeness": alike[0].likeness}
+        notes += [STRANGE] if alike[0].strange else []
+    return replace(progress, figures=figures, note=" ".join(filter(None, notes)))
 
 
 def kind_of(path: Path) -> Literal["png", "jpeg", "webp"]:

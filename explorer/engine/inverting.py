@@ -28,7 +28,7 @@ from explorer.edit import Edit, Latent, Noise
 from explorer.engine.engine import Engine, to_uint8
 from explorer.inversion import InversionError, Networks, Settings, defaults, gather, measure, search
 from explorer.inversion.latents import read_npy
-from explorer.inversion.likeness import Likeness, centre, known, likeness
+from explorer.inversion.likeness import Likeness, centre, likeness
 from explorer.inversion.results import Figures
 from explorer.inversion.search import State
 from explorer.inversion.tuning import apply_delta, save_delta, tune
@@ -45,7 +45,7 @@ DELTA = re.compile(r"[0-9a-f]{16}\.safetensors")
 _networks: WeakKeyDictionary[Engine, Networks] = WeakKeyDictionary()
 _gathering = threading.Lock()
 _seen: WeakKeyDictionary[Network, Seen] = WeakKeyDictionary()
-_centres: WeakKeyDictionary[Network, Tensor] = WeakKeyDictionary()
+_centres: WeakKeyDictionary[Network, Tensor | None] = WeakKeyDictionary()
 _looking = threading.Lock()
 
 
@@ -107,13 +107,11 @@ def likeness_of(engine: Engine, photos: np.ndarray | Sequence[np.ndarray]) -> li
     What CLIP sees in the generator's pictures is kept: only the first look takes longer. Raises CheckpointError.
     """
     networks = networks_of(engine)
-    if not known(networks):
-        return []
     with _looking:
-        middle = _centres.get(networks.generator)
-        if middle is None:
-            middle = _centres[networks.generator] = centre(networks)
-    return likeness(networks, middle, to_tensors(photos, engine.resolution))
+        if networks.generator not in _centres:
+            _centres[networks.generator] = centre(networks)
+        middle = _centres[networks.generator]
+    return [] if middle is None else likeness(networks, middle, to_tensors(photos, engine.resolution))
 
 
 def boundary_of_words(engine: Engine, more: str, less: str) -> Boundary:

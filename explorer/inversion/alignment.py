@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from explorer.inversion.faces import DETECTORS, Box, crop, find_faces
+from explorer.inversion.faces import DETECTORS, Box, crop, find_upright
 from explorer.photos import PhotoError
 
 MODEL = "lbfmodel.yaml"
@@ -69,14 +69,16 @@ def square(
 ) -> tuple[np.ndarray, bool]:  # uint8 [R, R, 3]
     """Which square of a photo is looked for, and whether it is one of a face.
 
-    "face" is the largest face, else the middle; "centre" the middle; a box, in pixels of the photo, is taken as it is,
-    `of_face` where `find_faces` framed it. Faces are aligned for generators that saw aligned ones, see `ffhq_crop`.
+    "face" is the largest face, of a photo on its side that of the upright one, else the middle; "centre" the middle; a
+    box, in pixels of the photo, is taken as it is, `of_face` where `find_upright` framed it. Faces are aligned for
+    generators that saw aligned ones, see `ffhq_crop`.
     Raises PhotoError for another word and for a box off the photo.
     """
     if isinstance(where, Box):
         box = where
     elif where == "face":
-        box = next(iter(find_faces(image)), None)
+        image, _, faces = find_upright(image)
+        box = next(iter(faces), None)
         of_face = box is not None
     elif where == "centre":
         box = None
@@ -87,7 +89,7 @@ def square(
 
 
 def ffhq_crop(image: Image.Image, box: Box, resolution: int, checkpoint: Path | None) -> np.ndarray | None:
-    """The aligned crop of the face that `find_faces` framed, for a generator of FFHQ: its file says so in its name.
+    """The aligned crop of the face that `find_upright` framed, for a generator of FFHQ: its file says so in its name.
 
     None where the generator is another one, no landmark model is here, or it finds no landmarks.
     """

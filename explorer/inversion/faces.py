@@ -1,12 +1,13 @@
 """Faces in photos, and squares cropped to what a generator makes. Knows no torch and no generator.
 
-Faces are found by the cascades that OpenCV brings along; `DETECTORS` takes others.
+Faces are found by the cascades that OpenCV brings along; `DETECTORS` takes others. One look at one size finds them by
+luck, so there are many, and they vote: over sizes and tilts, and over quarter turns for which way is up.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,13 @@ from PIL import Image
 
 from explorer.photos import PhotoError
 
-SEARCHED = 240  # px of the longer side in which faces are looked for; an eighth of it is the smallest face
+SIZES = (128, 160, 200)  # px of the longer side in which faces are looked for; an eighth of it is the smallest
+GLANCE = (SIZES[0],)  # enough to see which way is up, where faces are clear
+ENOUGH = 4.5  # votes that make a face; a look has one where it is just sure, at most MOST
+LEAST, MOST = 0.5, 2.0
+CERTAIN = 2 * ENOUGH  # of a photo that stands: nothing turned is looked at
+INSIDE = 0.75  # of a face lies on the photo: around it the border is repeated, which looks like one at times
+CLEARER = 1.5  # times the votes that a turned photo must have over an upright one
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,9 @@ class Box:
     size: int
 
 
-# A detector takes a grey picture uint8 [H, W] and yields faces as (centre x, centre y, side, confidence).
-Detector = Callable[[np.ndarray], Iterator[tuple[float, float, float, float]]]
+# A detector takes a grey picture uint8 [H, W] and tilts in degrees, each a look of its own, and yields faces as
+# (centre x, centre y, side, confidence).
+Detector = Callable[[np.ndarray, Sequence[int]], Iterator[tuple[float, float, float, float]]]
 
 
 @dataclass(frozen=True)
@@ -50,24 +58,24 @@ def _classifier(name: str) -> Any:
 
 
 def cascade(name: str) -> Detector:
-    """A detector of OpenCV's folder of cascades (Viola and Jones, 2001), also for heads tilted by up to `TILTS`.
+    """A detector of OpenCV's folder of cascades (Viola and Jones, 2001), of heads tilted by the angles asked for.
 
     Around the picture its border is repeated, for faces that fill it. One search at a time: cascades are not shareable.
     """
 
-    def detect(grey: np.ndarray) -> Iterator[tuple[float, float, float, float]]:
+    def detect(grey: np.ndarray, tilts: Sequence[int]) -> Iterator[tuple[float, float, float, float]]:
         import cv2
 
         height, width = grey.shape
         pad, smallest = min(height, width) // 3, max(height, width) // 8
-        for tilt in TILTS:
+        for tilt in tilts:
             turn = cv2.getRotationMatrix2D((width / 2, height / 2), tilt, 1)
             turn[:, 2] += pad
             size = (width + 2 * pad, height + 2 * pad)
             turned = cv2.warpAffine(grey, turn, size, borderMode=cv2.BORDER_REPLICATE)
             with _detecting:
                 boxes, _, scores = _classifier(name).detectMultiScale3(
-                    turned, 1.05, 2, minSize=(smallest, smallest), outputRejectLevels=True
+                    turned, 1.1, 2, minSize=(smallest, smallest), outputRejectLevels=True
                 )
             back = cv2.invertAffineTransform(turn)
             for (left, top, side, _), score in zip(boxes, scores, strict=True):
@@ -77,7 +85,7 @@ def cascade(name: str) -> Detector:
     return detect
 
 
-TILTS = (0, 10, -10)  # degrees
+TILTS = (0, 8, -8, 16, -16)  # degrees
 _detecting = threading.Lock()
 # The margin of cats is what the close crops of the shipped model's data have around the same cascades' finds.
 DETECTORS: dict[str, Kind] = {
@@ -87,29 +95,99 @@ DETECTORS: dict[str, Kind] = {
 }
 
 
+def find_upright(image: Image.Image) -> tuple[Image.Image, int, list[Box]]:
+    """A photo turned upright, by how many quarters counterclockwise, and the faces of the photo as it is now.
+
+    It stays as it is unless turned the faces are far clearer, or are there at all.
+    """
+    found = {0: _votes(image, SIZES, TILTS)}
+    if _clearest(found[0]) >= CERTAIN:
+        return image, 0, _faces(found[0])
+    glances = [_clearest(_votes(turned(image, turn), GLANCE, TILTS[:3])) for turn in range(4)]
+    best = max(range(4), key=lambda turn: glances[turn])
+    if glances[best] > CLEARER * glances[0]:
+        found[best] = _votes(turned(image, best), SIZES, TILTS)
+    if _clearest(found.get(best, [])) < max(ENOUGH, CLEARER * _clearest(found[0])):
+        best = 0
+    return turned(image, best), best, _faces(found[best])
+
+
+def turned(image: Image.Image, quarters: int) -> Image.Image:
+    """The photo turned by quarters counterclockwise."""
+    turns = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+    turn = turns[quarters % 4]
+    return image if turn is None else image.transpose(turn)
+
+
 def find_faces(image: Image.Image) -> list[Box]:
-    """Crops around the faces of a photo, largest first; of several finds of one face the surest is taken."""
-    scale = min(1.0, SEARCHED / max(image.size))
-    small = image.convert("L").resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
-    grey = np.asarray(small)
-    finds = [
-        (score / kind.sure, Box(*(round(v / scale) for v in (x - half, y - half, 2 * half))))
-        for kind in DETECTORS.values()
-        for x, y, side, score in kind.detect(grey)
-        if score >= kind.sure and (half := side * kind.margin / 2)
-    ]
+    """Crops around the faces of a photo as it stands, largest first."""
+    return _faces(_votes(image, SIZES, TILTS))
+
+
+@dataclass
+class _Votes:
+    """What several looks took for one face: (votes, centre x, centre y, side) each, in pixels of the photo."""
+
+    finds: list[tuple[float, float, float, float]]
+
+    @property
+    def sum(self) -> float:
+        return sum(find[0] for find in self.finds)
+
+    @property
+    def box(self) -> Box:
+        x, y, side = np.median(np.array(self.finds)[:, 1:], axis=0)
+        return Box(round(x - side / 2), round(y - side / 2), round(side))
+
+    def fits(self, x: float, y: float, side: float) -> bool:
+        """Whether this is about the same square as the surest find."""
+        _, x0, y0, side0 = self.finds[0]
+        near = max(abs(x - x0), abs(y - y0)) < 0.3 * max(side, side0)
+        return near and 0.55 < side / side0 < 1.8
+
+
+def _votes(image: Image.Image, sizes: Sequence[int], tilts: Sequence[int]) -> list[_Votes]:
+    finds, grey = [], image.convert("L")
+    for size in sizes:
+        scale = size / max(image.size)
+        how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+        small = np.asarray(grey.resize([max(1, round(side * scale)) for side in image.size], how))
+        for kind in DETECTORS.values():
+            for x, y, side, score in kind.detect(small, tilts):
+                if (votes := min(score / kind.sure, MOST)) >= LEAST:
+                    finds.append((votes, x / scale, y / scale, side * kind.margin / scale))
+    candidates: list[_Votes] = []
+    for find in sorted(finds, reverse=True):
+        if (known := next((one for one in candidates if one.fits(*find[1:])), None)) is not None:
+            known.finds.append(find)
+        else:
+            candidates.append(_Votes([find]))
+    whole = (0, 0, *image.size)
+    return [one for one in candidates if _common(one.box, whole) >= INSIDE * one.box.size**2]
+
+
+def _clearest(candidates: list[_Votes]) -> float:
+    return max((one.sum for one in candidates), default=0.0)
+
+
+def _faces(candidates: list[_Votes]) -> list[Box]:
     kept: list[Box] = []
-    for _, box in sorted(finds, key=lambda find: -find[0]):
-        if not any(_shared(box, other) > 0.3 for other in kept):
-            kept.append(box)
+    for one in sorted(candidates, key=lambda one: -one.sum):
+        if one.sum >= ENOUGH and not any(_shared(one.box, other) > 0.3 for other in kept):
+            kept.append(one.box)
     return sorted(kept, key=lambda box: -box.size)
+
+
+def _common(box: Box, area: tuple[int, int, int, int]) -> int:  # left, top, right, bottom
+    """The pixels of the box that lie in the area."""
+    width = min(box.left + box.size, area[2]) - max(box.left, area[0])
+    height = min(box.top + box.size, area[3]) - max(box.top, area[1])
+    return max(width, 0) * max(height, 0)
 
 
 def _shared(a: Box, b: Box) -> float:
     """The common area as a part of the smaller box."""
-    width = min(a.left + a.size, b.left + b.size) - max(a.left, b.left)
-    height = min(a.top + a.size, b.top + b.size) - max(a.top, b.top)
-    return max(width, 0) * max(height, 0) / min(a.size, b.size) ** 2
+    return _common(a, (b.left, b.top, b.left + b.size, b.top + b.size)) / min(a.size, b.size) ** 2
 
 
 def centre_box(image: Image.Image) -> Box:

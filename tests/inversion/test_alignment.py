@@ -88,7 +88,7 @@ def test_a_face_is_aligned_however_it_is_asked_for_and_nothing_else_is(
     points = np.tile(FACE[0], (68, 1))
     points[42:48], points[48], points[54] = FACE[1], FACE[3], FACE[4]
     monkeypatch.setattr(alignment, "facemark", lambda file: lambda image, box: points)
-    monkeypatch.setattr(alignment, "find_faces", lambda image: [Box(10, 5, 60)])
+    monkeypatch.setattr(alignment, "find_upright", lambda image: (image, 0, [Box(10, 5, 60)]))
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
     pixels, face = square(photo, where, 32, tmp_path / "ffhq.pkl", of_face)
     assert face == aligns

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
-from explorer import DEFAULT, Edit, Engine, load, run
-from explorer.actions import Invert
-from explorer.engine.inverting import likeness_of
+from explorer import DEFAULT, Edit, Engine, Latent, load, run
+from explorer.actions import Fit, Invert
+from explorer.engine.inverting import likeness_of, networks_of
 from explorer.inversion import defaults
 from explorer.inversion.faces import crop, find_faces
-from explorer.inversion.likeness import STRANGE
+from explorer.inversion.likeness import STRANGE, centre
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,25 @@ def test_every_inversion_says_so_beside_its_figures(engine: Engine) -> None:
     assert other.figures
     assert (own.note, other.note) == ("", STRANGE)
     assert float(own.figures["likeness"]) > float(other.figures["likeness"])
+
+
+def test_a_fitted_copy_of_a_strange_photo_is_told_of_too(engine: Engine, tmp_path: Path) -> None:
+    coins = Image.fromarray(data.coins()).convert("RGB")
+    code = Latent.of(engine.ws(Edit(seed=1)).numpy())
+    settings = replace(defaults("encoder"), tune_steps=1)
+    assert run(Fit(coins, code, settings, crop="centre"), engine, tmp_path).note == STRANGE
+
+
+def test_where_clip_does_not_know_the_generators_pictures_nothing_is_said(engine: Engine) -> None:
+    """A CLIP of nothing: it sees every picture in a direction of its own."""
+    networks = networks_of(engine)
+
+    class Stranger:
+        def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.normalize(torch.randn(len(images), 256), dim=1)
+
+    assert centre(networks) is not None
+    assert centre(replace(networks, clip=cast(Any, Stranger()))) is None
 
 
 def test_without_an_encoder_nothing_is_said() -> None:

@@ -15,7 +15,7 @@ from odd_photos import encoded, exif, malformed, plain, readable
 from PIL import Image
 from skimage import data
 
-from explorer.inversion.faces import Box, centre_box, crop, find_faces
+from explorer.inversion.faces import Box, centre_box, crop, find_faces, find_upright, turned
 from explorer.photos import MAX_BYTES, PhotoError, open_photo
 
 READABLE, MALFORMED = readable(), malformed()
@@ -138,6 +138,28 @@ def test_the_cat_is_found_and_a_cup_is_no_face() -> None:
         assert face.top < y < face.top + face.size
     assert face.size < 420
     assert find_faces(Image.fromarray(data.coffee())) == []
+
+
+@pytest.mark.parametrize("enlarged", [1, 2, 4])
+def test_a_face_is_found_in_the_same_place_however_large_the_photo_is(enlarged: int) -> None:
+    photo = Image.fromarray(data.chelsea())
+    (face,) = find_faces(photo.resize([enlarged * side for side in photo.size], Image.Resampling.LANCZOS))
+    where = [value / enlarged for value in (face.left, face.top, face.size)]
+    assert where == pytest.approx([70, -18, 342], abs=15)
+
+
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_a_photo_on_its_side_is_turned_and_its_face_is_that_of_the_upright_one(quarters: int) -> None:
+    photo = Image.fromarray(data.chelsea())
+    stands, turn, faces = find_upright(turned(photo, quarters))
+    assert (turn + quarters) % 4 == 0
+    assert np.array_equal(np.asarray(stands), np.asarray(photo))
+    assert faces == find_faces(photo)
+
+
+def test_nothing_is_turned_for_what_is_no_face() -> None:
+    coins = Image.fromarray(data.coins()).convert("RGB")
+    assert find_upright(coins) == (coins, 0, [])
 
 
 def test_several_faces_come_largest_first_and_once_each() -> None:

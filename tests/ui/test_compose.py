@@ -14,6 +14,7 @@ import pytest
 from app_server import ROOT, Server, serious_barriers
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
+from skimage import data
 
 from explorer import Edit, Engine, Latent, load
 from explorer.keep import Kept, read_picture, write_link, write_picture
@@ -30,6 +31,9 @@ DROP = """([selector, name, type, base64]) => {
   const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
   document.querySelector(selector).dispatchEvent(event);
 }"""
+
+CUT = """(spans) => spans.filter(({ scrollWidth, clientWidth, scrollHeight, clientHeight }) =>
+  scrollWidth > clientWidth + 1 || scrollHeight > clientHeight + 1).map((span) => span.textContent)"""
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +225,7 @@ def test_two_directions_span_a_grid_and_three_a_set_of_grids(page: Page) -> None
 
 def test_all_pairs_become_a_contact_sheet(page: Page) -> None:
     page.get_by_role("tab", name="All pairs").click()
-    expect(page.locator(".board .cell")).to_have_count(9)
+    expect(page.locator(".board .cell")).to_have_count(6)  # three alone, and each pair once
     page.wait_for_function("[...document.querySelectorAll('.board img')].every((image) => image.naturalWidth > 0)")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save sheet").click()
@@ -229,6 +233,31 @@ def test_all_pairs_become_a_contact_sheet(page: Page) -> None:
         assert image.width > 3 * 256
     page.get_by_role("button", name="sketch and zombie").first.click()
     until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.7, "zombie": 0.7})
+
+
+def test_all_pairs_have_heads_that_stay_and_nothing_is_cut(browser: Browser, default_server: Server) -> None:
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(default_server.url)
+    to_tab(page, "Compose")
+    page.wait_for_selector(".compose[data-painted]")
+    page.get_by_role("tab", name="All pairs").click()
+    expect(page.locator(".board .cell")).to_have_count(14 * 15 // 2)
+    captions = [cell.get_attribute("aria-label") or "" for cell in page.locator(".board .cell").all()]
+    assert len({frozenset(caption.split(" and ")) for caption in captions}) == len(captions)
+    for width, height in ((1280, 800), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(200)
+        assert page.locator(".pairs .side, .pairs .head").evaluate_all(CUT) == []
+        board = page.locator(".board").bounding_box()
+        assert board
+        page.locator(".board").evaluate("(board) => board.scrollTo(150, 250)")
+        head, side = page.locator(".pairs .head").last.bounding_box(), page.locator(".pairs .side").last.bounding_box()
+        assert head
+        assert side
+        assert head["y"] == pytest.approx(board["y"], abs=1), "heads scroll away"
+        assert side["x"] >= board["x"] - 1, "names of lines scroll away"
+    assert serious_barriers(page) == []
+    page.context.close()
 
 
 def test_the_other_ways_are_shown_beside_the_sum(page: Page, engine: Engine) -> None:
@@ -264,6 +293,18 @@ def test_equalised_weights_change_the_picture_equally(page: Page, engine: Engine
     page.get_by_role("button", name="Equalise").click()
     expected = equal_strengths(engine, Edit(strengths={"sketch": 0.6, "zombie": 0.6}))
     until(page, lambda edit: dict(edit.strengths) == pytest.approx(expected, abs=0.02))
+
+
+def test_equalise_never_ends_above_its_own_warning(page: Page, engine: Engine) -> None:
+    three: dict[str | int, float] = dict.fromkeys(("sketch", "zombie", "tolkien elf"), 0.8)
+    equal = dict(equal_strengths(engine, Edit(strengths=three)))
+    assert 1 < sum(equal.values()) <= 1.5
+    assert max(dict(equal_strengths(engine, Edit(strengths=three | {"zombie": 1.5, "sketch": 1.5}))).values()) <= 1
+    pick(page, "sketch", "zombie", "tolkien elf")
+    warning = page.locator(".compose .warning")
+    expect(warning).to_contain_text("Together the weights reach 1.8")
+    page.get_by_role("button", name="Equalise").click()
+    expect(warning).to_be_hidden()
 
 
 def test_leaving_the_range_of_training_is_said(page: Page) -> None:
@@ -406,6 +447,72 @@ def test_a_session_brings_snapshots_and_both_tabs_back(
     to_tab(other, "Compose")
     until(other, lambda edit: dict(edit.strengths) == {"sketch": 0.6, "zombie": 0.6})
     other.context.close()
+
+
+def test_a_snapshot_is_seen_to_happen_and_keeps_all_seeds(page: Page) -> None:
+    pick(page, "zombie")
+    page.locator(".compose .count").get_by_text("4", exact=True).click()
+    expect(page.locator(".canvases canvas")).to_have_count(4)
+    page.locator(".compose").get_by_role("button", name="Snapshot", exact=True).click()
+    kept = page.locator(".compose .kept")
+    expect(kept).to_contain_text("All 4 kept")
+    kept.get_by_role("button", name="See them").click()
+    page.wait_for_selector(".explore[data-painted]")
+    page.locator(".explore").get_by_role("tab", name="Snapshots").click()
+    seeds = [tile.inner_text() for tile in page.locator("#snapshots .tile").all()]
+    assert seeds == ["seed 0", "seed 1", "seed 2", "seed 3"]
+    page.get_by_role("button", name="Restore snapshot 3").click()
+    until(page, lambda edit: edit == Edit(seed=2, strengths={"zombie": 0.6}), ".explore")
+
+
+def test_a_contact_sheet_has_captions_of_as_many_lines_as_they_take(page: Page, tmp_path: Path) -> None:
+    """The more domains, the more text: it is neither squeezed nor cut, so the sheet grows."""
+
+    def height() -> int:
+        with page.expect_download() as download:
+            page.locator(".explore").get_by_role("button", name="Contact sheet").click()
+        with Image.open(download.value.path()) as image:
+            return image.height
+
+    to_tab(page, "Explore")
+    page.keyboard.press("s")
+    short = height()
+    page.get_by_role("button", name="Delete snapshot 1").click(force=True)
+    for name in ("zombie", "sketch", "tolkien elf"):
+        page.locator(".explore").get_by_label(f"{name}, value").fill("0.55")
+    until(page, lambda edit: len(dict(edit.strengths)) == 3, ".explore")
+    page.keyboard.press("Tab")
+    page.locator(".explore").get_by_role("button", name="Snapshot", exact=True).click()
+    assert height() >= short + 20
+
+
+def test_messages_go_when_their_cause_is_gone(expanded_page: Page, engine: Engine) -> None:
+    page, alert = expanded_page, expanded_page.locator(".explore .message")
+    drop(page, ".explore", write_picture(engine.render(Edit())))
+    expect(alert).to_contain_text("carries no settings")
+    page.keyboard.press("r")
+    expect(alert).to_be_hidden()
+    full = "[...Array(60)].map((_, seed) => ({ edit: { version: 1, seed: seed + 5 }, thumb: '' }))"
+    edit_key = page.evaluate("Object.keys(sessionStorage).find((key) => key.endsWith(':edit'))")
+    key = edit_key.replace(":edit", ":snapshots")
+    page.evaluate(f"localStorage.setItem('{key}', JSON.stringify({full}))")
+    page.evaluate(f"document.dispatchEvent(new CustomEvent('{key}'))")
+    page.keyboard.press("s")
+    expect(alert).to_contain_text("no room for more snapshots")
+    page.get_by_role("button", name="Delete snapshot 1", exact=True).click(force=True)
+    expect(alert).to_be_hidden()
+
+
+def test_a_photo_dropped_on_explore_is_offered_to_the_tab_photo(expanded_page: Page) -> None:
+    page = expanded_page
+    buffer = io.BytesIO()
+    Image.fromarray(data.astronaut()).save(buffer, "PNG")
+    drop(page, ".explore", buffer.getvalue(), "me.png")
+    expect(page.locator(".explore .message")).to_contain_text("carries no settings")
+    assert serious_barriers(page) == []
+    page.get_by_role("button", name="Open it in Photo").click()
+    expect(page.locator(".invert")).to_have_attribute("data-phase", "photo", timeout=180_000)
+    expect(page.locator(".faces")).to_contain_text("One face was found")
 
 
 def test_snapshots_of_compose_appear_in_explore(page: Page) -> None:

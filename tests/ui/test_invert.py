@@ -166,6 +166,83 @@ def test_the_frame_lies_on_the_face_and_can_be_moved(studio_page: Page) -> None:
     assert box()["width"] == pytest.approx(photo["height"], abs=2)
 
 
+def test_a_frame_larger_than_the_photo_has_handles_in_view_and_shrinks(studio_page: Page) -> None:
+    page = studio_page
+    page.get_by_role("button", name="Try the example").click()
+    phase(page, "photo")
+    expect(page.locator(".faces")).to_contain_text("One face was found")
+    frame, photo = page.locator(".frame"), page.locator(".photo img").bounding_box()
+    assert photo
+    first = frame.bounding_box()
+    assert first
+    page.mouse.move(photo["x"] + photo["width"] / 2, photo["y"] + photo["height"] / 2)
+    page.mouse.wheel(0, 300)
+    shrunk = frame.bounding_box()
+    assert shrunk
+    assert shrunk["width"] < 0.8 * first["width"]
+    for _ in range(8):
+        page.mouse.wheel(0, -600)
+    large = frame.bounding_box()
+    assert large
+    assert large["width"] > photo["width"]
+    handles = [handle.bounding_box() for handle in page.locator(".frame i").all()]
+    for box in handles:
+        assert box
+        assert photo["x"] - 1 <= box["x"] <= photo["x"] + photo["width"] - box["width"] + 1
+        assert photo["y"] - 1 <= box["y"] <= photo["y"] + photo["height"] - box["height"] + 1
+    corner = handles[3]
+    assert corner
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(corner["x"] - 90, corner["y"] - 90, steps=4)
+    page.mouse.up()
+    small = frame.bounding_box()
+    assert small
+    assert small["width"] < large["width"] - 80
+
+
+def test_a_photo_on_its_side_is_turned_and_a_button_turns_it_on(studio_page: Page) -> None:
+    page = studio_page
+    choose(page, png(np.rot90(data.astronaut()[:, 40:360])), "side.png")
+    phase(page, "photo")
+    expect(page.locator(".faces")).to_contain_text("turned so that it stands. One face")
+    shape = pixels(page.locator(".photo img").get_attribute("src") or "").shape
+    assert shape == (512, 320, 3)
+    page.get_by_role("button", name="Turn the photo").click()
+    expect(page.locator(".faces")).not_to_contain_text("turned")
+    assert pixels(page.locator(".photo img").get_attribute("src") or "").shape == (320, 512, 3)
+    page.get_by_role("button", name="Turn the photo").click()
+    page.wait_for_function("document.querySelector('.photo img').naturalHeight > 320")
+
+
+def test_two_fingers_size_the_frame(browser: Browser, expanded_server: Server) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(expanded_server.url)
+    open_tab(page)
+    choose(page, png(data.coffee()), "coffee.png")
+    phase(page, "photo")
+    frame = page.locator(".frame")
+    before = frame.bounding_box()
+    assert before
+    touch = context.new_cdp_session(page)
+    x, y = before["x"] + before["width"] / 2, before["y"] + before["height"] / 2
+
+    def fingers(kind: str, apart: float | None = None) -> None:
+        points = [] if apart is None else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", 60)
+    for apart in (55, 45, 35, 30):
+        fingers("touchMove", apart)
+    fingers("touchEnd")
+    after = frame.bounding_box()
+    assert after
+    assert after["width"] == pytest.approx(before["width"] / 2, rel=0.1)
+    assert after["x"] + after["width"] / 2 == pytest.approx(x, abs=4)
+    context.close()
+
+
 def test_a_photo_without_a_face_says_so_and_goes_on(studio_page: Page) -> None:
     choose(studio_page, png(data.coffee()), "coffee.png")
     phase(studio_page, "photo")

@@ -120,7 +120,7 @@ def test_a_photo_is_set_into_another_and_fitted_closer(expanded_page: Page, expa
     expect(switch).to_be_checked()
     expect(switch).to_have_css("width", "32px")  # the page's own switch: Gradio shows a tick in white on white
     leaves, to_explore = page.locator(".leaves"), page.get_by_role("button", name="To Explore")
-    expect(leaves).to_contain_text("Without the copy")
+    expect(leaves).to_contain_text("The copy stays here")
     expect(to_explore).to_have_accessible_description(re.compile("looks like this"))
     plain = leaves.locator("img").get_attribute("src") or ""
     assert (pixels(plain) != pixels(fitted)).any()

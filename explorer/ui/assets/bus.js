@@ -11,7 +11,7 @@ if (!window.domainExplorer?.openEdit) {
     link: query.has("edit") ? { text: query.get("edit"), tab: query.get("tab") === "compose" ? "compose" : "explore" } : null,
     hasTab: (tab) => Boolean(buttonOf(tab)),
     openTab: (tab) => buttonOf(tab)?.click(),
-    // Give an edit to a tab without going there.
+    // Give an edit to a tab without going there; to the tab "photo" a photo, as a data URI.
     hand(tab, edit) {
       const receiver = receivers[tab];
       if (receiver?.panel.isConnected) receiver.take(edit);

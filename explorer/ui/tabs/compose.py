@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "compose.css", "narrow.css")
 MEASURED = (0.25, 0.5, 0.75, 1.0)  # strengths at which `equalise` looks, as parts of the far end of a direction
+LARGEST_SUM = 1.5  # of the domains' weights: beyond, their directions leave what training has seen together
 MAX_PICKED = 16
 NO_BLEND = "Blended networks join them where the app is started with --vs and one or two checkpoints."
 
@@ -50,7 +51,7 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         apply_default_css=False,
         elem_id="compose",
         server_functions=[*map(served, (pictures, equalise, ways)), *keeping.functions(engine, name)],
-        generator=explore.describe(engine, name, max_px),
+        generator=explore.describe(engine, name, max_px) | {"largest_sum": LARGEST_SUM},
     )
 
 
@@ -62,8 +63,9 @@ def _equalise(engine: Engine, request: dict[str, Any], visitor: Visitor) -> dict
 def equal_strengths(engine: Engine, edit: Edit, visitor: Visitor = NOBODY) -> dict[DirectionId, float]:
     """Strengths of the edit's directions at which each alone changes the picture by the same amount.
 
-    The amount is the mean of what they change now, or less where one cannot reach it within its range; it is measured
-    as the root mean square difference to the picture without any, on this edit's code. Signs stay.
+    The amount is the mean of what they change now, or less where one cannot reach it within its range, or where domains
+    would pass 1 or together LARGEST_SUM, of which the page warns; it is measured as the root mean square difference to
+    the picture without any, on this edit's code. Signs stay.
     """
     base = replace(edit, strengths={}, layers={})
     rows, before = dict(edit.layers), dict(edit.strengths)
@@ -71,6 +73,7 @@ def equal_strengths(engine: Engine, edit: Edit, visitor: Visitor = NOBODY) -> di
     for id_, strength in before.items():
         direction = engine.direction(id_)
         end = direction.high if strength > 0 else direction.low
+        end = float(np.clip(end, -1, 1)) if direction.group == "domains" else end
         at = np.array([0.0, *(part * end for part in MEASURED)])
         alone = [replace(base, strengths={id_: s}, layers={id_: rows[id_]} if id_ in rows else {}) for s in at]
         pictures = np.stack(render(engine, alone, 256, visitor)).astype(np.float32)
@@ -78,8 +81,22 @@ def equal_strengths(engine: Engine, edit: Edit, visitor: Visitor = NOBODY) -> di
         curves[id_] = np.abs(at), np.maximum.accumulate(change)  # a stronger move never counts as less
         now.append(np.interp(abs(strength), *curves[id_]))
     target = min(float(np.mean(now)), *(change[-1] for _, change in curves.values()))
-    found = {id_: float(np.interp(target, change, at)) for id_, (at, change) in curves.items()}
-    return {id_: round(float(np.copysign(value, before[id_])), 3) for id_, value in found.items()}
+    domains = [id_ for id_ in before if engine.direction(id_).group == "domains"]
+
+    def reaching(amount: float) -> dict[DirectionId, float]:
+        found = {id_: float(np.interp(amount, change, at)) for id_, (at, change) in curves.items()}
+        return {id_: round(float(np.copysign(value, before[id_])), 3) for id_, value in found.items()}
+
+    def fits(amount: float) -> bool:
+        return sum(abs(reaching(amount)[id_]) for id_ in domains) <= LARGEST_SUM
+
+    if fits(target):
+        return reaching(target)
+    low, high = 0.0, target
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return reaching(low)
 
 
 def _ways(engine: Engine, blended: Engine | None, request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from explorer.engine.inverting import (
     tuned_engine,
 )
 from explorer.inversion import METHODS, SPACE_NOTES, SPACES, InversionError, Settings, defaults
-from explorer.inversion.faces import Box, centre_box, find_faces
+from explorer.inversion.faces import Box, centre_box, find_faces, find_upright, turned
 from explorer.inversion.latents import read_latent, write_latent
 from explorer.inversion.likeness import STRANGE
 from explorer.inversion.settings import MAX_TEXT
@@ -130,18 +130,27 @@ class Studio:
         return temporary_folder() if self.public else delta_folder(self.engine)
 
     def photo(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
-        """For `{photo: data URI | null}` (null is the example): the photo upright and in RGB, and the faces in it."""
+        """For `{photo: data URI | null, turn}` (null is the example): the photo upright and in RGB, and its faces.
+
+        `turn` is by how many quarters counterclockwise it is to be turned; without it, it is so that its faces stand.
+        """
         data = request.get("photo")
         content = EXAMPLE.read_bytes() if data is None else decode(data, "photo")
 
-        def look() -> tuple[Image.Image, list[Box]]:
+        turn = request.get("turn")
+
+        def look() -> tuple[Image.Image, int, list[Box]]:
             image = open_photo(content)
             image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-            return image, find_faces(image)
+            if not isinstance(turn, int):
+                return find_upright(image)
+            image = turned(image, turn)
+            return image, turn % 4, find_faces(image)
 
-        image, faces = GATE.do(look, LOOK_PRICE, visitor)
+        image, turn, faces = GATE.do(look, LOOK_PRICE, visitor)
         return {
             "photo": encode(image),
+            "turn": turn,
             "width": image.width,
             "height": image.height,
             "faces": [asdict(box) for box in faces],

@@ -1,6 +1,6 @@
 // Puts the parts together: a change of the weights asks for pictures; weights at rest are kept and shown on the boards.
 
-import { act, all, createTips, find, loadImage, panel } from "../dom.js";
+import { act, all, createTips, find, loadImage } from "../dom.js";
 import { createCode, LARGEST_SEED } from "./code.js";
 import { createPad } from "./pad.js";
 import { createPicks } from "./picks.js";
@@ -24,7 +24,7 @@ function start(generator) {
     ask: (request) => server.pictures(request),
     drafts: generator.steps.slice(0, -1),
     onPictures: async ({ edits }, uris) => {
-      stage.show(await Promise.all(uris.map(loadImage)), edits[0]);
+      stage.show(await Promise.all(uris.map(loadImage)), edits);
       if (refused) stage.say("");
       refused = false;
     },
@@ -42,12 +42,15 @@ function start(generator) {
   const history = createHistory(state, loop, past);
   const count = () => (state.edit.latent ? 1 : Number(find("[name=seeds]:checked").value));
   const MORE_PX = 256; // px asked for each of several pictures
+  const KEPT = 4000; // ms that a snapshot is spoken of
+  let hiding;
   let asked = "";
 
   function ask(edit) {
     const seeds = Array.from({ length: count() }, (_, index) => (edit.seed + index) % (LARGEST_SEED + 1));
     const edits = seeds.map((seed) => state.json({ ...edit, seed }));
     const max_px = edits.length > 1 ? Math.min(MORE_PX, generator.max_px ?? MORE_PX) : generator.max_px;
+    if (!refused) stage.say(""); // it was about what is past
     if (JSON.stringify(edits) !== asked) loop.want({ edits, max_px, exact: false });
     asked = JSON.stringify(edits);
     act("undo")[0].disabled = !state.canUndo;
@@ -64,13 +67,18 @@ function start(generator) {
       : "Choose domains: their sum is painted here.";
     act("teach")[0].hidden = !none || !bus.hasTab("teach");
   }
+  // Every picture on the stage, and a word that it is kept.
   function snapshot() {
-    if (!stage.image) return;
-    const kept = shots.add(JSON.parse(panel.dataset.painted ?? ""), stage.image);
-    const button = act("snapshot")[0].querySelector("span");
-    if (!kept) return stage.say("This browser has no room for more snapshots; delete some in Explore.");
-    button.textContent = "Kept";
-    setTimeout(() => { button.textContent = "Snapshot"; }, 1200);
+    const { shown } = stage;
+    const kept = shown.filter(({ edit, image }) => shots.add(edit, image)).length;
+    if (kept < shown.length) return stage.say(`This browser has no room for ${kept ? "all of them" : "more snapshots"}; delete some in Explore.`);
+    if (!kept) return;
+    const box = find(".kept");
+    find(".kept span").textContent = kept === 1 ? "Kept with Explore\u2019s snapshots" : `All ${kept} kept with Explore\u2019s snapshots`;
+    box.hidden = false;
+    for (const canvas of all(".canvases canvas")) canvas.animate([{ opacity: 0.35 }, { opacity: 1 }], 240);
+    clearTimeout(hiding);
+    hiding = setTimeout(() => { box.hidden = true; }, KEPT);
   }
   function showPast() {
     past.hidden = !past.hidden;
@@ -83,10 +91,11 @@ function start(generator) {
     state.change({ strengths: new Map([...state.edit.strengths, ...answer.strengths]) });
   }
 
-  const actions = { undo: state.undo, redo: state.redo, history: showPast, snapshot, equalise, try: picks.tryTwo, teach: () => bus.openTab("teach"), explore: () => bus.openEdit("explore", state.json()) };
+  const actions = { undo: state.undo, redo: state.redo, history: showPast, snapshot, equalise, try: picks.tryTwo, "see-kept": () => bus.openTab("explore"), teach: () => bus.openTab("teach"), explore: () => bus.openEdit("explore", state.json()) };
   for (const [name, action] of Object.entries(actions)) act(name)[0].addEventListener("click", action);
   for (const radio of all("[name=seeds]")) radio.addEventListener("change", () => ask(state.edit));
   state.onChange(ask);
+  shots.onChange(() => refused || stage.say(""));
   createKeys({ state, letters: { r: code.random, s: snapshot } });
   createTips();
   createKeep({ tab: "compose", state, shots, generator, say: stage.say });

@@ -6,7 +6,6 @@ import { typed } from "../explore/keys.js";
 import { createExtra } from "../explore/layers.js";
 
 const FIRST_WEIGHT = { domains: 0.6, factors: 1, dormant: 0.6 };
-const LARGEST_SUM = 1.5; // of the domains' weights: beyond, their directions leave what training has seen together
 
 export function createPicks(state, generator) {
   const list = find(".directions");
@@ -85,7 +84,7 @@ export function createPicks(state, generator) {
     const sum = weights.reduce((total, { value }) => total + Math.abs(value), 0);
     const sentences = [];
     if (outside.length) sentences.push(`${outside.join(", ")}. The generator was taught each domain from 0 to 1 only, so the picture may break up.`);
-    if (sum > LARGEST_SUM) sentences.push(`Together the weights reach ${short(sum)}. It was taught one domain at a time; above about ${LARGEST_SUM} they get in each other\u2019s way.`);
+    if (sum > generator.largest_sum) sentences.push(`Together the weights reach ${short(sum)}. It was taught one domain at a time; above about ${generator.largest_sum} they get in each other\u2019s way.`);
     find(".warning").hidden = !sentences.length;
     find(".warning").textContent = sentences.join(" ");
   }

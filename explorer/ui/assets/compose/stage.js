@@ -7,6 +7,7 @@ export function createStage() {
   const box = find(".canvases");
   let canvases = [];
   let images = [];
+  let edits = [];
 
   function arrange(count) {
     if (count === canvases.length) return;
@@ -29,20 +30,25 @@ export function createStage() {
       context.drawImage(images[index], 0, 0, side, side);
     });
   }
-  function show(loaded, edit) {
-    images = loaded;
+  function show(loaded, painted) {
+    [images, edits] = [loaded, painted];
     arrange(images.length);
     paint();
     find(".waiting").hidden = true;
-    panel.dataset.painted = JSON.stringify(edit);
+    panel.dataset.painted = JSON.stringify(edits[0]);
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
-  function say(text) {
-    const message = find(".message");
-    message.hidden = !text;
-    message.querySelector("span").textContent = text;
+  // A message, and a button with a way out where there is one.
+  function say(text, /** @type {{ label: string, go: () => void } | null} */ way = null) {
+    const box = find(".message");
+    box.hidden = !text;
+    box.querySelector("span").textContent = text;
+    const button = box.querySelector(".way-out");
+    button.hidden = !way;
+    button.textContent = way?.label ?? "";
+    button.onclick = () => { say(""); way?.go(); };
   }
   new ResizeObserver(paint).observe(box);
-  find(".message button").addEventListener("click", () => say(""));
-  return { show, say, lost: (is) => { find(".lost").hidden = !is; }, get image() { return images[0]; } };
+  find(".message .icon").addEventListener("click", () => say(""));
+  return { show, say, lost: (is) => { find(".lost").hidden = !is; }, get shown() { return images.map((image, index) => ({ image, edit: edits[index] })); } };
 }

@@ -16,7 +16,7 @@ export function createViews(state, generator, picks, loop, stage) {
   const axes = Object.fromEntries(["x", "y", "z"].map((name) => [name, find(`[name=${name}]`)]));
   let view = "picture";
   let shown = ""; // what the board shows, as JSON
-  let cells = []; // {edit, caption, image} in the order asked for
+  let cells = []; // {edit, caption, image, at} in the order asked for; at: line and column, where not one after another
   let columns = 1;
 
   const showCount = ({ latent }) => { find(".count").hidden = view !== "picture" || Boolean(latent); }; // a photo has no next one
@@ -58,12 +58,12 @@ export function createViews(state, generator, picks, loop, stage) {
     loop.cancel("board");
     board.replaceChildren(make("p", { className: "empty", textContent: text }));
   }
-  function createCell(edit, caption) {
+  function createCell(edit, caption, /** @type {[number, number] | null} */ at = null) {
     const image = make("img", { alt: "", draggable: false });
     const node = make("button", { type: "button", className: "cell", title: caption, ariaLabel: caption }, image);
     node.classList.toggle("here", JSON.stringify(state.json(edit)) === JSON.stringify(state.json()));
     node.addEventListener("click", () => state.change(edit));
-    cells.push({ edit, caption, image });
+    cells.push({ edit, caption, image, at });
     return node;
   }
   function ask() {
@@ -115,12 +115,21 @@ export function createViews(state, generator, picks, loop, stage) {
     cells = [];
     columns = all.length;
     const bare = { ...state.edit, strengths: new Map(), layers: new Map() };
-    const cell = (a, b) => {
+    const cell = (a, b, at) => {
       const strengths = a === b ? new Map([[a.id, 1]]) : new Map([[a.id, PAIR_WEIGHT], [b.id, PAIR_WEIGHT]]);
-      return createCell({ ...bare, strengths }, a === b ? `${a.label} alone` : `${a.label} and ${b.label}`);
+      return createCell({ ...bare, strengths }, a === b ? `${a.label} alone` : `${b.label} and ${a.label}`, at);
     };
-    const lines = all.flatMap((a) => [label(a.label, "side"), ...all.map((b) => cell(a, b))]);
-    const sheet = make("div", { className: "sheets pairs" }, figure(`Both at ${PAIR_WEIGHT}; on the diagonal, each alone at 1.`, all.length, label(""), ...all.map((b) => label(b.label)), ...lines));
+    // A staircase, since the order of two does not matter.
+    const lines = all.flatMap((a, row) => {
+      const tiles = all.slice(0, row + 1).map((b, column) => cell(a, b, [row, column]));
+      tiles.forEach((tile, column) => { tile.style.gridArea = `${row + 2} / ${column + 2}`; });
+      const side = label(a.label, "side");
+      side.style.gridArea = `${row + 2} / 1`;
+      return [side, ...tiles];
+    });
+    const heads = all.map((b) => make("span", { className: "head" }, make("b", { textContent: b.label })));
+    const corner = make("span", { className: "corner-head" });
+    const sheet = make("div", { className: "sheets pairs" }, figure(`Both at ${PAIR_WEIGHT}; at the end of each line, one alone at 1.`, all.length, corner, ...heads, ...lines));
     sheet.style.setProperty("--columns", all.length);
     board.replaceChildren(sheet);
     ask();
@@ -149,7 +158,7 @@ export function createViews(state, generator, picks, loop, stage) {
     const captions = cells.map(({ caption }) => caption);
     const edits = cells.map(({ edit }) => edit && state.json(edit));
     const uris = edits[0] ? await loop.all({ name: "save", edits, exact: true }) : cells.map(({ image }) => image.src);
-    download(await composeSheet(uris, captions, columns), `${generator.name}-${view}.png`);
+    download(await composeSheet(uris, captions, columns, cells.map(({ at }) => at)), `${generator.name}-${view}.png`);
   }
   for (const [name, select] of Object.entries(axes)) {
     select.addEventListener("change", () => { select.dataset.chosen = name; refresh(); });

@@ -69,21 +69,34 @@ export function createKeep({ tab, state, shots, generator, say }) {
     setTimeout(() => URL.revokeObjectURL(uri), 60000);
   }
 
+  // Whether it could be.
   async function restore(request) {
     const answer = await ask("restore", request);
-    if (answer.error) return;
+    if (answer.error) return false;
     dialog.close();
-    if (answer.edit) return state.change(state.parse(answer.edit));
+    if (answer.edit) {
+      state.change(state.parse(answer.edit));
+      return true;
+    }
     for (const [to, edit] of Object.entries(answer.edits)) bus.hand(to, edit);
     const left = shots.merge(answer.snapshots);
     if (left) say(`This browser has no room for ${left} of the ${answer.snapshots.length} snapshots; delete some and open the session again.`);
+    return true;
   }
   async function openFile(chosen) {
     if (!chosen) return;
     if (chosen.size > LARGEST_FILE) return complain("This file is larger than 20 MB, which no picture or session of this page is.");
     const begin = await chosen.slice(0, 64).text(); // a name or a type may have been lost on the way
     if (begin.trimStart().startsWith("{")) await restore({ session: await chosen.text() });
-    else await restore({ picture: await readAsBytes(chosen) });
+    else if (!(await restore({ picture: await readAsBytes(chosen) }))) await offerPhoto(chosen);
+  }
+  // A picture without settings may be a photo: one step to where those are opened.
+  async function offerPhoto(chosen) {
+    if (!chosen.type.startsWith("image/") || !bus.hasTab("photo")) return;
+    const why = find(".message span").textContent || trouble.textContent;
+    dialog.close();
+    const uri = await readAsURI(chosen);
+    say(why, { label: "Open it in Photo", go: () => bus.openEdit("photo", uri) });
   }
 
   const hasFile = (event) => event.dataTransfer?.types.includes("Files");

@@ -52,6 +52,7 @@ function start(generator) {
 
   function ask(edit) {
     const json = state.json(edit);
+    if (!refused) stage.say(""); // it was about what is past
     if (JSON.stringify(json) !== asked) loop.want({ edits: [json], max_px: generator.max_px, exact: false });
     asked = JSON.stringify(json);
     for (const button of act("undo")) button.disabled = !state.canUndo;
@@ -89,6 +90,7 @@ function start(generator) {
   act("compose")[0].addEventListener("click", () => window.domainExplorer.openEdit("compose", state.json()));
   act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
+  shots.onChange(() => refused || stage.say(""));
   const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: neighbours.close };
   createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();

@@ -61,10 +61,15 @@ export function createStage() {
     panel.dataset.steps = steps ?? "";
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
-  function say(text) {
+  // A message, and a button with a way out where there is one.
+  function say(text, /** @type {{ label: string, go: () => void } | null} */ way = null) {
     const box = find(".message");
     box.hidden = !text;
     box.querySelector("span").textContent = text;
+    const button = box.querySelector(".way-out");
+    button.hidden = !way;
+    button.textContent = way?.label ?? "";
+    button.onclick = () => { say(""); way?.go(); };
   }
   function setPixels(on) {
     pixels = on;
@@ -78,7 +83,7 @@ export function createStage() {
 
   new ResizeObserver(fit).observe(canvas);
   wipe.addEventListener("input", repaint);
-  find(".message button").addEventListener("click", () => say(""));
+  find(".message .icon").addEventListener("click", () => say(""));
   act("pixels")[0].addEventListener("click", () => setPixels(!pixels));
   press("pixels", pixels);
 

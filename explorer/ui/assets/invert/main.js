@@ -1,5 +1,6 @@
 // Puts the parts together: the session's state decides what is seen.
 
+import "../bus.js";
 import { createTips, find, panel, say } from "../dom.js";
 import { createCamera } from "./camera.js";
 import { createCompare } from "./compare.js";
@@ -56,6 +57,7 @@ function start(studio) {
     panel.dataset.looks = String(Number(panel.dataset.looks) + 1);
   }
   session.attach(server, show);
+  window.domainExplorer.receive("photo", panel, session.takePhoto);
 }
 
 start(props.generator);

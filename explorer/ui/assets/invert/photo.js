@@ -36,6 +36,10 @@ export function createPhoto(session, studio) {
   onClick("load-latent", () => latentFile.click());
   onClick("example", () => session.takePhoto(null));
   onClick("as-is", () => session.set({ box: session.state.photo.centre }));
+  onClick("turn", () => {
+    const { given, turn } = session.state.photo;
+    session.takePhoto(given, (turn + 3) % 4);
+  });
   onClick("next-face", () => {
     const { box, photo: { faces } } = session.state;
     const at = faces.findIndex((face) => same(face, box));
@@ -68,7 +72,9 @@ export function createPhoto(session, studio) {
       : count === 1 ? "One face was found. Drag the frame to change it."
       : `${count} faces were found. Drag the frame to change it.`;
     const asIs = same(box, photo.centre);
-    find(".faces").textContent = asIs && count ? "The photo is used as it is, cut to a square." : found;
+    const stood = photo.turned ? "The photo was turned so that it stands. " : "";
+    find(".faces").textContent = stood + (asIs && count ? "The photo is used as it is, cut to a square." : found);
+    act("turn")[0].disabled = Boolean(session.state.busy);
     act("next-face")[0].hidden = !count || (count === 1 && same(box, photo.faces[0]));
     act("next-face")[0].textContent = count === 1 ? "Back to the face" : "Next face";
     act("as-is")[0].hidden = asIs;

@@ -36,6 +36,7 @@ export function createSession(studio) {
     sessionStorage.removeItem(key);
   }
   function set(change) {
+    if ("use" in change && !("trouble" in change)) change = { ...change, trouble: "" }; // it was about another use
     state = { ...state, ...change };
     if (change.past) storePast(change.past);
     if (change.box || change.photo || change.result === null) judge();
@@ -66,12 +67,13 @@ export function createSession(studio) {
     set({ busy: "", trouble: answer.error ?? "" });
     return answer.error ? null : answer;
   }
-  async function takePhoto(uri) {
+  // The photo as it was given is kept too, to be turned by quarters; without a number it is turned so that faces stand.
+  async function takePhoto(given, /** @type {number | null} */ quarters = null) {
     if (state.job) return set({ trouble: "A photo is being rebuilt. Stop it first, or wait until it is done." });
-    const answer = await askAloud("Looking for a face", "photo", { photo: uri });
+    const answer = await askAloud("Looking for a face", "photo", { photo: given, turn: quarters });
     if (!answer) return;
-    const { photo, width, height, faces, centre } = answer;
-    set({ photo: { uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, use: null, other: null });
+    const { photo, turn, width, height, faces, centre } = answer;
+    set({ photo: { given, turn, turned: turn && quarters === null, uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, use: null, other: null });
   }
   // Looks for the photo in its frame; with a `task`, does that with the photo of the result.
   async function start(settings, /** @type {Record<string, any> | null} */ task = null) {

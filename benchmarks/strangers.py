@@ -1,6 +1,6 @@
 """How well `explorer.inversion.likeness` tells a generator's own kind of photos from others.
 
-`python -m explorer.recipes.strangers --data PICTURES --others FOLDER` prints, as JSON, quantiles of both figures and
+`python -m benchmarks.strangers --data PICTURES --others FOLDER` prints, as JSON, quantiles of both figures and
 how many are called strange: of held-out photos, and of squares of all sizes cut out of pictures of anything else.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from explorer.inversion import Networks, gather
 from explorer.inversion.faces import Box, crop
-from explorer.inversion.likeness import Likeness, centre, known, likeness
+from explorer.inversion.likeness import Likeness, centre, likeness
 from explorer.networks.pixels import from_array, from_pixels
 from explorer.photos import PhotoError, open_photo
 from explorer.refused import Refused
@@ -49,12 +49,12 @@ def tell(networks: Networks, middle: Tensor, photos: Tensor) -> list[Likeness]: 
 
 def measure(networks: Networks, data: str, folder: Path) -> dict[str, Any]:
     """The summaries of held-out photos and of others, and how many squares of each of these pictures are strange."""
-    if not known(networks):
-        raise Refused("this needs CLIP, and an encoder beside the generator")
+    middle, others = centre(networks), {}
+    if middle is None:
+        raise Refused("this needs CLIP that knows such pictures, and an encoder beside the generator")
     side = networks.generator.resolution
     own = Pictures(data, side, HELD_OUT, held_out=True)
     photos = from_pixels(torch.stack([own[i][0] for i in range(len(own))]))
-    middle, others = centre(networks), {}
     for file in sorted(folder.iterdir()):
         try:
             others[file.stem] = tell(networks, middle, torch.stack(list(squares(file, side))))
