@@ -22,9 +22,8 @@ function start(generator) {
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    drafts: generator.steps.slice(0, -1),
-    onPictures: async ({ edits }, uris) => {
-      stage.show(await Promise.all(uris.map(loadImage)), edits[0]);
+    onPictures: async ({ edits, preview }, uris) => {
+      stage.show(await Promise.all(uris.map(loadImage)), edits[0], preview);
       if (refused) stage.say("");
       refused = false;
     },

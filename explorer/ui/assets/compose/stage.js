@@ -29,11 +29,12 @@ export function createStage() {
       context.drawImage(images[index], 0, 0, side, side);
     });
   }
-  function show(loaded, edit) {
+  function show(loaded, edit, preview) {
     images = loaded;
     arrange(images.length);
     paint();
     find(".waiting").hidden = true;
+    find(".preview-tag").hidden = !preview;
     panel.dataset.painted = JSON.stringify(edit);
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
