@@ -1,4 +1,4 @@
-"""What is painted while a slider of a slow generator moves: laws of previews, of the engine and of the page's answers."""
+"""What is painted while a slider of a slow generator moves: laws of the engine's previews and of the page's answers."""
 
 from __future__ import annotations
 
