@@ -1,15 +1,15 @@
-"""A generator of real size: 1024 px, published widths, a hundred domains. What it takes of memory and time, and how near
-a preview is to the picture that it stands for.
+"""A generator of real size: 1024 px, published widths, a hundred domains. Memory, and previews of a drag.
 
-The files are made here, with random weights: one as NVIDIA's and Adobe's programs pickle them (G, D, G_ema, basis), one
-of our own format. Memory is that of a process of its own. Times are CPU times of one thread, and ratios of one process.
+Its files are made here, with random weights: one as NVIDIA's and Adobe's programs pickle them (G, D, G_ema, basis), one
+of our own format. Memory is that of processes of their own. Times are CPU times of one thread, as parts of an exact
+picture in the same process. How near previews are to the pictures that they stand for is also told of the real model
+that comes with the program. `make bench-large`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
 import re
 import statistics
@@ -18,25 +18,39 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from benchmarks.engine import medians
+from benchmarks.startup import ROOT, first_picture, free_port, resident_mb
+from explorer import Edit, Engine
+from explorer.edit import DirectionId
+from explorer.engine.frames import SIDE, halved
+from explorer.engine.renderers import Lower
 from explorer.latents import Expansion, factorize
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
+from explorer.networks.hardware import return_memory, tune_allocator
 from explorer.networks.stylegan2 import channels_from_base
-from explorer.weights import Checkpoint
+from explorer.ui.pictures import data_uri
+from explorer.weights import DEFAULT, Checkpoint, load
+from kernels import synthesis as fused
 
-SIDE, DOMAINS = 1024, 100
+RESOLUTION, DOMAINS = 1024, 100
+SHARES = (0.02, 0.06, 0.25, 0.45)  # of the multiplications of a picture
+PARTS = (0.1, 0.36, 0.55, 0.9)  # of a domain's range, where a slider that has begun at zero is looked at
 RESIDENT, PEAK = 1.4e9, 1.2e9  # bars, bytes
 MB = 1e6
 
 
-def published(side: int = SIDE) -> Checkpoint:
+def published(side: int = RESOLUTION) -> Checkpoint:
     """Published widths (base 32768, at most 512), 8 mapping layers, domains on the last directions of the basis."""
     torch.manual_seed(0)
     channels = channels_from_base(side, 32768, 512)
@@ -105,37 +119,129 @@ def status(name: str) -> int:  # bytes
 def measured_memory(path: Path) -> dict[str, float]:
     """In a process of its own: bytes after the imports, the most that reading took, and what an engine holds."""
     command = [sys.executable, "-m", "benchmarks.large", "--memory-of", str(path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def memory_of(path: str) -> None:
-    import ctypes
-
-    from explorer import Edit, Engine, load
+    """What `measured_memory` reads."""
 
     def reset() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
-    def trimmed() -> int:
-        ctypes.CDLL(None).malloc_trim(0)
-        return status("VmRSS")
-
-    found: dict[str, float] = {"start": status("VmRSS")}
+    found: dict[str, float] = {"imports": status("VmRSS")}
     reset()
     began = time.process_time()
     checkpoint = load(path)
-    found["reading, seconds"] = time.process_time() - began
+    found["reading, CPU seconds"] = time.process_time() - began
     found["reading, peak"] = status("VmHWM")
-    found["read"] = trimmed()
-    reset()
     engine = Engine(checkpoint)
-    del checkpoint
+    found["loaded"] = status("VmRSS")
     engine.render(Edit())
-    found["engine, peak"] = status("VmHWM")
-    found["shown"] = status("VmRSS")
-    found["at rest"] = trimmed()
+    found["with a picture"] = status("VmRSS")
+    return_memory()
+    found["at rest"] = status("VmRSS")
+    found["of it from the file"] = status("RssFile")
     print(json.dumps(found))
+
+
+def server_memory(path: Path) -> tuple[float, float]:
+    """Seconds until the page of a server shows its first picture, and its MB then."""
+    port = free_port()
+    began = time.perf_counter()
+    server = subprocess.Popen([sys.executable, "app.py", "--checkpoint", str(path), "--port", str(port)], cwd=ROOT)
+    try:
+        first_picture(port)
+        return time.perf_counter() - began, resident_mb(server.pid)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def times(engine: Engine) -> None:
+    """What a preview costs, its JPEG included, as a part of an exact picture."""
+    render = engine._model.render
+    assert isinstance(render, Lower)
+    turn = 0
+
+    def moved() -> Edit:
+        nonlocal turn
+        turn += 1
+        return Edit(strengths={engine.directions[0].id: 0.5 + 0.0001 * turn})
+
+    def lower(share: float) -> Callable[[], object]:
+        return lambda: render.lower(engine.ws(moved())[None], "const", None, share)
+
+    with torch.inference_mode():
+        for strength in (0.0, 1.0):
+            engine.render(Edit(strengths={engine.directions[0].id: strength}))
+        calls: dict[str, Callable[[], object]] = {
+            "exact": lambda: data_uri(engine.render(moved()), False),
+            "blend of two pictures": lambda: data_uri(shown(engine, moved()), False),
+        }
+        for share in SHARES:
+            found = render.lower(engine.ws(Edit())[None], "const", None, share)
+            if found is not None:
+                calls[f"the picture so far at {found.shape[-1]} px"] = lower(share)
+        ms = medians(calls, 3)
+    print(f"{engine.resolution} px, {engine.precision}: exact {ms['exact']:.0f} CPU ms, one thread; of that")
+    for name in list(calls)[1:]:
+        print(f"  {name}: {100 * ms[name] / ms['exact']:.1f} %")
+
+
+def shown(engine: Engine, edit: Edit) -> np.ndarray:
+    picture = engine.preview(edit)
+    assert picture is not None
+    return picture
+
+
+def nearness(name: str, engine: Engine, directions: int, seeds: int) -> None:
+    """PSNR and perceptual distance of previews to exact pictures, at four places of a drag over a domain's range."""
+    render = engine._model.render
+    assert isinstance(render, Lower)
+    found: dict[str, list[tuple[float, float]]] = {}
+
+    def image(edit: Edit) -> Tensor:
+        return halved(render(engine.ws(edit)[None]), SIDE)
+
+    def compare(kind: str, preview: Tensor, truth: Tensor) -> None:
+        preview = preview.clamp(-1, 1)
+        psnr = float(10 * torch.log10(4 / (preview - truth).square().mean().clamp_min(1e-10)))
+        found.setdefault(kind, []).append((psnr, float(engine.perceptual(preview, truth).mean())))
+
+    def up(smaller: Tensor, like: Tensor) -> Tensor:
+        return F.interpolate(smaller, like.shape[-2:], mode="bilinear", align_corners=False)
+
+    for direction, seed in product(engine.directions[:directions], range(seeds)):
+        low, high = direction.low, direction.high
+
+        def at(
+            part: float, id_: DirectionId = direction.id, seed: int = seed, low: float = low, high: float = high
+        ) -> Edit:
+            return Edit(seed=seed, strengths={id_: low + (high - low) * part})
+
+        frames = {part: image(at(part)) for part in (0.0, 0.25, 0.5, 0.75, 1.0)}
+        rest = 0.25  # where the slider is at zero
+        for part in PARTS:
+            truth = image(at(part))
+            compare("the picture at rest, unchanged", frames[rest], truth)
+            for share in SHARES:
+                smaller = [render.lower(engine.ws(at(p))[None], "const", None, share) for p in (part, rest)]
+                if smaller[0] is None or smaller[1] is None:
+                    continue
+                side = smaller[0].shape[-1]
+                compare(f"the picture so far at {side} px, alone", up(smaller[0], truth), truth)
+                compare(
+                    f"the picture so far at {side} px, on it", frames[rest] + up(smaller[0] - smaller[1], truth), truth
+                )
+            for count in (2, 3, 5):
+                step = 1 / (count - 1)
+                first = min(int(part / step), count - 2) * step
+                blend = torch.lerp(frames[first], frames[first + step], (part - first) / step)
+                compare(f"blend of the nearest of {count} pictures", blend, truth)
+    print(f"\n{name}, domains over their whole range | PSNR, dB | perceptual distance")
+    for kind, values in sorted(found.items()):
+        psnr, perceptual = (statistics.mean(column) for column in zip(*values, strict=True))
+        print(f"{kind} | {psnr:.1f} | {perceptual:.3f}")
 
 
 def main() -> None:
@@ -143,15 +249,31 @@ def main() -> None:
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory_of:
-        return memory_of(args.memory_of)
+        memory_of(args.memory_of)
+        return
+    tune_allocator()
+    built = fused.build_now()
+    print(f"C++ epilogue {'loaded' if built else 'not available'}, {torch.get_num_threads()} threads\n")
+    checkpoint = published()
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = published()
         native, pickled = Path(folder) / "large.safetensors", Path(folder) / "large.pkl"
         checkpoint.save(native)
         write_pickle(checkpoint, pickled)
-        del checkpoint
         for path in (pickled, native):
-            print(path.name, f"{path.stat().st_size / MB:.0f} MB:", measured_memory(path), flush=True)
+            found = measured_memory(path)
+            seconds = found.pop("reading, CPU seconds")
+            told = ", ".join(f"{name} {value / MB:.0f} MB" for name, value in found.items())
+            print(
+                f"{path.name}, {path.stat().st_size / MB:.0f} MB, read in {seconds:.1f} CPU seconds: {told}", flush=True
+            )
+        seconds, resident = server_memory(pickled)
+        print(f"bars: peak of reading {PEAK / MB:.0f} MB, at rest {RESIDENT / MB:.0f} MB")
+        print(f"a server of {pickled.name}: first picture after {seconds:.0f} s, {resident:.0f} MB then\n", flush=True)
+    with torch.inference_mode():
+        large = Engine(replace(checkpoint, critic=None), "cpu", preview_seconds=0.0)
+        times(large)
+        nearness("cats64", Engine(load(DEFAULT), "cpu", "fp32"), 14, 3)
+        nearness("random weights, 1024 px", large, 2, 1)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from explorer.engine.renderers import Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
 from explorer.networks.family import Autoencoder, fingerprint
-from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
+from explorer.networks.hardware import DTYPES, choose_device, choose_precision, return_memory, tune_allocator
 from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
 
@@ -108,7 +108,15 @@ class Engine:
             self._model = model
 
     def _prepare(self, checkpoint: Checkpoint) -> Model:
-        return prepare(checkpoint, self.device, DTYPES[self.precision], self._preview_seconds)
+        model = prepare(checkpoint, self.device, DTYPES[self.precision], self._preview_seconds)
+        return_memory()
+        return model
+
+    def close(self) -> None:
+        """Let go of the generator and of all that is prepared of it, whoever holds this engine. It renders no more."""
+        with self._lock:
+            del self._model
+        return_memory()
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -18,14 +18,20 @@ from explorer.networks import Discriminator
 from explorer.networks.diffae import Attributes, DiffAE
 from explorer.shipped import DEFAULT
 from explorer.weights import diffae, layouts, native, torchfile, unpickler
-from explorer.weights.checkpoint import Checkpoint, CheckpointError, StoredDiscriminator, UnsafeCheckpointError
+from explorer.weights.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    MemoryShortageError,
+    StoredDiscriminator,
+    UnsafeCheckpointError,
+)
 from explorer.weights.container import is_native
 from explorer.weights.contents import Contents, contents_of
 from explorer.weights.download import resolve
 from explorer.weights.layouts import EXPECTED
 from explorer.weights.storage import Allowance
 
-__all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"]
+__all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "MemoryShortageError", "UnsafeCheckpointError", "load"]
 
 
 def load(source: str | Path, limit: int | None = None) -> Checkpoint:

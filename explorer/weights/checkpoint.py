@@ -39,6 +39,10 @@ class UnsafeCheckpointError(CheckpointError):
     """A file that asks to run code. Nothing of it was run."""
 
 
+class MemoryShortageError(CheckpointError):
+    """A generator for which this machine has too little memory free; nothing of it was built."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A tensor that still lies in its file: the shape is known, `read` fetches the values (any floating dtype)."""
@@ -243,7 +247,7 @@ def _check_memory(generator: Generator, limit: int | None) -> None:
             " bring a smaller generator, or start the program on your own machine"
         )
     if free < needed:
-        raise CheckpointError(
+        raise MemoryShortageError(
             f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, this machine has {free / GIGABYTE:.1f} GB"
             " free: close other programs, or take a machine with more"
         )
