@@ -39,12 +39,12 @@ from explorer.latents import Expansion, factorize
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
 from explorer.networks.hardware import return_memory, tune_allocator
 from explorer.networks.stylegan2 import channels_from_base
-from explorer.ui.pictures import data_uri
 from explorer.weights import DEFAULT, Checkpoint, load
 from kernels import synthesis as fused
 
 RESOLUTION, DOMAINS = 1024, 100
 SHARES = (0.02, 0.06, 0.25, 0.45)  # of the multiplications of a picture
+DRAG_SECONDS = 4.0
 PARTS = (0.1, 0.36, 0.55, 0.9)  # of a domain's range, where a slider that has begun at zero is looked at
 RESIDENT, PEAK = 1.4e9, 1.2e9  # bars, bytes
 MB = 1e6
@@ -157,8 +157,51 @@ def server_memory(path: Path) -> tuple[float, float]:
         server.wait()
 
 
+SEEN = """() => {
+  const panel = document.querySelector(".explore");
+  window.seen = [];
+  new MutationObserver(() => window.seen.push([performance.now(), panel.dataset.draft]))
+    .observe(panel, { attributes: true, attributeFilter: ["data-frames"] });
+}"""
+
+
+def dragged(path: Path) -> None:
+    """The first domain's slider, dragged in Chromium over half its range: frames, and the time until the picture."""
+    from benchmarks.drag import opened_page  # here, as the page's part below: it would count as memory of reading
+
+    with opened_page(flags=["--checkpoint", str(path)]) as page:
+        if page is None:
+            print("drag: not measured (no Chromium on this machine)")
+            return
+        page.wait_for_timeout(20_000)  # the tiles below the picture
+        slider = page.locator(".explore").get_by_role("slider", name="domain 0", exact=True)
+        box = slider.bounding_box()
+        assert box
+        y = box["y"] + box["height"] / 2
+        for turn in ("first", "second"):
+            page.evaluate(SEEN)
+            page.mouse.move(box["x"] + box["width"] * 0.25, y)
+            page.mouse.down()
+            start = time.perf_counter()
+            while (passed := time.perf_counter() - start) < DRAG_SECONDS:
+                page.mouse.move(box["x"] + box["width"] * (0.25 + 0.5 * passed / DRAG_SECONDS), y)
+            frames = page.evaluate("window.seen.length") / (time.perf_counter() - start)
+            page.mouse.up()
+            left = page.evaluate("performance.now()")
+            page.wait_for_function("window.seen.at(-1)[1] === ''", timeout=60_000)
+            rest = page.evaluate("window.seen.at(-1)[0]") - left
+            print(
+                f"{turn} drag: {frames:.0f} painted frames/s (bar 12), the picture {rest:.0f} ms after (bar 700)",
+                flush=True,
+            )
+            slider.dblclick()
+            page.wait_for_timeout(8_000)
+
+
 def times(engine: Engine) -> None:
     """What a preview costs, its JPEG included, as a part of an exact picture."""
+    from explorer.ui.pictures import data_uri
+
     render = engine._model.render
     assert isinstance(render, Lower)
     turn = 0
@@ -268,7 +311,9 @@ def main() -> None:
             )
         seconds, resident = server_memory(pickled)
         print(f"bars: peak of reading {PEAK / MB:.0f} MB, at rest {RESIDENT / MB:.0f} MB")
-        print(f"a server of {pickled.name}: first picture after {seconds:.0f} s, {resident:.0f} MB then\n", flush=True)
+        print(f"a server of {pickled.name}: first picture after {seconds:.0f} s, {resident:.0f} MB then", flush=True)
+        dragged(pickled)
+        print()
     with torch.inference_mode():
         large = Engine(replace(checkpoint, critic=None), "cpu", preview_seconds=0.0)
         times(large)

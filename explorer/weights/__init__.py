@@ -24,6 +24,7 @@ from explorer.weights.checkpoint import (
     MemoryShortageError,
     StoredDiscriminator,
     UnsafeCheckpointError,
+    check_size,
 )
 from explorer.weights.container import is_native
 from explorer.weights.contents import Contents, contents_of
@@ -137,6 +138,7 @@ def _contents(file: BinaryIO, size: int) -> Iterator[Contents]:
         with torchfile.Archive(file, size) as archive:
             yield contents_of(torchfile.read_zip(archive), Allowance(size))
     elif head.startswith(b"\x80"):
+        check_size(size)
         yield contents_of(torchfile.read_stream(file, size), Allowance(size))
     else:
         raise CheckpointError(f"{_guess(head)}; {EXPECTED}")

@@ -246,9 +246,18 @@ def _check_memory(generator: Generator, limit: int | None) -> None:
             f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, {limit / GIGABYTE:.1f} GB are allowed here:"
             " bring a smaller generator, or start the program on your own machine"
         )
+    _refuse_beyond("showing", needed, free)
+
+
+def check_size(size: int) -> None:
+    """Raises MemoryShortageError for a file of `size` bytes, all of which reading takes, where they do not fit."""
+    _refuse_beyond("reading", size, machine_bytes())
+
+
+def _refuse_beyond(what: str, needed: int, free: int) -> None:
     if free < needed:
         raise MemoryShortageError(
-            f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, this machine has {free / GIGABYTE:.1f} GB"
+            f"{what} it takes about {needed / GIGABYTE:.1f} GB of memory, this machine has {free / GIGABYTE:.1f} GB"
             " free: close other programs, or take a machine with more"
         )
 
