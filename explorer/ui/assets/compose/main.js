@@ -6,6 +6,7 @@ import { createPad } from "./pad.js";
 import { createPicks } from "./picks.js";
 import { createStage } from "./stage.js";
 import { createViews } from "./views.js";
+import { createFrames } from "../explore/frames.js";
 import { createHistory } from "../explore/history.js";
 import { createKeep } from "../explore/keep.js";
 import { createKeys } from "../explore/keys.js";
@@ -24,12 +25,14 @@ function start(generator) {
     ask: (request) => server.pictures(request),
     onPictures: async ({ edits, preview }, uris) => {
       stage.show(await Promise.all(uris.map(loadImage)), edits[0], preview);
+      if (preview) frames();
       if (refused) stage.say("");
       refused = false;
     },
     onError: (text) => { stage.say(text); refused = true; },
     onLost: stage.lost,
   });
+  const frames = createFrames(state, generator, loop);
   const shots = createShots(generator.key);
   const picks = createPicks(state, generator);
   createPad(state, picks, loop);

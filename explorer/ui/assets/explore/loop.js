@@ -21,6 +21,7 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
   let perTile = BATCH;
   let rest;
   let resting = Promise.resolve(); // the pictures of what rests
+  let atRest = false; // one of them is on its way: nothing else is begun
   let painting = Promise.resolve(); // pictures are painted in order, while the server makes the next
 
   // The pictures of `{edits, max_px, exact}`, one or a few, before anything else.
@@ -49,13 +50,20 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
   async function begin(request) {
     if (request.draft === 0) return picture(request);
     wanted = null;
-    resting = resting.then(() => (request === latest ? picture(request) : undefined));
+    resting = resting.then(() => (request === latest ? rested(request) : undefined));
   }
+  async function rested(request) {
+    atRest = true;
+    await picture(request);
+    atRest = false;
+    work();
+  }
+  const next = () => (atRest ? null : jobs.find(({ moving }) => moving) ?? (busy || !settled ? null : jobs[0]));
   async function work() {
     if (making) return;
     making = true;
     let job;
-    while ((job = jobs.find(({ moving }) => moving) ?? (busy || !settled ? null : jobs[0]))) await tiles(job);
+    while ((job = next())) await tiles(job);
     making = false;
   }
   async function send({ edits, max_px, exact, draft }) {
