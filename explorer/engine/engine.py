@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -10,7 +11,6 @@ from typing import overload
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from explorer import latents
@@ -18,11 +18,13 @@ from explorer.edit import Direction, DirectionId, Edit, EditError
 from explorer.engine import effects
 from explorer.engine.codes import Coder
 from explorer.engine.directions import Directions, directions_of
+from explorer.engine.frames import SIDE, halved
+from explorer.engine.previews import Previews, allowed_seconds
 from explorer.engine.renderers import Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
 from explorer.networks.family import Autoencoder, fingerprint
-from explorer.networks.hardware import DTYPES, choose_device, choose_precision, tune_allocator
+from explorer.networks.hardware import DTYPES, choose_device, choose_precision, return_memory, tune_allocator
 from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
 
@@ -40,9 +42,10 @@ class Model:
     directions: Directions
     perceptual: Perceptual
     effects_key: dict[str, str | float]  # what measured effects count for
+    previews: Previews | None  # on a CPU, of a kind that makes pictures at once
 
 
-def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Model:
+def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, preview_seconds: float) -> Model:
     """The model of a checkpoint on `device`, with the effects that lie beside its file."""
     generator = checkpoint.generator.to(device)
     directions, perceptual = directions_of(checkpoint), load_perceptual(device)
@@ -53,7 +56,10 @@ def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) ->
         "distance": round(directions.distance, 4),
     }
     code = Coder(generator, checkpoint.expansion, directions)
-    model = Model(checkpoint, renderer(generator, dtype), code, directions, perceptual, key)
+    render = renderer(generator, dtype)
+    shown = device.type == "cpu" and not generator.codes.steps
+    previews = Previews(render, preview_seconds) if shown else None
+    model = Model(checkpoint, render, code, directions, perceptual, key, previews)
     path = checkpoint.path
     measured = None if path is None else effects.load(effects.path_beside(path), key)
     return model if measured is None else replace(model, directions=directions.with_effects(measured))
@@ -67,29 +73,50 @@ class Engine:
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" (exact), "bf16" or "fp16". "auto" is bf16 where the CPU multiplies it natively, fp16
             on CUDA, else fp32.
+        preview_seconds: how long a picture may take while a slider moves, before previews are shown in its place; None
+            for what `explorer.engine.previews` says.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        precision: str = "auto",
+        preview_seconds: float | None = None,
+    ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
+        self._preview_seconds = allowed_seconds() if preview_seconds is None else preview_seconds
         tune_allocator()
         self._lock = threading.Lock()
+        self._coding = threading.Lock()  # of its own: a preview needs its code while an exact picture is made
         # On a CPU several pictures go on beside a drag's single one, which would have to wait for all of them. Only
         # single ones touch what a renderer keeps for the next.
         self._batches = threading.Lock() if self.device.type == "cpu" else self._lock
-        self._model = prepare(checkpoint, self.device, DTYPES[self.precision])
+        self._model = self._prepare(checkpoint)
 
     def replace(self, checkpoint: Checkpoint) -> None:
         """Render `checkpoint` from now on, on the same device; a picture in the making is finished with the old one.
 
         What was measured of the same generator before it was taught is taken over; only new domains are measured.
         """
-        before, model = self._model, prepare(checkpoint, self.device, DTYPES[self.precision])
+        before, model = self._model, self._prepare(checkpoint)
         if (measured := self._measured_before(before, model)) is not None:
             model = replace(model, directions=model.directions.with_effects(measured))
             _save_effects(model, measured)
         with self._lock:
             self._model = model
+
+    def _prepare(self, checkpoint: Checkpoint) -> Model:
+        model = prepare(checkpoint, self.device, DTYPES[self.precision], self._preview_seconds)
+        return_memory()
+        return model
+
+    def close(self) -> None:
+        """Let go of the generator and of all that is prepared of it, whoever holds this engine. It renders no more."""
+        with self._lock:
+            del self._model
+        return_memory()
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -147,8 +174,33 @@ class Engine:
             pictures = self._render(self._model, edits, max_px)
         return pictures[0] if isinstance(edit, Edit) else pictures
 
+    def drafted(self, edits: Sequence[Edit], draft: int) -> list[Edit]:
+        """These edits in fewer steps, where the generator makes pictures step by step: `draft` is 0 while something
+
+        moves, 1 once it rests, and so on until they are as they were.
+        """
+        if draft >= len(drafts := self.codes.steps[:-1]):
+            return list(edits)
+        steps = drafts[draft]
+        return [edit if (edit.steps or steps + 1) <= steps else replace(edit, steps=steps) for edit in edits]
+
+    def preview(self, edit: Edit, max_px: int | None = None) -> np.ndarray | None:
+        """What is shown of an edit while a slider moves, where exact pictures take too long for that: uint8 `[H, W, 3]`
+
+        of at most `frames.SIDE` pixels. None where `render` is to be asked: it is quick, or nothing is known yet of
+        the pictures that this edit lies between. Never waits for a picture that is being made.
+        """
+        if (previews := self._model.previews) is None:
+            return None
+        with torch.inference_mode():
+            picture = previews.of(edit, self._code(self._model, edit))
+        return None if picture is None else to_uint8(picture[None], max_px)[0]
+
     def _render(self, model: Model, edits: list[Edit], max_px: int | None) -> list[np.ndarray]:
         codes = [self._code(model, edit) for edit in edits]
+        alone = model.previews if len(edits) == 1 else None
+        if alone and max_px is not None and max_px <= SIDE and (known := alone.exact(edits[0], codes[0])) is not None:
+            return to_uint8(known[None], max_px)
         pictures: list[np.ndarray] = []
         for (mode, seed, steps), run in groupby(
             range(len(edits)), lambda i: (edits[i].noise_mode, edits[i].noise_seed, edits[i].steps)
@@ -163,8 +215,11 @@ class Engine:
             kept = "const" if mode == "photo" else mode
             for part, pose, noise in zip(parts, moved, noises, strict=True):
                 with self._lock_of(part):
+                    began = time.perf_counter()
                     images = model.render(part, noise_mode=kept, noise_seed=seed, pose=pose, steps=steps, noise=noise)
                     pictures += to_uint8(images, max_px)
+                    if alone:
+                        alone.note(edits[0], codes[0], images[0], time.perf_counter() - began)
         return pictures
 
     def _lock_of(self, part: Tensor) -> threading.Lock:
@@ -172,7 +227,7 @@ class Engine:
         return self._lock if len(part) == 1 else self._batches
 
     def _code(self, model: Model, edit: Edit) -> Tensor:
-        with self._lock:
+        with self._coding:
             return model.code(edit)
 
     def _own(self, edits: Sequence[Edit]) -> Tensor:  # [N, *codes.noise]
@@ -260,8 +315,5 @@ def _save_effects(model: Model, measured: list[float]) -> None:
 
 def to_uint8(images: Tensor, max_px: int | None = None) -> list[np.ndarray]:
     """`[N, C, H, W]` in [-1, 1] -> N arrays uint8 `[H, W, 3]`; halved by area until the side is at most `max_px`."""
-    images = images.float().clamp(-1, 1)
-    while max_px is not None and images.shape[-1] > max_px:
-        images = F.avg_pool2d(images, 2)
-    pixels = to_pixels(images).permute(0, 2, 3, 1)
+    pixels = to_pixels(halved(images, max_px)).permute(0, 2, 3, 1)
     return list(pixels.expand(-1, -1, -1, 3).contiguous().cpu().numpy())

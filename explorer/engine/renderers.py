@@ -6,7 +6,7 @@ A family without an entry in `RENDERERS` is rendered by its own `synthesize`. In
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,6 +31,24 @@ class Renderer(Protocol):
         steps: int | None = None,
         noise: Tensor | None = None,  # [N, *noise]
     ) -> Tensor:  # [N, channels, resolution, resolution], float32
+        ...
+
+
+@runtime_checkable
+class Lower(Protocol):
+    """A renderer whose picture grows from small to large, and can be seen on the way."""
+
+    def lower(
+        self,
+        codes: Tensor,  # [1, rows, dim], float32
+        noise_mode: NoiseMode,
+        noise_seed: int | None,
+        share: float,
+    ) -> Tensor | None:  # [1, channels, side, side], float32
+        """The picture so far at the largest side that takes at most this share of the work; None where there is none.
+
+        Thread-safe.
+        """
         ...
 
 

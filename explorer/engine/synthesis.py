@@ -7,6 +7,7 @@
 * On a CPU in float32, wide convolutions take a quarter of the multiplications (`kernels.winograd`).
 * Up-sampling stays a transposed convolution (9 taps an input pixel) with its low-pass inside that same pass.
 * Everything before the first changed row of ws is taken from the last picture.
+* The skip architecture's picture so far, at a smaller side, is there for a small share of the work (`Synthesis.lower`).
 
 Source: StyleGAN2 (arXiv 1912.04958), equations 1 to 3. Knows no edits and no files. Inference only.
 """
@@ -49,6 +50,7 @@ class Layer:
         self.up = layer.up == 2
         self.clamp = math.inf if layer.conv_clamp is None else layer.conv_clamp
         weight = layer.weight.detach()
+        self.work = weight.numel() * (layer.resolution // layer.up) ** 2  # multiplications of a direct convolution
         self.energy = weight.square().sum(dim=(2, 3)).t().contiguous()  # [in, out]
         self.affine_weight = layer.affine.weight.detach() * layer.affine.weight_gain
         self.affine_bias = layer.affine.bias.detach() * layer.affine.bias_gain
@@ -187,8 +189,32 @@ class Synthesis:
         self._last = (ws.clone(), noise_key, kept)
         return img
 
-    def _noises(self, mode: NoiseMode, batch: int, rng: torch.Generator | None) -> list[Tensor | None]:
-        return [layer.noise(mode, batch, rng) for layer in self.layers]
+    def lower(
+        self,
+        ws: Tensor,  # [1, num_ws, w_dim] float32
+        noise_mode: NoiseMode,
+        noise_seed: int | None,
+        share: float,
+    ) -> Tensor | None:  # [1, img_channels, side, side] float32
+        """The picture so far, at the largest side that takes at most this share of a picture's multiplications.
+
+        None where there is none: on a GPU, of another architecture, for too small a share. Touches nothing that is
+        kept, so it may run beside a picture.
+        """
+        if self.plain or self._graphs is not None:
+            return None
+        work = [layer.work for layer in self.layers]
+        fitting = [row for row in self.colors if sum(work[:row]) <= share * sum(work) and row < len(work)]
+        if not fitting:
+            return None
+        rows = max(fitting)
+        rng = None if noise_seed is None else torch.Generator().manual_seed(noise_seed)
+        return self._run(ws, self._noises(noise_mode, 1, rng, rows), rows=rows)
+
+    def _noises(
+        self, mode: NoiseMode, batch: int, rng: torch.Generator | None, rows: int | None = None
+    ) -> list[Tensor | None]:
+        return [layer.noise(mode, batch, rng) for layer in self.layers[:rows]]
 
     def _shared(self, ws: Tensor, noise_key: tuple) -> list[Resume]:
         """The points of the last picture that come before the first changed row."""
@@ -198,19 +224,29 @@ class Synthesis:
         first = int(changed[0]) if len(changed) else ws.shape[1]
         return [point for point in self._last[2] if point.row <= first]
 
-    def _run(self, ws: Tensor, noises: list[Tensor | None], kept: list[Resume] | None = None) -> Tensor:
-        """Start from the last point of `kept`, and append to it where later calls may start; all rows without it."""
+    def _run(
+        self,
+        ws: Tensor,
+        noises: list[Tensor | None],
+        kept: list[Resume] | None = None,
+        rows: int | None = None,
+    ) -> Tensor:
+        """Start from the last point of `kept`, and append to it where later calls may start; all rows without it.
+
+        Ends after the first `rows` convolutions, of which the last must have a ToRGB.
+        """
+        layers = self.layers[:rows]
         if kept:
             raw, demod, img, first = kept[-1].raw, kept[-1].demod, kept[-1].img, kept[-1].row
         else:
             s, demod = self.layers[0].styles(ws[:, 0])
             x = (self.const * s[:, :, None, None]).to(self.dtype).contiguous(memory_format=torch.channels_last)
             raw, img, first = self.layers[0].conv(x), None, 1
-        for row in range(first, len(self.layers) + 1):
+        for row in range(first, len(layers) + 1):
             if kept is not None and row % 2 == 1:  # a block ends
                 keep(kept, Resume(row, raw, demod, img))
-            layer, colors = self.layers[row - 1], self.colors.get(row)
-            following = self.layers[row] if row < len(self.layers) else None
+            layer, colors = layers[row - 1], self.colors.get(row)
+            following = layers[row] if row < len(layers) else None
             scale, next_demod = (None, None) if following is None else following.styles(ws[:, row])
             x, picture = fused.synthesis_epilogue(
                 raw,

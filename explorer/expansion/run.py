@@ -132,7 +132,7 @@ def new_run(
         if critic is not None:
             save_part(critic, folder / "source-discriminator.safetensors", meta, half=False)
         if checkpoint.expansion is not None:
-            replace(checkpoint, discriminator=None).save(folder / "incoming.safetensors")
+            replace(checkpoint, critic=None).save(folder / "incoming.safetensors")
         write_text(folder / "config.toml", to_toml(settings))
     accelerator.wait_for_everyone()
     return settings

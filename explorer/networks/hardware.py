@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 from functools import cache
@@ -57,3 +58,10 @@ def tune_allocator() -> None:
     libc.mallopt(m_mmap_max, 0)
     libc.mallopt(m_trim_threshold, 1 << 30)
     libc.mallopt(m_top_pad, 64 << 20)
+
+
+def return_memory() -> None:
+    """Give what the allocator keeps of freed memory back to the system: worth it after a large file was read."""
+    if platform.libc_ver()[0] == "glibc":
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)

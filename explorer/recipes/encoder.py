@@ -232,7 +232,7 @@ def start_from(encoder: Encoder, mine: Encoder, keep_heads: bool = False) -> Non
 
 def critic_of(checkpoint: Checkpoint) -> Discriminator | None:
     """The discriminator in a checkpoint or beside it."""
-    if checkpoint.discriminator is None and (path := part_of(checkpoint, "discriminator")) is not None:
+    if checkpoint.critic is None and (path := part_of(checkpoint, "discriminator")) is not None:
         return load_discriminator(path)[0]
     return checkpoint.discriminator
 

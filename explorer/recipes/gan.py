@@ -367,8 +367,8 @@ def start_from(checkpoint: Checkpoint, generator: StyleGAN2, discriminator: Disc
         raise RunError(f"start from a StyleGAN2: this is a {checkpoint.generator.family}")
     try:
         grow_generator(checkpoint.generator, generator)
-        if checkpoint.discriminator is not None:
-            grow_discriminator(checkpoint.discriminator, discriminator)
+        if (critic := checkpoint.discriminator) is not None:
+            grow_discriminator(critic, discriminator)
     except ValueError as error:
         raise RunError(f"cannot start from this checkpoint: {error}") from None
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from explorer.edit import Edit, EditError
+from explorer.foreign import brief
 from explorer.ui.answers import answered
 from explorer.ui.gate import FREE, GATE, NOBODY, Visitor
 
@@ -27,21 +28,26 @@ JPEG_QUALITY = 90
 
 
 def answer(engine: Engine, request: Any, limit_px: int | None = None, visitor: Visitor = NOBODY) -> dict[str, Any]:
-    """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool}`.
+    """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool, draft: int | null}`.
 
-    Returns `{pictures: [data URI, ...], exact: bool}`, or `{error: sentence}`; never raises but for a `visitor` who has
-    left, since an exception would reach the page as nothing at all. `limit_px` bounds the side whatever the request
-    says. Without `exact` the pictures may be JPEG; the answer's `exact` tells whether anything was lost.
+    Returns `{pictures: [data URI, ...], exact: bool, preview: bool}`, or `{error: sentence}`; never raises but for a
+    `visitor` who has left, since an exception would reach the page as nothing at all. `limit_px` bounds the side
+    whatever the request says. Without `exact` the pictures may be JPEG; the answer's `exact` tells whether anything was
+    lost. With a `draft`, 0 while something moves and one more with every look at what has come to rest, they may be
+    previews; the answer's `preview` tells, and the draft after the last preview is what was asked for.
     """
     return answered(lambda asked: _answer(engine, asked, limit_px, visitor), request)
 
 
 def _answer(engine: Engine, request: dict[str, Any], limit_px: int | None, visitor: Visitor) -> dict[str, Any]:
-    edits, max_px, exact = _read(request)
+    edits, max_px, exact, draft = _read(request)
     max_px = min((side for side in (max_px, limit_px) if side is not None), default=None)
-    pictures = render(engine, edits, max_px, visitor)
+    moving = engine.preview(edits[0], max_px) if draft == 0 and len(edits) == 1 else None
+    drafted = edits if draft is None else engine.drafted(edits, draft)
+    pictures = render(engine, drafted, max_px, visitor) if moving is None else [moving]
     exact = exact or all(max(picture.shape) <= EXACT_PX for picture in pictures)
-    return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact}
+    preview = moving is not None or drafted != edits
+    return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact, "preview": preview}
 
 
 def render(engine: Engine, edits: list[Edit], max_px: int | None, visitor: Visitor) -> list[np.ndarray]:
@@ -69,7 +75,7 @@ def data_uri(picture: np.ndarray, exact: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _read(request: Any) -> tuple[list[Edit], int | None, bool]:
+def _read(request: Any) -> tuple[list[Edit], int | None, bool, int | None]:
     if not isinstance(request, dict) or not isinstance(request.get("edits"), list):
         raise EditError("a request for pictures is {edits: [edit, ...]}")
     if not 1 <= len(request["edits"]) <= MAX_EDITS:
@@ -77,4 +83,7 @@ def _read(request: Any) -> tuple[list[Edit], int | None, bool]:
     max_px = request.get("max_px")
     if max_px is not None and (not isinstance(max_px, int) or max_px < 1):
         raise EditError(f"max_px must be a whole number of pixels, got {max_px!r}")
-    return [Edit.from_json(edit) for edit in request["edits"]], max_px, bool(request.get("exact"))
+    draft = request.get("draft")
+    if draft is not None and (not isinstance(draft, int) or draft < 0):
+        raise EditError(f"draft must be a whole number from 0, got {brief(draft)}")
+    return [Edit.from_json(edit) for edit in request["edits"]], max_px, bool(request.get("exact")), draft

@@ -1,7 +1,8 @@
 """Several generators on one server: each has a page and endpoints of its own below `/m/NAME/`.
 
 So whoever changes to another generator changes it in their browser only, and no panel needs to know that there are
-others. Pages are built when they are asked for, and the KEPT last used are kept. Knows no networks.
+others. Pages are built when they are asked for, and the last used are kept: at most KEPT, of KEPT_BYTES together, and
+no more than the machine has room for beside the one that is asked for. Knows no networks.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from explorer.engine import Engine
 from explorer.replacing import sweep
-from explorer.weights import CheckpointError, load
+from explorer.weights import CheckpointError, MemoryShortageError, load
+from explorer.weights.cost import held_bytes
 from explorer.weights.folder import generators
 
 KEPT = 3  # generators in memory beside the first
+KEPT_BYTES = 2 * 10**9  # that they take, but for the last one
 SWEEP_SECONDS = 60.0  # how long a half-written file was left alone
 SESSIONS = 1000  # of visitors that Gradio remembers for a page; each takes 50 kB, and anybody may begin many
 KEPT_FILES = 6  # files that visitors brought
@@ -55,6 +58,7 @@ class Shelf:
         self.first = first  # which of the names the first page shows
         self.build, self.device, self.precision, self.folder = build, device, precision, folder
         self.limit = limit  # bytes of memory that a visitor's generator may take; None: what the machine has
+        self._engines: dict[str, Engine] = {}  # of the pages that are open
         self._brought: OrderedDict[str, Path] = OrderedDict()
         for path in (folder, *folder.glob("*-tuned/")):
             sweep(path, seconds=SWEEP_SECONDS)
@@ -81,9 +85,17 @@ class Shelf:
         path = self._brought.get(name) or next((p for p in generators(self.folder) if p.stem == name), None)
         if path is None:
             raise CheckpointError(f"there is no generator called {name[:80]!r} here: go back and choose another one")
-        engine = Engine(load(path), self.device, self.precision)
+        engine = self._engines[name] = Engine(load(path), self.device, self.precision)
         Context.id = 0  # parts are numbered alike every time, so that an open page finds them in a page built anew
         return self.build(engine, name.partition("~")[0], shelf=self)
+
+    def close(self, name: str) -> None:
+        """Let go of the generator of an open page: Gradio and FastAPI keep the page itself for ever."""
+        self._engines.pop(name).close()
+
+    def held_bytes(self) -> int:
+        """Bytes of memory that the generators of open pages take."""
+        return sum(held_bytes(engine.generator) for engine in self._engines.values())
 
 
 @dataclass
@@ -125,12 +137,28 @@ class OtherPages:
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:  # one at a time: building a page is not thread-safe in Gradio
             if name not in self._opened:
-                blocks = await asyncio.to_thread(self.shelf.open, name)
+                blocks = await self._blocks(name)
                 self._opened[name] = await self._start(name, blocks, first)
-                while len(self._opened) > KEPT:
-                    self._opened.popitem(last=False)[1].ended.set()
+                while len(self._opened) > KEPT or (len(self._opened) > 1 and self.shelf.held_bytes() > KEPT_BYTES):
+                    await self._put_away()
             self._opened.move_to_end(name)
             return self._opened[name]
+
+    async def _blocks(self, name: str) -> gr.Blocks:
+        """The page of this name; others are put away while memory is short for it."""
+        while True:
+            try:
+                return await asyncio.to_thread(self.shelf.open, name)
+            except MemoryShortageError:
+                if not self._opened:
+                    raise
+            await self._put_away()
+
+    async def _put_away(self) -> None:
+        """End the page that was asked for longest ago, and give its memory back."""
+        name, opened = self._opened.popitem(last=False)
+        opened.ended.set()
+        await asyncio.to_thread(self.shelf.close, name)
 
     async def _start(self, name: str, blocks: gr.Blocks, first: Any) -> Opened:
         blocks.queue(api_open=False, max_size=self.queue_limit)

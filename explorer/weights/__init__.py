@@ -10,20 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from explorer.networks import Discriminator
 from explorer.networks.diffae import Attributes, DiffAE
 from explorer.shipped import DEFAULT
 from explorer.weights import diffae, layouts, native, torchfile, unpickler
-from explorer.weights.checkpoint import Checkpoint, CheckpointError, UnsafeCheckpointError
+from explorer.weights.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    MemoryShortageError,
+    StoredDiscriminator,
+    UnsafeCheckpointError,
+    check_size,
+)
 from explorer.weights.container import is_native
 from explorer.weights.contents import Contents, contents_of
 from explorer.weights.download import resolve
 from explorer.weights.layouts import EXPECTED
 from explorer.weights.storage import Allowance
 
-__all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "UnsafeCheckpointError", "load"]
+__all__ = ["DEFAULT", "Checkpoint", "CheckpointError", "MemoryShortageError", "UnsafeCheckpointError", "load"]
 
 
 def load(source: str | Path, limit: int | None = None) -> Checkpoint:
@@ -35,43 +44,59 @@ def load(source: str | Path, limit: int | None = None) -> Checkpoint:
     than this machine has).
     """
     path = resolve(source)
-    try:
-        checkpoint = _read(path, limit)
-    except CheckpointError as error:
-        raise type(error)(f"{path.name}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    with _named(path), _reading(path, limit) as checkpoint:
+        pass
+    if checkpoint.critic is not None:  # what was read is let go of with the file
+        config = checkpoint.critic.config
+        checkpoint = replace(checkpoint, critic=StoredDiscriminator(config, partial(_read_discriminator, path)))
     if isinstance(checkpoint.generator, DiffAE):
         checkpoint.generator.attributes = read_attributes
         checkpoint = _with_attributes(checkpoint, path)
     return replace(checkpoint, meta={"name": path.stem} | checkpoint.meta, path=path)
 
 
-def read_attributes(path: str | Path) -> Attributes:
-    """The linear classifiers of a diffusion autoencoder's codes in a file. Raises CheckpointError where it has none."""
-    path = Path(path)
+def _read_discriminator(path: Path) -> Discriminator:
+    with _named(path), _reading(path, None) as checkpoint:
+        if (critic := checkpoint.discriminator) is None:
+            raise CheckpointError("its discriminator is gone: the file is another one by now")
+        return critic
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors begin with the file's name."""
     try:
-        with path.open("rb") as file, _contents(file, path.stat().st_size) as contents:
-            return diffae.read_attributes(contents)
+        yield
     except CheckpointError as error:
         raise type(error)(f"{path.name}: {error}") from None
     except OSError as error:
         raise CheckpointError(f"{path.name}: cannot be read ({error.strerror or error})") from None
 
 
-def _read(path: Path, limit: int | None) -> Checkpoint:
+def read_attributes(path: str | Path) -> Attributes:
+    """The linear classifiers of a diffusion autoencoder's codes in a file. Raises CheckpointError where it has none."""
+    path = Path(path)
+    with _named(path), path.open("rb") as file, _contents(file, path.stat().st_size) as contents:
+        return diffae.read_attributes(contents)
+
+
+@contextmanager
+def _reading(path: Path, limit: int | None) -> Iterator[Checkpoint]:
+    """What the file holds; its discriminator can be read until it is closed."""
     if (path / "data.pkl").is_file():
         raise CheckpointError(unpickler.INSIDE)
     if not path.is_file():
         raise CheckpointError(f"this is no file; {EXPECTED}")
     with path.open("rb") as file:
         if is_native(file.read(16)):
-            return native.read(path, limit)
+            with native.reading(path, limit) as checkpoint:
+                yield checkpoint
+            return
         with _contents(file, path.stat().st_size) as contents:
             checkpoint = layouts.read(contents, limit)
-    if isinstance(checkpoint.generator, DiffAE) and diffae.UNSURE in checkpoint.meta["source"]:
-        return _with_statistics(checkpoint, path)
-    return checkpoint
+            if isinstance(checkpoint.generator, DiffAE) and diffae.UNSURE in checkpoint.meta["source"]:
+                checkpoint = _with_statistics(checkpoint, path)
+            yield checkpoint
 
 
 def _with_statistics(checkpoint: Checkpoint, path: Path) -> Checkpoint:
@@ -113,6 +138,7 @@ def _contents(file: BinaryIO, size: int) -> Iterator[Contents]:
         with torchfile.Archive(file, size) as archive:
             yield contents_of(torchfile.read_zip(archive), Allowance(size))
     elif head.startswith(b"\x80"):
+        check_size(size)
         yield contents_of(torchfile.read_stream(file, size), Allowance(size))
     else:
         raise CheckpointError(f"{_guess(head)}; {EXPECTED}")

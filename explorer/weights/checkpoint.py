@@ -39,6 +39,10 @@ class UnsafeCheckpointError(CheckpointError):
     """A file that asks to run code. Nothing of it was run."""
 
 
+class MemoryShortageError(CheckpointError):
+    """A generator for which this machine has too little memory free; nothing of it was built."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A tensor that still lies in its file: the shape is known, `read` fetches the values (any floating dtype)."""
@@ -57,12 +61,20 @@ Entries = Mapping[str, Entry]
 
 
 @dataclass(frozen=True)
+class StoredDiscriminator:
+    """A discriminator that lies in its file: checked, its values not kept. `read` fetches it."""
+
+    config: DiscriminatorConfig
+    read: Callable[[], Discriminator]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A generator with what belongs to it.
 
     Attributes:
         generator: float32, eval mode, no gradients.
-        discriminator: likewise; None where the file has none.
+        critic: the discriminator, likewise, or where it lies; None where there is none.
         expansion: basis, repurposed directions and domain names; None for a plain generator.
         meta: plain JSON data: where the weights came from, name, licence, class names and the like.
         path: the file it was read from; None where there is none.
@@ -70,11 +82,19 @@ class Checkpoint:
     """
 
     generator: Generator
-    discriminator: Discriminator | None = None
+    critic: Discriminator | StoredDiscriminator | None = None
     expansion: Expansion | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The discriminator, read anew each time where it lies in a file: only lessons need it, and they once.
+
+        Raises CheckpointError where the file can no longer be read.
+        """
+        return self.critic.read() if isinstance(self.critic, StoredDiscriminator) else self.critic
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -117,12 +137,24 @@ def build_generator(
 
 def build_discriminator(config: DiscriminatorConfig, entries: Entries) -> Discriminator:
     """A discriminator, likewise."""
+    return _filled(_critics_outline(config, entries), entries)
+
+
+def stored_discriminator(config: DiscriminatorConfig, entries: Entries) -> StoredDiscriminator:
+    """A discriminator that is held against `entries` value by value, of which none is kept."""
+    net = _critics_outline(config, entries)
+    for name in net.state_dict():
+        read_finite(name, entries[name])
+    return StoredDiscriminator(config, lambda: _filled(net, entries))
+
+
+def _critics_outline(config: DiscriminatorConfig, entries: Entries) -> Discriminator:
     group, statistics = config.mbstd_group_size, config.mbstd_num_channels
     some = group is None or group > 0
     if not some or statistics < 0 or (statistics and config.channels[0] % statistics):
         raise CheckpointError(f"its minibatch statistics cannot be: groups of {group}, {statistics} channels")
     _check_claims(config, entries)
-    return fill(Discriminator, config, entries)
+    return _outline(Discriminator, config, entries)
 
 
 def build_expansion(
@@ -214,9 +246,18 @@ def _check_memory(generator: Generator, limit: int | None) -> None:
             f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, {limit / GIGABYTE:.1f} GB are allowed here:"
             " bring a smaller generator, or start the program on your own machine"
         )
+    _refuse_beyond("showing", needed, free)
+
+
+def check_size(size: int) -> None:
+    """Raises MemoryShortageError for a file of `size` bytes, all of which reading takes, where they do not fit."""
+    _refuse_beyond("reading", size, machine_bytes())
+
+
+def _refuse_beyond(what: str, needed: int, free: int) -> None:
     if free < needed:
-        raise CheckpointError(
-            f"showing it takes about {needed / GIGABYTE:.1f} GB of memory, this machine has {free / GIGABYTE:.1f} GB"
+        raise MemoryShortageError(
+            f"{what} it takes about {needed / GIGABYTE:.1f} GB of memory, this machine has {free / GIGABYTE:.1f} GB"
             " free: close other programs, or take a machine with more"
         )
 

@@ -28,10 +28,14 @@ def engine_bytes(generator: Generator) -> int:
     samples = SAMPLES * ((codes.rows + 6) * codes.dim * 4 + generator.classes * 16)
     basis = 8 * (4 * codes.dim**2 + STACKS * styles * codes.dim)  # float64, while it is decomposed
     picture = 4 * (FEATURES * generator.features + PICTURES * generator.resolution**2 * max(generator.channels, 3))
+    return BASE + held_bytes(generator) + max(samples + basis, picture)
+
+
+def held_bytes(generator: Generator) -> int:
+    """Bytes of memory that an engine keeps of a generator while nobody asks for pictures."""
     weights = list(generator.state_dict().values())
     laid_out = sum(value.numel() * (winograd.GROWTH if winograd.is_wide(value.shape) else 1) for value in weights)
-    held = COPIES * sum(value.numel() for value in weights) + round(laid_out)
-    return BASE + 4 * held + max(samples + basis, picture)
+    return 4 * (COPIES * sum(value.numel() for value in weights) + round(laid_out))
 
 
 def machine_bytes() -> int:

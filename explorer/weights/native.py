@@ -6,7 +6,8 @@ by their names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from explorer.weights.checkpoint import (
     CheckpointError,
     Entries,
     Entry,
-    build_discriminator,
     build_expansion,
     build_generator,
     read_finite,
+    stored_discriminator,
 )
 from explorer.weights.container import checked, json_object, opened, read_config, stored, to_json, write
 from explorer.weights.contents import Contents
@@ -57,10 +58,14 @@ def save(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Path:
     return write(path, tensors, metadata)
 
 
-def read(path: Path, limit: int | None = None) -> Checkpoint:
-    """The checkpoint in a safetensors file. Raises CheckpointError where anything is missing, unknown or misshapen."""
+@contextmanager
+def reading(path: Path, limit: int | None = None) -> Iterator[Checkpoint]:
+    """The checkpoint in a safetensors file, its discriminator to be read while that is open.
+
+    Raises CheckpointError where anything is missing, unknown or misshapen.
+    """
     with opened(path) as (entries, metadata):
-        return _read(entries, metadata, limit)
+        yield _read(entries, metadata, limit)
 
 
 def _family(name: str) -> type[Generator]:
@@ -96,10 +101,10 @@ def _read(entries: Entries, metadata: dict[str, str], limit: int | None) -> Chec
     family = _family(metadata.get("family", StyleGAN2.family))  # older files do not say
     config = read_config(family.Config, metadata, "generator")
     generator = build_generator(config, parts["generator"], limit, family)
-    discriminator = None
+    critic = None
     if "discriminator" in metadata or parts["discriminator"]:
         config = read_config(DiscriminatorConfig, metadata, "discriminator")
-        discriminator = build_discriminator(config, parts["discriminator"])
+        critic = stored_discriminator(config, parts["discriminator"])
     expansion = None
     if "expansion" in metadata or parts["expansion"]:
         described = json_object(metadata, "expansion")
@@ -108,7 +113,7 @@ def _read(entries: Entries, metadata: dict[str, str], limit: int | None) -> Chec
         values = {key: checked(kind, key, described[key]) for key, kind in EXPANSION_KINDS.items()}
         expansion = build_expansion(generator, parts["expansion"]["basis"], **values)
     attributes = _attributes(metadata, parts["attributes"], generator.codes.dim)
-    return Checkpoint(generator, discriminator, expansion, read_meta(metadata), attributes=attributes)
+    return Checkpoint(generator, critic, expansion, read_meta(metadata), attributes=attributes)
 
 
 def _attributes(metadata: Mapping[str, str], entries: Entries, dim: int) -> dict[str, torch.Tensor]:

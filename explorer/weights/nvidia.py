@@ -14,7 +14,7 @@ import numpy as np
 
 from explorer.foreign import brief
 from explorer.latents import Expansion
-from explorer.networks import Discriminator, DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config, StyleGAN3
+from explorer.networks import DiscriminatorConfig, Generator, StyleGAN2, StyleGAN2Config, StyleGAN3
 from explorer.networks.stylegan2 import Architecture
 from explorer.weights import stylegan3
 from explorer.weights.builders import Record
@@ -23,9 +23,10 @@ from explorer.weights.checkpoint import (
     CheckpointError,
     Entries,
     Entry,
-    build_discriminator,
+    StoredDiscriminator,
     build_expansion,
     build_generator,
+    stored_discriminator,
 )
 from explorer.weights.contents import Contents
 from explorer.weights.plain import plain
@@ -82,12 +83,12 @@ def read_generator(network: Contents, limit: int | None = None) -> StyleGAN2 | S
     return build_generator(generator_config(network), without_filters(parts), limit)
 
 
-def read_discriminator(network: Contents, generator: Generator) -> Discriminator:
+def read_discriminator(network: Contents, generator: Generator) -> StoredDiscriminator:
     """The discriminator in a network's own contents. Raises CheckpointError where it does not see such pictures."""
     config = discriminator_config(network)
     if (config.img_resolution, config.img_channels) != (generator.resolution, generator.channels):
         raise CheckpointError(f"it looks at pictures of {config.img_resolution} px and {config.img_channels} channels")
-    return build_discriminator(config, without_filters(network.entries))
+    return stored_discriminator(config, without_filters(network.entries))
 
 
 def without_filters(entries: Entries) -> dict[str, Entry]:

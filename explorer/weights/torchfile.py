@@ -135,9 +135,9 @@ def _read_legacy(stream: Stream, allowance: Allowance) -> Any:
         storage = storages.by_key[key]
         if int.from_bytes(stream.read(8), "little") != storage.numel:
             raise CheckpointError("a storage's length does not fit its tensors: the file is damaged")
-        data = stream.read(storage.nbytes)
+        data = stream.view(storage.nbytes)
         allowance.copy(len(data))
-        storage.read = partial(bytes, data)
+        storage.read = partial(memoryview, data)
     return value
 
 

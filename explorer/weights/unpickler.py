@@ -35,6 +35,17 @@ class Stream:
 
     file: BinaryIO
     size: int
+    data: bytes | None = None  # the file, where it lies in memory
+
+    def view(self, count: int) -> bytes | memoryview:
+        """As `read`, without a copy where the file lies in memory."""
+        if self.data is None:
+            return self.read(count)
+        start = self.tell()
+        if not 0 <= count <= self.size - start:
+            return self.read(count)
+        self.file.seek(start + count)
+        return memoryview(self.data)[start : start + count]
 
     def read(self, count: int = 1) -> bytes:
         if not 0 <= count <= self.size - self.file.tell():
@@ -235,4 +246,4 @@ def _fill(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
 
 def stream_of(data: bytes) -> Stream:
     """A stream over bytes in memory."""
-    return Stream(io.BytesIO(data), len(data))
+    return Stream(io.BytesIO(data), len(data), data)

@@ -214,15 +214,15 @@ def test_a_swap_waits_for_the_picture_in_the_making_and_whoever_waits_gets_the_n
     assert np.array_equal(engine.render(Edit()), new)
 
 
-@pytest.mark.parametrize("ask", [lambda engine: engine.render(Edit(seed=2)), lambda engine: engine.ws(Edit(seed=2))])
-def test_one_at_a_time_works_with_the_model(ask: Any) -> None:
+def test_one_picture_at_a_time_is_made_and_codes_do_not_wait_for_it() -> None:
     engine = make_engine(expanded())
     slow = Slow(engine._model)
     with_renderer(engine, slow)
     first = threading.Thread(target=lambda: engine.render(Edit(seed=1)))
-    second = threading.Thread(target=lambda: ask(engine))
+    second = threading.Thread(target=lambda: engine.render(Edit(seed=2)))
     first.start()
     assert slow.began.wait(SOON)
+    engine.ws(Edit(seed=3))
     second.start()
     second.join(0.2)
     assert second.is_alive(), "it waits for the lock"

@@ -154,10 +154,12 @@ def test_max_px_averages_areas(engine: Engine) -> None:
     assert np.abs(areas - small).max() <= 1  # both round
 
 
-@pytest.mark.parametrize(("name", "value"), [("device", "abacus"), ("precision", "fp8")])
-def test_an_unknown_device_or_precision_is_refused(tiny_generator: StyleGAN2, name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=value):
-        Engine(Checkpoint(tiny_generator), **{name: value})
+@pytest.mark.parametrize(("device", "precision", "wrong"), [("abacus", "fp32", "abacus"), ("cpu", "fp8", "fp8")])
+def test_an_unknown_device_or_precision_is_refused(
+    tiny_generator: StyleGAN2, device: str, precision: str, wrong: str
+) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        Engine(Checkpoint(tiny_generator), device, precision)
 
 
 @pytest.mark.usefixtures("quick")

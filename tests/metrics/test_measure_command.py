@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("measure")
     expanded = load(FIXTURE)
     assert expanded.expansion
-    source = replace(expanded, expansion=None, discriminator=None)
+    source = replace(expanded, expansion=None, critic=None)
     expanded.save(path / "expanded.safetensors")
     source.save(path / "source.safetensors")
     torch.manual_seed(0)

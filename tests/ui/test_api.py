@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import socket
+import weakref
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -25,9 +26,12 @@ from PIL import Image
 
 from explorer import Edit, Engine, load
 from explorer.keep import read_picture
+from explorer.networks import Generator
 from explorer.ui import Serving, Shelf, build_ui
+from explorer.ui import shelf as shelf_module
 from explorer.ui.serve import ServeError, start, users
 from explorer.weights import CheckpointError
+from explorer.weights import checkpoint as checkpoint_module
 
 EXPANDED = ROOT / "tests" / "fixtures" / "expanded32.pkl"
 PASSWORD = (("ann", "s3cret"),)
@@ -248,6 +252,54 @@ def test_every_generator_has_a_page_of_its_own(url: str, folder: Path) -> None:
         assert answer.status_code == 404
         assert answer.text.count(".") >= 1
         assert str(folder) not in answer.text
+
+
+@pytest.fixture
+def generators(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Generator]]:
+    """Those that a shelf has opened."""
+    made: list[weakref.ref[Generator]] = []
+
+    def noted(*arguments: Any) -> Engine:
+        engine = Engine(*arguments)
+        made.append(weakref.ref(engine.generator))
+        return engine
+
+    monkeypatch.setattr(shelf_module, "Engine", noted)
+    return made
+
+
+def alive(generators: list[weakref.ref[Generator]]) -> list[bool]:
+    gc.collect()
+    return [generator() is not None for generator in generators]
+
+
+def test_a_large_generator_pushes_out_the_one_before(
+    engine: Engine, folder: Path, generators: list[weakref.ref[Generator]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf_module, "KEPT_BYTES", 1)
+    for url in serve(engine, folder):
+        for name in ("first", "second"):
+            assert get(f"{url}m/{name}/config").status_code == 200
+        assert alive(generators) == [False, True]
+        assert get(f"{url}m/second/config").status_code == 200
+        assert len(generators) == 2
+        assert get(f"{url}m/first/config").status_code == 200
+        assert alive(generators) == [False, False, True]
+
+
+def test_where_memory_is_short_the_others_make_room(
+    engine: Engine, folder: Path, generators: list[weakref.ref[Generator]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine has room for one beside the first."""
+    monkeypatch.setattr(checkpoint_module, "machine_bytes", lambda: 0 if any(alive(generators)) else 10**12)
+    for url in serve(engine, folder):
+        for name in ("first", "second"):
+            assert get(f"{url}m/{name}/config").status_code == 200
+        assert alive(generators) == [False, True]
+        monkeypatch.setattr(checkpoint_module, "machine_bytes", lambda: 0)
+        answer = get(f"{url}m/first/")
+        assert answer.status_code == 404
+        assert "this machine has 0.0 GB free" in answer.text
 
 
 def test_a_page_built_anew_knows_the_parts_of_one_that_is_open(engine: Engine, folder: Path) -> None:

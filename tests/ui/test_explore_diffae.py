@@ -48,7 +48,7 @@ def test_a_diffusion_autoencoder_is_explored(diffae_page: Page) -> None:
 
 def settled(page: Page) -> Edit:
     """The edit that the page shows once it has all of its steps."""
-    page.wait_for_function("document.querySelector('.explore').dataset.steps === ''")
+    page.wait_for_function("document.querySelector('.explore').dataset.draft === ''")
     return Edit.from_json(json.loads(page.locator(".explore").get_attribute("data-painted") or ""))
 
 
@@ -59,13 +59,13 @@ def test_few_steps_while_a_slider_moves_and_all_at_rest(diffae_page: Page) -> No
         """() => {
           const panel = document.querySelector(".explore");
           window.seen = [];
-          const observer = new MutationObserver(() => window.seen.push(panel.dataset.steps));
+          const observer = new MutationObserver(() => window.seen.push(panel.dataset.draft));
           observer.observe(panel, { attributes: true, attributeFilter: ["data-frames"] });
         }"""
     )
     page.locator(".explore").get_by_role("slider", name="Factor 0", exact=True).fill("2")
     page.wait_for_function("window.seen.at(-1) === ''")
-    assert page.evaluate("window.seen") == ["5", "10", ""]
+    assert page.evaluate("window.seen") == ["0", "1", ""]
 
     number = page.locator(".explore").get_by_label("Number of steps")
     expect(number).to_have_value("20")

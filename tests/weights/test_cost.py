@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from samples import tiny_checkpoint, tiny_network, tiny_rosinality
 
 from explorer.networks import FAMILIES
-from explorer.weights import Checkpoint, CheckpointError, cost, load
+from explorer.weights import Checkpoint, CheckpointError, MemoryShortageError, cost, load
 from explorer.weights.cost import engine_bytes
 
 MEASURE = """
@@ -130,6 +130,19 @@ def test_a_containers_limit_counts_as_the_machines(tmp_path: Path, monkeypatch: 
 def test_what_could_be_read_but_not_shown_is_refused_when_it_is_read(changes: dict, words: str, tmp_path: Path) -> None:
     path = Checkpoint(make_generator(**changes)).save(tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match=words):
+        load(path)
+
+
+def test_a_pickle_that_does_not_fit_into_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x04 and nothing that can be read")
+    os.truncate(path, 3 * 10**9)  # takes no room on the disk
+    monkeypatch.setattr("explorer.weights.checkpoint.machine_bytes", lambda: 10**9)
+    with pytest.raises(
+        MemoryShortageError, match=r"a\.pkl: reading it takes about 3\.0 GB .* this machine has 1\.0 GB free"
+    ):
         load(path)
 
 

@@ -337,7 +337,7 @@ def same_family(one: Checkpoint, other: Checkpoint) -> bool:
 
 def has_critic(checkpoint: Checkpoint) -> bool:
     """Whether a discriminator is in the checkpoint or beside it, where `expand` looks for it."""
-    return checkpoint.discriminator is not None or part_of(checkpoint, "discriminator") is not None
+    return checkpoint.critic is not None or part_of(checkpoint, "discriminator") is not None
 
 
 def copy_parts(checkpoint: Checkpoint, path: Path, roles: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import { createPad } from "./pad.js";
 import { createPicks } from "./picks.js";
 import { createStage } from "./stage.js";
 import { createViews } from "./views.js";
+import { createFrames } from "../explore/frames.js";
 import { createHistory } from "../explore/history.js";
 import { createKeep } from "../explore/keep.js";
 import { createKeys } from "../explore/keys.js";
@@ -22,15 +23,16 @@ function start(generator) {
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    drafts: generator.steps.slice(0, -1),
-    onPictures: async ({ edits }, uris) => {
-      stage.show(await Promise.all(uris.map(loadImage)), edits);
+    onPictures: async ({ edits, preview }, uris) => {
+      stage.show(await Promise.all(uris.map(loadImage)), edits, preview);
+      if (preview) frames();
       if (refused) stage.say("");
       refused = false;
     },
     onError: (text) => { stage.say(text); refused = true; },
     onLost: stage.lost,
   });
+  const frames = createFrames(state, generator, loop);
   const shots = createShots(generator.key);
   const picks = createPicks(state, generator);
   createPad(state, picks, loop);

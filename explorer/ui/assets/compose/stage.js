@@ -30,11 +30,12 @@ export function createStage() {
       context.drawImage(images[index], 0, 0, side, side);
     });
   }
-  function show(loaded, painted) {
+  function show(loaded, painted, preview) {
     [images, edits] = [loaded, painted];
     arrange(images.length);
     paint();
     find(".waiting").hidden = true;
+    find(".preview-tag").hidden = !preview;
     panel.dataset.painted = JSON.stringify(edits[0]);
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }

@@ -1,29 +1,36 @@
-// Asking the server: one request in flight; the newest picture wanted goes first, then, while nothing moves, the tiles
-// of strips and grids in small batches. A lost connection is retried until it is back. Of a generator that makes its
-// pictures step by step, `drafts` are the numbers of steps while something moves, and at rest before the edit's own.
+// Asking the server: the newest picture wanted goes first, then, while nothing moves, the tiles of strips and grids in
+// small batches. A lost connection is retried until it is back. The server answers with previews while something moves,
+// where its pictures take too long for that; what rests is asked for again until it is none. Previews, a resting picture
+// and tiles are one request in flight each, for those of a slow generator take long.
 
 import { clamp } from "../dom.js";
 
 const REST = 120; // ms without a change until a picture is asked for again without compression
+const COMPARED = 1; // the draft of tiles: made as a picture that has just come to rest
 const BATCH = 60; // ms that a batch of tiles may take, so that a drag that begins meanwhile does not wait
 const RETRIES = [500, 1000, 2000, 4000];
 
-export function createLoop({ ask, drafts, onPictures, onError, onLost }) {
+export function createLoop({ ask, onPictures, onError, onLost }) {
   let wanted = null;
-  let jobs = []; // {name, edits, max_px, exact, done(index, uri)}
+  let latest = null; // the last that was wanted
+  let settled = true; // what is painted is no preview
+  let jobs = []; // {name, edits, max_px, exact, moving, done(index, uri)}
   let busy = false;
+  let making = false;
   let lost = 0;
   let perTile = BATCH;
   let rest;
+  let resting = Promise.resolve(); // the pictures of what rests
+  let atRest = false; // one of them is on its way: nothing else is begun
   let painting = Promise.resolve(); // pictures are painted in order, while the server makes the next
 
   // The pictures of `{edits, max_px, exact}`, one or a few, before anything else.
   function want(request, draft = 0) {
     clearTimeout(rest);
-    wanted = request.exact ? request : { ...request, draft };
+    latest = wanted = { ...request, draft };
     pump();
   }
-  // Tiles for later. A new job of the same name replaces the old one.
+  // Tiles for later. A new job of the same name replaces the old one. One that is `moving` goes on beside a drag.
   function later(job) {
     cancel(job.name);
     jobs.push({ max_px: null, exact: false, from: 0, ...job });
@@ -33,16 +40,34 @@ export function createLoop({ ask, drafts, onPictures, onError, onLost }) {
     jobs = jobs.filter((job) => job.name !== name);
   }
   async function pump() {
+    work();
     if (busy) return;
     busy = true;
-    while (wanted || jobs.length) {
-      if (wanted) await picture(wanted);
-      else await tiles(jobs[0]);
-    }
+    while (wanted) await begin(wanted);
     busy = false;
+    work();
   }
-  async function send({ edits, max_px, exact }) {
-    const answer = await ask({ edits, max_px, exact });
+  async function begin(request) {
+    if (request.draft === 0) return picture(request);
+    wanted = null;
+    resting = resting.then(() => (request === latest ? rested(request) : undefined));
+  }
+  async function rested(request) {
+    atRest = true;
+    await picture(request);
+    atRest = false;
+    work();
+  }
+  const next = () => (atRest ? null : jobs.find(({ moving }) => moving) ?? (busy || !settled ? null : jobs[0]));
+  async function work() {
+    if (making) return;
+    making = true;
+    let job;
+    while ((job = next())) await tiles(job);
+    making = false;
+  }
+  async function send({ edits, max_px, exact, draft }) {
+    const answer = await ask({ edits, max_px, exact, draft });
     if (answer) {
       if (lost) onLost(false);
       lost = 0;
@@ -52,35 +77,33 @@ export function createLoop({ ask, drafts, onPictures, onError, onLost }) {
     await new Promise((resolve) => setTimeout(resolve, RETRIES[Math.min(lost++, RETRIES.length - 1)]));
     return null;
   }
-  // In fewer steps than `steps`, where the edits would take more.
-  const drafted = (edits, steps) => edits.map((edit) => ((edit.steps ?? Infinity) > steps ? { ...edit, steps } : edit));
   async function picture(request) {
-    const steps = request.exact ? undefined : drafts[request.draft];
-    const answer = await send(steps ? { ...request, edits: drafted(request.edits, steps) } : request);
-    if (!answer) return; // asked for again, or for a newer one
+    const answer = await send(request);
+    const overtaken = request.draft > 0 && request !== latest;
+    if (overtaken) return;
+    if (!answer) return request.draft > 0 ? want(request, request.draft) : undefined; // again, or a newer one
     if (wanted === request) wanted = null;
+    settled = !answer.preview;
     if (answer.error) return onError(answer.error);
-    painting = painting.then(() => onPictures({ ...request, steps }, answer.pictures));
+    painting = painting.then(() => onPictures({ ...request, preview: answer.preview }, answer.pictures));
     if (wanted) return;
-    const last = request.draft + 1 >= drafts.length;
-    if (steps) rest = setTimeout(() => want({ ...request, exact: last }, request.draft + 1), REST);
-    else if (!answer.exact) rest = setTimeout(() => want({ ...request, exact: true }), REST);
+    if (answer.preview || !answer.exact) rest = setTimeout(() => want({ ...request, exact: true }, request.draft + 1), REST);
+    work();
   }
   async function tiles(job) {
     const count = clamp(Math.floor(BATCH / perTile), 1, 16);
     const part = job.edits.slice(job.from, job.from + count);
-    const edits = drafts.length && !job.exact ? drafted(part, drafts.at(-1)) : part;
     const started = performance.now();
-    const answer = await send({ ...job, edits });
+    const answer = await send({ ...job, edits: part, draft: job.exact ? null : COMPARED });
     if (!answer) return;
-    perTile = (performance.now() - started) / edits.length;
+    perTile = (performance.now() - started) / part.length;
     if (!jobs.includes(job)) return; // replaced meanwhile
     if (answer.error) {
       cancel(job.name);
       return onError(answer.error);
     }
     answer.pictures.forEach((uri, index) => job.done(job.from + index, uri));
-    job.from += edits.length;
+    job.from += part.length;
     if (job.from >= job.edits.length) cancel(job.name);
   }
   // The same as a promise of all pictures, for sheets and downloads.

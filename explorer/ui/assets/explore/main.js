@@ -4,6 +4,7 @@
 import "../bus.js";
 import { act, createTips, loadImage } from "../dom.js";
 import { createCode } from "./code.js";
+import { createFrames } from "./frames.js";
 import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
 import { createKnobs } from "./knobs.js";
@@ -26,9 +27,9 @@ function start(generator) {
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    drafts: generator.steps.slice(0, -1),
-    onPictures: async ({ edits, steps }, [uri]) => {
-      stage.show(await loadImage(uri), edits[0], steps);
+    onPictures: async ({ edits, draft, preview }, [uri]) => {
+      stage.show(await loadImage(uri), edits[0], preview ? draft : null);
+      if (preview) frames();
       if (refused) stage.say("");
       refused = false;
     },
@@ -45,6 +46,7 @@ function start(generator) {
     onLearn: createKnobs(state, generator, stage.say).learn,
   });
   const { surprise, wander, fill, bare } = createPerform(state, generator, code);
+  const frames = createFrames(state, generator, loop);
   const neighbours = createNeighbours(state, generator, loop, stage, code);
   let asked = "";
   let beforeOf = "";

@@ -1,6 +1,6 @@
 // The canvas: paints pictures in screen pixels (the browser's best filter, or hard pixels), before and after with a
 // border between them, and the messages that lie over it. `data-frames` counts what was painted, `data-painted` is the
-// edit of the last one, `data-steps` in how many steps it was made where it is only a draft.
+// edit of the last one, `data-draft` the number of the draft where it is only a preview.
 
 import { act, find, panel } from "../dom.js";
 
@@ -52,13 +52,14 @@ export function createStage() {
     context.arc(x, canvas.height / 2, 11 * devicePixelRatio, 0, 2 * Math.PI);
     context.fill();
   }
-  function show(image, edit, steps) {
+  function show(image, edit, draft) {
     after = image;
     fit();
     repaint();
     find(".waiting").hidden = true;
     panel.dataset.painted = JSON.stringify(edit);
-    panel.dataset.steps = steps ?? "";
+    panel.dataset.draft = draft ?? "";
+    find(".preview-tag").hidden = draft === null;
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
   // A message, and a button with a way out where there is one.
