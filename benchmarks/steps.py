@@ -1,6 +1,6 @@
 """A diffusion autoencoder of 64 px in the engine: a slider's move at each number of steps, and a photo found.
 
-Medians of process CPU time, random weights of the sizes that `train diffae` makes. Bars of wall time on two idle cores:
+Medians of process CPU time, on the model that comes with the program. Bars of wall time on two idle cores:
 a move at the first number of steps 150 ms, at the last 600 ms; a photo 3 s.
 """
 
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.engine import autoencoder, medians
-from explorer import Edit, Engine
+from benchmarks.engine import medians
+from explorer import Edit, Engine, load
 from explorer.engine import inverting
-from explorer.weights import Checkpoint
 
 BARS = (150, 600, 3000)  # ms
 
 
 def main() -> None:
-    engine = Engine(Checkpoint(autoencoder(64)))
+    engine = Engine(load("cats64-diffae"))
     turn = 0
 
     def moved(steps: int) -> np.ndarray:

@@ -117,7 +117,7 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     assert len(set(sources)) == 12, "four seeds at three strengths are twelve pictures"
 
     teach.get_by_role("button", name="Keep").click()
-    expect(teach.locator(".kept")).to_contain_text("is a slider in Explore now")
+    expect(teach.locator(".teach .kept")).to_contain_text("is a slider in Explore now")
     teach.get_by_label("Name of the new checkpoint").fill("tiny")
     shutil.copyfile(server.checkpoint, server.checkpoint.with_suffix(".safetensors"))
     teach.get_by_role("button", name="Save", exact=True).click()
