@@ -15,6 +15,7 @@ DEFAULT = FOLDER / "cats64.safetensors"  # the generator that opens where none i
 FILES = (
     "cats64.safetensors",
     "cats64.effects.json",
+    "cats64-diffae.safetensors",
     "cats64-source.safetensors",
     "cats64-discriminator.safetensors",
     "cats64-encoder.safetensors",

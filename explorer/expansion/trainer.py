@@ -7,7 +7,7 @@ of codes learns (`Generator.learnable`). Knows no files and no schedule of repor
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +58,7 @@ class Trainer:
         self.config, self.plan, self.studio, self.accelerator = config, plan, studio, accelerator
         self.source, self.device, self.dtype = studio.networks.generator, studio.device, studio.dtype
         self.expansion, self.step = plan.expansion, 0
+        self.steps = self.source.codes.steps[1] if self.source.codes.steps else None
         self.tasks = nn.ModuleList(tasks)
         self.G = copy.deepcopy(start).requires_grad_(False)
         self.ema = copy.deepcopy(start).eval().requires_grad_(False)
@@ -250,22 +251,26 @@ class Trainer:
         """All pictures of a batch: one pass for all of them, but for samples of a domain that leaves layers frozen."""
         every = torch.arange(len(batch.base), device=self.device)
         with torch.no_grad():
-            truth = self.source.synthesize(batch.base, "random", batch.noise.of(every), self.dtype)
+            truth = self.synthesize(self.source, batch.base, batch.noise.of(every))
         frozen = [self.frozen(i, batch.base[mine]) for i, mine in enumerate(batch.members)]
         apart = [mine for mine, names in zip(batch.members, frozen, strict=True) if names]
         together = every[~torch.isin(every, torch.cat(apart))] if apart else every[: len(batch.moved)]
         kept, target = self.kept_codes(batch.base[batch.old], batch.draws, batch.old)
         first = every[:0] if self.alone else every
         ws = torch.cat([batch.base[first], batch.moved[together], kept])
-        images = self.G.synthesize(ws, "random", batch.noise.of(first, together, batch.old), self.dtype)
+        images = self.synthesize(self.G, ws, batch.noise.of(first, together, batch.old))
         base, moved, old = images.split([len(first), len(together), len(batch.old)])
         if apart:
             moved = torch.zeros(len(batch.moved), *moved.shape[1:], device=self.device).index_copy(0, together, moved)
             for mine, names in zip(batch.members, frozen, strict=True):
                 if names:
-                    inputs = batch.moved[mine], "random", batch.noise.of(mine), self.dtype
+                    inputs = batch.moved[mine], "random", batch.noise.of(mine), self.dtype, None, self.steps
                     moved = moved.index_copy(0, mine, self.synthesize_frozen(names, inputs))
         return Rendered(base, truth, moved, old, self.taught(target, batch, old))
+
+    def synthesize(self, network: Generator, codes: Tensor, noise: Callable[[int, int], Tensor]) -> Tensor:
+        """Pictures `[n, 3, R, R]`; of a kind that makes them step by step, in as many steps as at rest in the page."""
+        return network.synthesize(codes, "random", noise, self.dtype, steps=self.steps)
 
     def frozen(self, domain: int, base: Tensor) -> frozenset[str]:
         """Names of the parameters that a domain leaves alone this step."""
@@ -281,7 +286,7 @@ class Trainer:
         """What pictures of kept domains must look like."""
         if self.teacher is None or not len(batch.old):
             return old
-        return self.teacher.synthesize(target, "random", batch.noise.of(batch.old), self.dtype)
+        return self.synthesize(self.teacher, target, batch.noise.of(batch.old))
 
     def kept_codes(self, base: Tensor, draws: Draws, old: Tensor) -> tuple[Tensor, Tensor]:
         """Codes of kept domains, one drawn for every sample, and the same without what any domain ever occupied.
@@ -363,7 +368,7 @@ class Trainer:
         if self.pictures is None or self.order is None:
             with torch.no_grad():
                 ws = self.source.draw(draws.normal(self.source.codes.z_dim), c)
-                return self.source.synthesize(ws, "random", draws.noise, self.dtype), c
+                return self.synthesize(self.source, ws, draws.noise), c
         indices = self.order.at(self.step)[batch.part].tolist()
         pixels, labels = zip(*(self.pictures[i] for i in indices), strict=True)
         real = from_pixels(torch.stack(pixels).to(self.device))
@@ -378,7 +383,7 @@ class Trainer:
         ws = batch.base.detach().requires_grad_()
         every = torch.arange(len(ws), device=self.device)
         with unfused(self.G):
-            images = self.G.synthesize(ws, "random", batch.noise.of(every), self.dtype)
+            images = self.synthesize(self.G, ws, batch.noise.of(every))
             lengths = losses.path_lengths(images, ws, batch.draws.normal(*images.shape[1:]))
         self.path_mean = self.path_mean.lerp(average(self.accelerator, lengths.detach().mean()), 0.01)
         penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)

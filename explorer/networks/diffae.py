@@ -26,7 +26,7 @@ GROUPS = (32, 24, 16, 12, 8)  # of a normalisation, the first that divides; up t
 
 Prediction = Literal["eps", "v"]
 # Steps of a picture while a slider moves, once it rests, and unless told (the paper's); and of the way back.
-STEPS: dict[Prediction, tuple[int, ...]] = {"eps": (5, 10, 20), "v": (2, 4, 8)}
+STEPS: dict[Prediction, tuple[int, ...]] = {"eps": (5, 10, 20), "v": (4, 8, 20)}
 BACK: dict[Prediction, int] = {"eps": 250, "v": 50}
 # (x [N, 3, S, S], t) -> what the network predicts at time t of the 1000-step scale
 Predict = Callable[[Tensor, float], Tensor]

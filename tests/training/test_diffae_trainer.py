@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from explorer.networks.diffae import DiffAE
+from explorer.networks.diffusion import linear_schedule
 from explorer.recipes import diffae
 from explorer.refused import Refused
 from explorer.training.run import Folder
@@ -147,7 +148,7 @@ def test_a_flow_learns_the_way_from_noise_to_the_picture(data: str) -> None:
 def test_noise_is_learned_at_the_published_levels(data: str) -> None:
     trainer = diffae.Trainer(config(data, 10, predicts="eps"), Accelerator(cpu=True))
     real = cats().float() / 127.5 - 1
-    schedule = torch.tensor(diffae.linear_schedule())
+    schedule = torch.tensor(linear_schedule())
 
     def perfect(x: Tensor, t: Tensor, u: Tensor) -> Tensor:
         level = schedule[t].float().view(-1, 1, 1, 1)
