@@ -16,6 +16,7 @@ FILES = (
     "cats64.safetensors",
     "cats64.effects.json",
     "cats64-diffae.safetensors",
+    "cats64-diffae.effects.json",
     "cats64-source.safetensors",
     "cats64-discriminator.safetensors",
     "cats64-encoder.safetensors",
