@@ -1,25 +1,38 @@
-"""The app as a user starts it, a real process that can be killed and started again; and axe-core's look at its page."""
+"""The app as a user starts it, a process that can be killed and started again; its page, and axe-core's look at it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
 Result = TypeVar("Result")
 READY_SECONDS = 300  # on a machine that may be busy
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def serious_barriers(page: Page, of: str | None = None) -> list[tuple[str, str]]:
@@ -73,3 +86,16 @@ def finished(work: Coroutine[Any, Any, Result]) -> Result:
     """What asynchronous work returns, in a thread of its own: this one's loop belongs to the browser."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+def open_page(browser: Browser, server: Server) -> Iterator[Page]:
+    """A page of its own profile with the first picture painted; console errors fail the test."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True).new_page()
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(server.url)
+    page.wait_for_selector(".explore[data-painted]")
+    yield page
+    page.context.close()
+    assert not errors

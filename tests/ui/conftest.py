@@ -7,21 +7,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from app_server import ROOT, Server
+from app_server import CHROMIUM, FLAGS, ROOT, Server, open_page
 from playwright.sync_api import Browser, Page, sync_playwright
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -52,19 +39,6 @@ def expanded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     server = Server(checkpoint)
     yield server
     server.kill()
-
-
-def open_page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A page of its own profile with the first picture painted; console errors fail the test."""
-    page = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True).new_page()
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(server.url)
-    page.wait_for_selector(".explore[data-painted]")
-    yield page
-    page.context.close()
-    assert not errors
 
 
 @pytest.fixture

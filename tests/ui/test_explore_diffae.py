@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from app_server import ROOT, Server, serious_barriers
-from conftest import open_page
+from app_server import ROOT, Server, open_page, serious_barriers
 from generators import make_diffae
 from invert_tab import CAT, SEARCH_MS, choose, open_tab, phase
 from invert_tab import pixels as pixels_of

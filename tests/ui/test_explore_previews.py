@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import Server, serious_barriers
-from conftest import open_page
+from app_server import Server, open_page, serious_barriers
 from generators import make_generator
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect

@@ -18,8 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from app_server import ROOT, Server, finished
-from conftest import CHROMIUM, FLAGS
+from app_server import CHROMIUM, FLAGS, ROOT, Server, finished
 from fastapi import HTTPException
 from gradio.routes import App
 from gradio_client import Client
