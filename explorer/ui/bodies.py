@@ -24,9 +24,8 @@ MB = 2**20
 SMALL = 64 * 1024  # bytes of a body that never waits for others: a slider's requests
 LARGE_AT_ONCE = 2  # bodies that are not SMALL, of one visitor
 VALUE_SECONDS, BYTE_SECONDS = 1e-6, 1e-9  # in which nothing else is answered, for each value and byte that is decoded
-UPLOAD_RATE = (
-    8 * MB
-)  # bytes a second of one file, while somebody else is on the page: taking it apart keeps him waiting
+# Bytes a second of one file while somebody else is on the page: taking it apart keeps them waiting.
+UPLOAD_RATE = 8 * MB
 SHARE = 0.05  # of all time that one visitor's large bodies may take of everybody's
 FILE_COST = 64 * 1024  # what a file takes at least, however empty
 CLOSE = {"Connection": "close"}

@@ -1,5 +1,6 @@
 // Knobs of a MIDI controller and axes of a gamepad, each on one direction: "Learn a knob", then turn it.
 
+import { panel } from "../dom.js";
 import { readJSON } from "./state.js";
 
 const SETTLED = 400; // ms without a turn until it is a step of the history
@@ -17,6 +18,7 @@ export function createKnobs(state, generator, say) {
 
   // `part` is 0 at one end of the knob and 1 at the other.
   function turned(knob, part) {
+    if (!panel.isConnected) return; // Gradio has built another panel, with knobs of its own
     if (learning) {
       bound[knob] = learning.direction.id;
       localStorage.setItem(key, JSON.stringify(bound));
@@ -31,6 +33,7 @@ export function createKnobs(state, generator, say) {
     rest = setTimeout(state.commit, SETTLED);
   }
   function poll() {
+    if (!panel.isConnected) return;
     for (const pad of navigator.getGamepads?.() ?? []) {
       pad?.axes.forEach((value, index) => {
         const name = `gamepad ${pad.index + 1}, axis ${index + 1}`;

@@ -33,6 +33,7 @@ export function createPerform(state, generator, code) {
     kept = state.edit;
     let [here, there, places, began] = [kept.strengths, somewhere(), 1, performance.now()];
     function frame(now) {
+      if (!panel.isConnected) return;
       wandering = requestAnimationFrame(frame);
       const t = Math.min(Math.max(now - began, 0) / GLIDE, 1);
       if (now - began < GLIDE + 16) state.set({ strengths: between(here, there, t * t * (3 - 2 * t)) });
