@@ -113,7 +113,7 @@ def test_nothing_but_new_directions_moves_in_the_warm_up(files: dict[str, Path],
     )
     noise = found.pool.noise
     one, other = (G.synthesize(codes, noise=noise, steps=2) for G in (found.source, found.G))
-    torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     assert not torch.equal(*(G.synthesize(moved, noise=noise, steps=2) for G in (found.source, found.G)))
 
 
