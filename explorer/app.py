@@ -1,4 +1,4 @@
-"""The app: flags -> checkpoint -> `Engine` -> page -> served."""
+"""The app: flags -> checkpoint -> `Engine` -> page -> served; meanwhile a page that says how far it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 
 from explorer.refused import Refused
 from explorer.shipped import DEFAULT
+from explorer.waiting import Waiting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,21 +41,25 @@ def run(arguments: argparse.Namespace) -> str:
     """Serve the page until it is interrupted. Raises Refused, ValueError and OSError where it cannot start."""
     if arguments.max_px is not None and arguments.max_px < 1:
         raise Refused(f"--max-px is 1 or more, got {arguments.max_px}")
-    from explorer.engine import Engine  # after the flags: a typing error is answered at once
-    from explorer.engine.blending import blended
-    from explorer.ui import VISITORS_MEMORY, Serving, Shelf, build_ui, launch, users
-    from explorer.weights import load
-
     flags = arguments
-    auth = users(flags.auth)
-    serving = Serving(flags.host, flags.port, flags.share, auth, flags.root_path, flags.queue_limit, flags.mcp)
-    checkpoint = load(flags.checkpoint)
-    engine = Engine(checkpoint, flags.device, flags.precision)
-    other = blended(engine, flags.vs) if flags.vs else None
-    build = partial(build_ui, max_px=flags.max_px, public=serving.public)
-    limit = VISITORS_MEMORY if serving.public else None
-    path = checkpoint.path
-    first = path.stem if path is not None and path.resolve().parent == DEFAULT.parent.resolve() else None
-    shelf = Shelf(build, flags.device, flags.precision, DEFAULT.parent, limit, first)
-    launch(build(engine, checkpoint.meta["name"], shelf=shelf, blended=other), serving, shelf)
+    with Waiting(flags.host, flags.port) as waiting:
+        from explorer.engine import Engine  # after the flags: a typing error is answered at once
+        from explorer.engine.blending import blended
+        from explorer.ui import VISITORS_MEMORY, Serving, Shelf, build_ui, launch, users
+        from explorer.weights import load
+
+        auth = users(flags.auth)
+        serving = Serving(flags.host, flags.port, flags.share, auth, flags.root_path, flags.queue_limit, flags.mcp)
+        waiting.say("Reading the generator")
+        checkpoint = load(flags.checkpoint)
+        waiting.say("Preparing it")
+        engine = Engine(checkpoint, flags.device, flags.precision)
+        other = blended(engine, flags.vs) if flags.vs else None
+        build = partial(build_ui, max_px=flags.max_px, public=serving.public)
+        limit = VISITORS_MEMORY if serving.public else None
+        path = checkpoint.path
+        first = path.stem if path is not None and path.resolve().parent == DEFAULT.parent.resolve() else None
+        shelf = Shelf(build, flags.device, flags.precision, DEFAULT.parent, limit, first)
+        page = build(engine, checkpoint.meta["name"], shelf=shelf, blended=other)
+    launch(page, serving, shelf)
     return "stopped"

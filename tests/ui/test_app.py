@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from app_server import ROOT, Server
+from playwright.sync_api import Browser
+from playwright.sync_api import Error as PlaywrightError
 
 from explorer.__main__ import main
 
@@ -29,6 +34,8 @@ def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--device", "abacus"], "abacus"),
         (["--precision", "fp8"], "fp8"),
         (["--port", "many"], "many"),
+        (["--port", "65536"], "65535"),
+        (["--host", "nowhere.invalid"], "nowhere.invalid"),
         (["--max-px", "0"], "max-px"),
         (["--vs", "no-such-file.pkl"], "no-such-file.pkl"),
         (["--vs", "tests/fixtures/expanded32.pkl"], "same size"),
@@ -41,7 +48,7 @@ def test_a_wrong_start_ends_in_one_sentence(
 ) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as exit_:
-        sys.exit(main(arguments))  # without a command, as `app.py` adds
+        sys.exit(main(["--port", "0", *arguments]))  # without a command, as `app.py` adds
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert word in error
@@ -53,6 +60,30 @@ def test_a_taken_port_is_said(default_server: Server) -> None:
     assert run.returncode == 2
     assert str(default_server.port) in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_who_comes_too_early_sees_how_far_it_is_and_then_the_app(browser: Browser) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "app.py", "--checkpoint", "tests/fixtures/expanded32.pkl", "--port", str(port)]
+    page = browser.new_page()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            while True:
+                with suppress(PlaywrightError):  # nothing answers yet
+                    reply = page.goto(url)
+                    break
+                assert process.poll() is None
+                time.sleep(0.05)
+            assert reply
+            assert reply.status == 503
+            assert page.locator("p").text_content() in ("Starting", "Reading the generator", "Preparing it")
+            page.wait_for_selector(".explore[data-painted]", timeout=120_000)
+        finally:
+            process.kill()
+            page.close()
 
 
 def ask(server: Server, **headers: str) -> dict:
