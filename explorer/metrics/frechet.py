@@ -62,9 +62,18 @@ def clip_features(source: str | None = None) -> Features:
 
 
 @torch.inference_mode()
+def features_of(features: Features, batches: Iterable[Tensor]) -> Tensor:  # -> [N, F], float64
+    """The features of all pictures in `batches`, each `[n, 3, H, W]` in [-1, 1]."""
+    return torch.cat([features.of(batch).double() for batch in batches])
+
+
 def statistics(features: Features, batches: Iterable[Tensor]) -> Statistics:
-    """Mean and covariance of the features of all pictures in `batches`, each `[N, 3, H, W]` in [-1, 1]."""
-    found = torch.cat([features.of(batch).double() for batch in batches])
+    """Mean and covariance of the features of all pictures in `batches`, each `[n, 3, H, W]` in [-1, 1]."""
+    return spread(features_of(features, batches))
+
+
+def spread(found: Tensor) -> Statistics:  # [N, F], float64
+    """Mean and covariance of features."""
     return Statistics(found.mean(dim=0), torch.cov(found.t()))
 
 

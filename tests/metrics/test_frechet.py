@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +13,9 @@ from PIL import Image
 from explorer import cli
 from explorer.latents import sample_z
 from explorer.metrics.frechet import Features, Statistics, frechet_distance, statistics
+from explorer.networks.pixels import to_pixels
 from explorer.recipes import quality
+from explorer.training.data import Pictures
 from explorer.weights import Checkpoint
 from tests.generators import make_generator
 from tests.training.tiny import write_pictures
@@ -85,7 +88,12 @@ def test_measure_generator_refuses_before_the_work(tmp_path: Path, capsys: pytes
     path = Checkpoint(make_generator()).save(tmp_path / "tiny.safetensors")
     Image.new("RGB", (16, 16)).save(tmp_path / "cat.png")
     command = ["measure", "generator", str(path), "--data", str(tmp_path), "--features", "clip"]
-    for flags, words in (([], "4 pictures or more"), (["--plot", "x.txt"], "--plot"), (["--count", "0"], "--count")):
+    for flags, words in (
+        ([], "4 pictures or more"),
+        (["--plot", "x.txt"], "--plot"),
+        (["--count", "0"], "--count"),
+        (["--sheet", "x"], "--sheet"),
+    ):
         assert cli.main([*command, *flags]) == 2
         error = capsys.readouterr().err
         assert words in error
@@ -101,6 +109,8 @@ def test_measure_generator_prints_its_figures(tmp_path: Path, capsys: pytest.Cap
     (figure,) = found["frechet"]
     assert figure["features"] == "cats64-clip"
     assert figure["distance"] > figure["real halves"] > 0
+    assert 0 <= figure["precision"] <= 1
+    assert 0 <= figure["recall"] <= 1
     assert found["spectrum"] == sorted(found["spectrum"], reverse=True)
     plot = tmp_path / "curves.png"
     assert cli.main([*command, "--plot", str(plot)]) == 0
@@ -109,3 +119,22 @@ def test_measure_generator_prints_its_figures(tmp_path: Path, capsys: pytest.Cap
     assert "directions, moved by" in printed
     with Image.open(plot) as image:
         assert len(set(image.convert("L").tobytes())) > 10
+
+
+def test_samples_that_repeat_training_pictures_are_counted_and_shown(tmp_path: Path) -> None:
+    """A generator whose own samples, some of them mirrored, are the training pictures."""
+    generator = make_generator()
+    (made,) = quality.samples(generator, quality.SHEET, psi=quality.SHEET_PSI)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, image in enumerate(made):
+        pixels = to_pixels((image.flip(2) if number % 2 else image)[None])[0].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    path = tmp_path / "sheet.png"
+    assert quality.twins(MEANS, generator, Pictures(str(folder), 16), str(path)) == quality.SHEET
+    with Image.open(path) as image:
+        tiles = np.asarray(image).reshape(6, 16, 16, 16, 3).swapaxes(1, 2).reshape(48, 2, 16, 16, 3)
+    assert np.array_equal(tiles[0, 0], tiles[0, 1])
+    assert np.array_equal(tiles[1, 0], tiles[1, 1][:, ::-1])
+    brighter = Pictures(str(write_pictures(tmp_path / "others.zip")), 16)
+    assert quality.twins(MEANS, generator, brighter, str(path)) < quality.SHEET
