@@ -10,7 +10,7 @@ import torch
 
 from explorer.recipes import pairs
 from explorer.recipes.pairs import augment, build_bank, draw, nothing
-from explorer.recipes.styles import PHOTO, STYLES, render
+from explorer.recipes.styles import ALL_STYLES, PHOTO, STYLES, render
 from tests.clip.tiny_clip import face
 
 FACES = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "white"))]
@@ -18,10 +18,11 @@ FACES = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "w
 
 def test_there_are_some_two_dozen() -> None:
     assert 20 <= len(STYLES) <= 30
-    assert PHOTO not in STYLES
+    assert PHOTO not in ALL_STYLES
+    assert len(ALL_STYLES) == len(STYLES) + 5
 
 
-@pytest.mark.parametrize("style", [PHOTO, *STYLES])
+@pytest.mark.parametrize("style", [PHOTO, *ALL_STYLES])
 def test_a_style_is_a_function_of_picture_and_generator(style: str) -> None:
     for picture in FACES:
         before = picture.copy()
@@ -32,7 +33,7 @@ def test_a_style_is_a_function_of_picture_and_generator(style: str) -> None:
         np.testing.assert_array_equal(picture, before)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", ALL_STYLES)
 def test_a_style_keeps_the_difference_between_pictures(style: str) -> None:
     first, second = (render(style, face("ginger", 64, seed), np.random.default_rng(0)) for seed in (5, 9))
     assert np.abs(first.astype(int) - second).mean() > 4
@@ -41,13 +42,15 @@ def test_a_style_keeps_the_difference_between_pictures(style: str) -> None:
 
 @pytest.mark.parametrize("size", [32, 50, 128])
 def test_other_sizes_have_styles_too(size: int) -> None:
-    for style in STYLES:
+    for style in ALL_STYLES:
         assert render(style, face("white", size, 1), np.random.default_rng(0)).shape == (size, size, 3)
 
 
 def test_styles_are_distinct() -> None:
     """No two look alike on average: mean colour, contrast and grain of the same three faces."""
-    made = {style: np.stack([render(style, p, np.random.default_rng(1)) for p in FACES]) for style in [PHOTO, *STYLES]}
+    made = {
+        style: np.stack([render(style, p, np.random.default_rng(1)) for p in FACES]) for style in [PHOTO, *ALL_STYLES]
+    }
     for style, pictures in made.items():
         for other, pictures_of_other in made.items():
             if style < other:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Shown, Task
 from explorer.networks.pixels import from_array, to_pixels
-from explorer.recipes.styles import STYLES, render
+from explorer.recipes.styles import ALL_STYLES, render
 from explorer.training.draws import Draws
 
 
@@ -32,8 +32,8 @@ class Arguments:
     lambda_l2: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES:
-            raise ExpansionError(f"style must be one of {', '.join(sorted(STYLES))}, got {self.style!r}")
+        if self.style not in ALL_STYLES:
+            raise ExpansionError(f"style must be one of {', '.join(sorted(ALL_STYLES))}, got {self.style!r}")
         if self.lambda_lpips < 0 or self.lambda_l2 < 0:
             raise ExpansionError("lambda_lpips and lambda_l2 must be at least 0")
 
