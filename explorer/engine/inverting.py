@@ -222,7 +222,7 @@ def _searched(states: Iterator[State], report: _Reports) -> Generator[Progress, 
     state = None
     for state in states:
         if report.due(state.step):
-            yield report.progress(state.step, state.images, state.ws, state.losses)
+            yield report.progress(state.step, state.images, state.ws, state.losses, done=state.done)
         if report.stopped():
             break
     assert state is not None
@@ -282,9 +282,18 @@ class _Reports:
         self.last = now
         return True
 
-    def progress(self, step: int, images: Tensor, ws: Tensor, losses: dict[str, Tensor], photo: int = 0) -> Progress:
+    def progress(
+        self,
+        step: int,
+        images: Tensor,
+        ws: Tensor,
+        losses: dict[str, Tensor],
+        photo: int = 0,
+        done: float | None = None,  # of the search's work, where its steps differ
+    ) -> Progress:
         passed = time.perf_counter() - self.began
-        left = passed / max(step, 1) * (self.steps - step)
+        behind = step if done is None else done * self.settings.steps
+        left = passed / (behind or 1) * (self.steps - behind)
         code = ws[photo, 0] if (ws[photo] == ws[photo, :1]).all() else ws[photo]
         values = {name: loss[photo].item() for name, loss in losses.items()}
         latent, (picture,) = Latent.of(code.cpu().numpy()), to_uint8(images[photo : photo + 1])

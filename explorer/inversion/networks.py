@@ -62,6 +62,10 @@ class Networks:
         dtype = torch.float32 if exact else self.dtype
         return self.generator.synthesize(ws, dtype=dtype, noise=noise).expand(-1, 3, -1, -1)
 
+    def coarse(self, ws: Tensor, side: int) -> Tensor:  # [N, rows, dim] -> [N, 3, side, side]
+        """Pictures as they are at a side on their way, one of `generator.sides`."""
+        return self.generator.coarse(ws, side, self.dtype).expand(-1, 3, -1, -1)
+
     def encode(self, images: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:  # -> [N, dim], [N, rows, dim]
         """The encoder's code in W and its offsets: of one beside the generator, or its own.
 

@@ -26,7 +26,7 @@ class Objective:
     """
 
     def __init__(self, networks: Networks, photos: Tensor, settings: Settings, mask: Tensor | None = None) -> None:
-        self.networks, self.settings, self.mask = networks, settings, mask
+        self.networks, self.settings, self.mask, self.whole = networks, settings, mask, photos
         self.photos = photos if mask is None else photos * mask
         self.weights = {
             "pixel": settings.lambda_pixel,
@@ -46,6 +46,14 @@ class Objective:
                 networks.fast_clip  # noqa: B018 (its sentence where there is none)
                 assert networks.clip is not None
                 self._text_direction = networks.clip.encode_text([settings.text])
+
+    def at(self, side: int) -> Objective:
+        """The same for pictures of another side: photos and mask are reduced to it."""
+        if side == self.whole.shape[-1]:
+            return self
+        photos, mask = (None if x is None else F.interpolate(x, side, mode="area") for x in (self.whole, self.mask))
+        assert photos is not None
+        return Objective(self.networks, photos, self.settings, mask)
 
     def __call__(self, ws: Tensor, images: Tensor, step: int) -> dict[str, Tensor]:  # name -> [N], not weighted
         """Losses of codes `[N, rows, dim]` and their pictures `[N, 3, H, W]`; the step draws the augmentations."""

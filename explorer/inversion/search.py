@@ -1,11 +1,13 @@
 """The descent that all searches share: Adam on a photo's code, the best code so far kept photo by photo.
 
 Knows no losses (see `objective`) and no starting points (see the methods). The generator is only looked through: its
-weights take part in no gradient.
+weights take part in no gradient. Of a large picture what matters first is seen when it is small, and costs a fraction:
+without an encoder a search of a large generator begins there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +19,10 @@ from explorer.inversion.objective import Objective
 from explorer.inversion.settings import Settings, Space
 
 Best = tuple[Tensor, Tensor, Tensor]  # total [N], ws [N, rows, dim], images [N, 3, H, W]
+LARGE = 512  # px: smaller generators are quick anyway
+COARSE = ((0.5, 8), (0.8, 4))  # up to which part of the steps a fraction of the side is looked at
+COARSEST = 128  # px
+OCTAVE = 0.24  # of a whole picture's work, which half of its side saves; measured on published widths, there and back
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class State:
 
     `ws` `[N, rows, dim]` and `images` `[N, 3, H, W]` are each photo's best so far, that is of the smallest total;
     `losses` `{name: [N]}` are those of this very step, with their weighted sum as "total". `noise` is what the pictures
-    are made of, where that is the photos' own.
+    are made of, where that is the photos' own; `done` is the part of all work behind. A search that begins coarse shows
+    small images at first, and its best begins anew where they grow.
     """
 
     step: int
@@ -34,6 +41,23 @@ class State:
     images: Tensor
     losses: dict[str, Tensor]
     noise: Tensor | None = None
+    done: float | None = None
+
+
+def sides_of(networks: Networks, objective: Objective, steps: int) -> list[int]:
+    """The side that is looked at before every step and after the last."""
+    sides, full = networks.generator.sides, networks.generator.resolution
+    if full < LARGE or objective.weights["domain"]:  # an encoder sees whole pictures only
+        return [full] * (steps + 1)
+    small = [next(side for side in sides if side >= min(max(full // part, COARSEST), full)) for _, part in COARSE]
+    ends = [round(steps * end) for end, _ in COARSE]
+    return [next((s for s, end in zip(small, ends, strict=True) if step < end), full) for step in range(steps + 1)]
+
+
+def work_of(sides: list[int]) -> list[float]:
+    """The part of all work that lies behind every step's picture."""
+    costs = [1 - OCTAVE * math.log2(max(sides) / side) for side in sides]
+    return [sum(costs[:step]) / sum(costs) for step in range(len(sides))]
 
 
 def descend(
@@ -46,16 +70,20 @@ def descend(
     parameters = free_numbers(start, settings.space, networks.generator.codes.rows)
     adam = torch.optim.Adam(parameters, lr=settings.lr, foreach=True)
     best: Best | None = None
-    for step in range(settings.steps + 1):
+    sides = sides_of(networks, objective, settings.steps)
+    full, done = objective, work_of(sides)
+    for step, side in enumerate(sides):
+        if not step or side != sides[step - 1]:
+            objective, best = full.at(side), None  # totals at different sides cannot be compared
         with torch.enable_grad():
             ws = rows(parameters, networks.generator.codes.rows)
-            images = networks.render(ws)
+            images = networks.coarse(ws, side)
             losses = objective(ws, images, step)
             total = objective.total(losses)
         now = total.detach(), ws.detach(), images.detach()
         best = now if best is None else better(best, now)
         shown = {name: loss.detach() for name, loss in losses.items()} | {"total": total.detach()}
-        yield State(step, settings.steps, best[1], best[2], shown)
+        yield State(step, settings.steps, best[1], best[2], shown, done=done[step])
         if step < settings.steps:
             gradients = torch.autograd.grad(total.sum(), parameters)  # the sum: photos stay independent
             for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -128,6 +128,20 @@ class Generator(nn.Module, ABC):
         """
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """The sides in pixels that a picture has on its way, ascending; the last is `resolution`."""
+        return (self.resolution,)
+
+    def coarse(self, codes: Tensor, side: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The pictures `[N, channels, side, side]` of the default noise as they are at one of `sides`, differentiable.
+
+        Raises ValueError for another side.
+        """
+        if side != self.resolution:
+            raise ValueError(f"a picture of this generator is seen at a side of {self.resolution} only, got {side}")
+        return self.synthesize(codes, dtype=dtype)
+
+    @property
     @abstractmethod
     def features(self) -> int:
         """Numbers in the largest features on the way to one picture: what its memory is estimated from."""

@@ -299,11 +299,13 @@ class SynthesisNetwork(nn.Module):
         noise_mode: NoiseMode = "const",
         noise_seed: NoiseSeed = None,
         dtype: torch.dtype = torch.float32,
+        side: int | None = None,
     ) -> Tensor:  # [N, img_channels, H, W], float32, about [-1, 1]
-        """Synthesise images. Mode "random" draws fresh noise, the same each time where `noise_seed` is given;
+        """Synthesise images, or, in the skip architecture, what they are at a smaller `side`.
 
-        a function in its place makes the noise, (batch, resolution) -> `[batch, 1, resolution, resolution]`. `dtype` is
-        what the convolutions compute in; styles and the summed picture stay float32, 16 bits run channels-last.
+        Mode "random" draws fresh noise, the same each time where `noise_seed` is given; a function in its place makes
+        the noise, (batch, resolution) -> `[batch, 1, resolution, resolution]`. `dtype` is what the convolutions compute
+        in; styles and the summed picture stay float32, 16 bits run channels-last.
         """
         expected = (self.config.num_ws, self.config.w_dim)
         if ws.ndim != 3 or ws.shape[1:] != expected:
@@ -314,6 +316,8 @@ class SynthesisNetwork(nn.Module):
         x = img = None
         for row, block in self.blocks():
             x, img = block(x, img, ws[:, row : row + block.num_conv + 1], noise_mode, rng, dtype)
+            if block.resolution == side:
+                break
         assert img is not None
         return img
 
@@ -373,6 +377,15 @@ class StyleGAN2(Generator):
         noise: Tensor | None = None,
     ) -> Tensor:
         return self.synthesis(codes, noise_mode, noise_seed, dtype)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        return self.config.resolutions if self.config.architecture == "skip" else (self.resolution,)
+
+    def coarse(self, codes: Tensor, side: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        if side not in self.sides:
+            raise ValueError(f"a picture of this generator is seen at sides of {self.sides}, got {side}")
+        return self.synthesis(codes, dtype=dtype, side=side)
 
     @property
     def features(self) -> int:

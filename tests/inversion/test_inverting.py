@@ -189,6 +189,10 @@ def test_reports_come_so_often_and_estimate_what_is_left(monkeypatch: pytest.Mon
         progress = reports.progress(step, images, ws, {"total": torch.tensor([1.0, 2.0])}, photo=1)
         assert progress.seconds_left == pytest.approx(left)
         assert (progress.note, progress.photo, progress.losses) == ("a note", 1, {"total": 2.0})
+    searching = inverting._Reports(defaults("in_domain"), 110, stop, "")  # of 100 steps, and 10 of tuning
+    searching.began = 100.0
+    told = searching.progress(60, images, ws, {"total": torch.zeros(2)}, done=0.2)  # small pictures so far
+    assert told.seconds_left == pytest.approx(4 / 20 * 90)
     last = reports.end(progress, {})
     assert (last.seconds_left, last.figures) == (0.0, {"seconds": pytest.approx(4.0)})
     assert not reports.due(10), "the last one has figures"

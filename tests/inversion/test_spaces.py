@@ -24,7 +24,7 @@ from explorer.inversion.methods import start
 from explorer.inversion.networks import _belong
 from explorer.inversion.objective import Objective
 from explorer.inversion.results import measure
-from explorer.inversion.search import better, descend, free_numbers, rows
+from explorer.inversion.search import better, descend, free_numbers, rows, sides_of
 from explorer.inversion.tuning import LR, tune
 from explorer.inversion.uses import stitch
 
@@ -194,6 +194,41 @@ def test_a_step_of_adam_is_as_long_as_the_rate(networks: Networks, photos: Tenso
     assert (before.step, after.step, after.steps) == (0, 1, 1)
     assert (after.ws - before.ws).abs().max() == pytest.approx(0.02, rel=1e-3)
     assert (after.losses["total"] < before.losses["total"]).all()
+
+
+def test_a_large_picture_is_looked_at_when_it_is_small_first(
+    networks: Networks, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(steps=10, lr=0.05, lambda_dom=0.0)
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 4:12, 4:12] = 1
+    objective = Objective(networks, photos, settings, mask)
+    assert sides_of(networks, objective, 10) == [16] * 11
+    for name, value in {"LARGE": 16, "COARSEST": 4, "COARSE": ((0.5, 4), (0.8, 2))}.items():
+        monkeypatch.setitem(sides_of.__globals__, name, value)  # the package has a function of the module's name
+    assert sides_of(networks, objective, 10) == [4] * 5 + [8] * 3 + [16] * 3
+    with_encoder = Objective(networks, photos, replace(settings, lambda_dom=2.0))
+    assert sides_of(networks, with_encoder, 10) == [16] * 11
+
+    states = list(descend(networks, objective, (networks.mean.expand(2, -1), None), settings))
+    assert [state.images.shape[-1] for state in states] == [4] * 5 + [8] * 3 + [16] * 3
+    done = [state.done or 0 for state in states]
+    assert done == sorted(done)
+    assert done[0] == 0
+    assert done[5] < 5 / 11
+    with torch.no_grad():
+        first = objective.total(objective(states[0].ws, networks.render(states[0].ws), 0))
+        last = objective.total(objective(states[-1].ws, networks.render(states[-1].ws), 0))
+        torch.testing.assert_close(states[-1].images, networks.render(states[-1].ws))
+    assert (last < first).all()
+
+
+def test_losses_of_reduced_pictures_are_those_of_reduced_photos(networks: Networks, photos: Tensor, ws: Tensor) -> None:
+    settings = Settings(**{**ALONE, "lambda_pixel": 1.0})
+    with torch.no_grad():
+        found = Objective(networks, photos, settings).at(8)(ws, networks.coarse(ws, 8), 0)
+        expected = (networks.coarse(ws, 8) - photos.unflatten(3, (8, 2)).unflatten(2, (8, 2)).mean(dim=(3, 5))).square()
+    torch.testing.assert_close(found["pixel"], expected.mean(dim=(1, 2, 3)))
 
 
 def test_tuning_steps_by_its_published_rate_and_looks_at_pictures_alone(networks: Networks, photos: Tensor) -> None:

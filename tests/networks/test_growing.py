@@ -55,6 +55,21 @@ def test_a_generator_of_more_resolutions_makes_the_same_pictures_enlarged(channe
     torch.testing.assert_close(pictures(large), enlarged, rtol=1e-4, atol=1e-5)
 
 
+def test_a_picture_is_seen_on_its_way() -> None:
+    """What a grown generator shows at the small one's side is the small one's picture."""
+    small, large = generator((6, 5, 4)), generator((6, 5, 4, 3), seed=1)
+    grow_generator(small, large)
+    with torch.no_grad():
+        large.get_parameter("synthesis.b32.torgb.weight").normal_()
+    codes = large.mapping(torch.randn(4, 8, generator=torch.Generator().manual_seed(7)))
+    assert large.sides == (4, 8, 16, 32)
+    torch.testing.assert_close(large.coarse(codes, 16), pictures(small), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(large.coarse(codes, 32), large.synthesize(codes), rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"seen at sides of \(4, 8, 16, 32\), got 64"):
+        large.coarse(codes, 64)
+    assert generator((6, 5, 4), architecture="orig").sides == (16,)
+
+
 def test_a_wider_discriminator_says_the_same() -> None:
     small, large = discriminator((6, 5, 4)), discriminator((6, 9, 7), seed=1)
     grow_discriminator(small, large)
