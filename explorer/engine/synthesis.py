@@ -93,29 +93,28 @@ class PackedConv:
 
     def __init__(self, weight: Tensor, up: bool, resolution: int) -> None:
         self.up = up
-        self.weight = weight.transpose(0, 1).contiguous() if up else weight.contiguous()
+        self.packed = weight.device.type == "cpu" and onednn_computes_in(weight.dtype)
+        laid_out = weight.transpose(0, 1).contiguous() if up else weight.contiguous()
         size = resolution // 2 if up else resolution
-        self.packed = None
-        if weight.device.type == "cpu" and onednn_computes_in(weight.dtype):
-            shape = [1, weight.shape[1], size, size]
-            if up:
-                pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
-                self.packed = pack(self.weight, [0, 0], [0, 0], [2, 2], [1, 1], 1, shape)
-            else:
-                pack = torch.ops.mkldnn._reorder_convolution_weight
-                self.packed = pack(self.weight, [1, 1], [1, 1], [1, 1], 1, shape)
+        shape = [1, weight.shape[1], size, size]
+        if not self.packed:
+            self.weight = laid_out.contiguous(memory_format=torch.channels_last)
+        elif up:
+            pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
+            self.weight = pack(laid_out, [0, 0], [0, 0], [2, 2], [1, 1], 1, shape)
         else:
-            self.weight = self.weight.contiguous(memory_format=torch.channels_last)
+            pack = torch.ops.mkldnn._reorder_convolution_weight
+            self.weight = pack(laid_out, [1, 1], [1, 1], [1, 1], 1, shape)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.packed is None:
+        if not self.packed:
             return F.conv_transpose2d(x, self.weight, stride=2) if self.up else F.conv2d(x, self.weight, padding=1)
         ops = torch.ops.mkldnn
         if self.up:
             return ops._convolution_transpose_pointwise(
-                x, self.packed, None, [0, 0], [0, 0], [2, 2], [1, 1], 1, "none", [], ""
+                x, self.weight, None, [0, 0], [0, 0], [2, 2], [1, 1], 1, "none", [], ""
             )
-        return ops._convolution_pointwise(x, self.packed, None, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
+        return ops._convolution_pointwise(x, self.weight, None, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
 
 
 def onednn_computes_in(dtype: torch.dtype) -> bool:
