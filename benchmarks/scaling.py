@@ -21,7 +21,7 @@ from explorer.expansion.config import config_from
 from explorer.networks.hardware import tune_allocator
 from explorer.recipes import figures
 from explorer.recipes.captions import PHRASES
-from explorer.recipes.styles import STYLES
+from explorer.styles import STYLES
 from explorer.training.run import Folder
 from explorer.weights import DEFAULT, load
 

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "explorer.extras": set(),
     "explorer.edit": set(),
     "explorer.photos": set(),
+    "explorer.styles": set(),
     "explorer.networks": {"kernels"},
     "explorer.latents": {"kernels", "explorer.networks", "explorer.edit"},
     "explorer.weights": {"kernels", "explorer.networks", "explorer.latents", "explorer.edit"},
@@ -36,8 +37,8 @@ ALLOWED["explorer.training"] = ALLOWED["explorer.metrics"] | {"explorer.metrics"
 ALLOWED["explorer.inversion"] = ALLOWED["explorer.metrics"] | {"explorer.metrics", "explorer.photos"}
 ALLOWED["explorer.expansion"] = ALLOWED["explorer.training"] | {"explorer.training", "explorer.inversion"}
 # The phrases of a style belong into a CLIP's own file; until one is trained that has them, `nada` reads the recipe's.
-ALLOWED["explorer.expansion"] |= {"explorer.recipes"}
-ALLOWED["explorer.recipes"] = ALLOWED["explorer.training"] | {"explorer.training"}
+ALLOWED["explorer.expansion"] |= {"explorer.recipes", "explorer.styles"}
+ALLOWED["explorer.recipes"] = ALLOWED["explorer.training"] | {"explorer.training", "explorer.styles"}
 ALLOWED["explorer.engine"] = ALLOWED["explorer.inversion"] | {"explorer.inversion"}
 ALLOWED["explorer.keep"] = ALLOWED["explorer.export"] = {"explorer.edit"}
 ALLOWED["explorer.actions"] = {"explorer.engine", "explorer.edit", "explorer.weights", "explorer.inversion"} | {
@@ -45,7 +46,7 @@ ALLOWED["explorer.actions"] = {"explorer.engine", "explorer.edit", "explorer.wei
     "explorer.export",
     "explorer.photos",
 }
-ALLOWED["explorer.ui"] = ALLOWED["explorer.actions"] | {"explorer.actions"}
+ALLOWED["explorer.ui"] = ALLOWED["explorer.actions"] | {"explorer.actions", "explorer.styles"}
 for allowed in ALLOWED.values():
     allowed.add("explorer.refused")  # the base of every error that a user can cause
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.recipes.styles import PHOTO, STYLES
+from explorer.styles import PHOTO, STYLES
 
 NOTHING = "nothing"  # the style of pictures that show no cat: noise, shuffled patches, plain colours
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from explorer.networks.clip import ClipConfig, build_clip
 from explorer.recipes.pairs import Batch, build_bank, draw
-from explorer.recipes.styles import STYLES
 from explorer.recipes.zeroshot import load_pixels, measure, retrieved
+from explorer.styles import STYLES
 from explorer.training.data import DataError, Pictures
 from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, option

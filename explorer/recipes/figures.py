@@ -23,8 +23,8 @@ from explorer.metrics.perceptual import Perceptual, load_perceptual
 from explorer.networks.pixels import from_array
 from explorer.recipes.captions import style_of, style_prompts
 from explorer.recipes.quality import FEATURES, real
-from explorer.recipes.styles import PHOTO, STYLES, render
 from explorer.refused import Refused
+from explorer.styles import PHOTO, STYLES, render
 from explorer.training.data import Pictures
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import SHIPPED, load_clip

@@ -30,9 +30,9 @@ from explorer.networks.judge import Judge, JudgeConfig
 from explorer.networks.pixels import from_array
 from explorer.recipes.captions import NOTHING
 from explorer.recipes.pairs import Pixels, augment, nothing
-from explorer.recipes.styles import PHOTO, STYLES, render
 from explorer.recipes.zeroshot import load_pixels
 from explorer.refused import Refused
+from explorer.styles import PHOTO, STYLES, render
 from explorer.training.data import DataError, Pictures
 from explorer.training.run import Progress, RunError, training_dtype
 from explorer.weights.parts import save_part

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from explorer.networks.pixels import from_array
 from explorer.recipes.captions import NOTHING, Caption, Content, caption
-from explorer.recipes.styles import PHOTO, STYLES, render
 from explorer.replacing import replacing
+from explorer.styles import PHOTO, STYLES, render
 
 Pixels = np.ndarray  # [N, H, W, 3], uint8, RGB
 PHOTOS, NOTHINGS = 0.26, 0.12  # shares of a batch; the rest is styled

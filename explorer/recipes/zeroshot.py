@@ -19,8 +19,8 @@ from explorer.networks.clip import Clip
 from explorer.networks.pixels import from_array, from_pixels
 from explorer.recipes.captions import NOTHING, PHRASES, STYLE_NAMES, Content, caption, coat_prompts, style_prompts
 from explorer.recipes.pairs import nothing
-from explorer.recipes.styles import render
 from explorer.refused import Refused
+from explorer.styles import render
 from explorer.training.data import Pictures
 from explorer.weights.clip import SHIPPED, load_clip
 

@@ -1,6 +1,7 @@
 """What a visitor asks the generator to learn: checked, and written down as the job of `python -m explorer expand`.
 
-A lesson is words ("photo" -> "pencil sketch"), one picture, or several. Knows no Gradio, no engine and no process.
+A lesson is a style made by code, words ("photo" -> "pencil sketch"), one picture, or several. Knows no Gradio, no
+engine and no process.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from explorer.refused import Refused
+from explorer.styles import ALL_STYLES
 from explorer.ui.jobs import Job
 
 MAX_STEPS = 100_000
@@ -29,17 +31,19 @@ MAX_NAME, MAX_TEXT = 40, 200
 CHECKPOINT_MINUTES = 0.5  # how old the pictures on the page may be
 NAME = re.compile(r"\w[\w \-'.,&+()]*")
 
-Kind = Literal["words", "picture", "individual", "kind"]
+Kind = Literal["style", "words", "picture", "individual", "kind"]
 TASKS: dict[Kind, str] = {
+    "style": "style",
     "words": "nada",
     "picture": "one_shot_clip",
     "individual": "mystyle",
     "kind": "image_folder",
 }
-FEWEST: dict[Kind, int] = {"words": 0, "picture": 1, "individual": 3, "kind": 10}
+FEWEST: dict[Kind, int] = {"picture": 1, "individual": 3, "kind": 10}
 # The published weights are for 1024 px and a CLIP that saw the world. Most domains of the embedded
 # default were taught by these.
 WEIGHTS: dict[Kind, dict[str, float]] = {
+    "style": {"lambda_l2": 4.0},
     "words": {"lambda_global": 0.5, "lambda_content": 1.0},
     "picture": {
         "lambda_align": 2.0,
@@ -76,7 +80,7 @@ class Lesson:
         Raises LessonError.
         """
         if not isinstance(request, dict) or request.get("kind") not in list(TASKS):
-            raise LessonError("Choose words, one picture or several pictures to learn from.")
+            raise LessonError("Choose a style, words, one picture or several pictures to learn from.")
         kind: Kind = request["kind"]
         steps = request.get("steps")
         if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= MAX_STEPS:
@@ -87,6 +91,10 @@ class Lesson:
         if dim not in free:
             raise LessonError(f"Direction {dim} is not free: choose another one.")
         name = _name(request.get("name"), taken)
+        if kind == "style":
+            if request.get("target") not in list(ALL_STYLES):
+                raise LessonError("Choose one of the styles.")
+            return cls(kind, name, dim, steps, target=request["target"])
         if kind == "words":
             source = _text(request.get("source"), "Say what the pictures show now, like “photo”.")
             target = _text(request.get("target"), "Say what they should become, like “pencil sketch”.")
@@ -117,13 +125,15 @@ class Lesson:
         out = ("--out", str(folder))
         about = {"name": self.name, "steps": self.steps, "what": self.what()}
         about |= {"source": str(source), "home": str(home), "original": original}
-        if self.kind == "words":
+        if self.target:
             about["target"] = self.target
         command = (*expand, str(source), "--config", str(folder / "lesson.toml"), *out)
         return Job(folder, command, resume=(*expand, "--resume", *out), about=about)
 
     def _domain(self, folder: Path) -> dict[str, Any]:
         domain = {"name": self.name, "type": TASKS[self.kind], "dim": self.dim, **WEIGHTS[self.kind]}
+        if self.kind == "style":
+            return domain | {"style": self.target}
         if self.kind == "words":
             return domain | {"source": self.source, "target": self.target}
         if self.kind == "picture":
@@ -132,6 +142,8 @@ class Lesson:
 
     def what(self) -> str:
         """One line for people."""
+        if self.kind == "style":
+            return f"the style “{self.target}”"
         if self.kind == "words":
             return f"“{self.source}” to “{self.target}”"
         if self.kind == "picture":

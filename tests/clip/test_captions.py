@@ -17,7 +17,7 @@ from explorer.recipes.captions import (
     coat_prompts,
     style_prompts,
 )
-from explorer.recipes.styles import PHOTO, STYLES
+from explorer.styles import PHOTO, STYLES
 
 NATURAL = {
     "pencil sketch": ("pencil sketch", "drawing of a {} in pencil"),

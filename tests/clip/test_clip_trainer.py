@@ -20,8 +20,8 @@ from explorer import cli
 from explorer.recipes import clip as trainer
 from explorer.recipes.captions import style_prompts
 from explorer.recipes.pairs import build_bank, draw
-from explorer.recipes.styles import render
 from explorer.recipes.zeroshot import encode, load_pixels, measure
+from explorer.styles import render
 from explorer.training.data import Pictures, is_held_out
 from explorer.training.run import Diverged, Folder, RunError
 from explorer.weights.clip import load_clip

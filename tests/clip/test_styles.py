@@ -10,7 +10,7 @@ import torch
 
 from explorer.recipes import pairs
 from explorer.recipes.pairs import augment, build_bank, draw, nothing
-from explorer.recipes.styles import ALL_STYLES, PHOTO, STYLES, render
+from explorer.styles import ALL_STYLES, PHOTO, STYLES, render
 from tests.clip.tiny_clip import face
 
 FACES = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "white"))]

@@ -16,7 +16,7 @@ from explorer.expansion.denoising import WAY, DenoisingTrainer
 from explorer.latents import compose
 from explorer.networks import DiffAE
 from explorer.networks.pixels import from_array, to_pixels
-from explorer.recipes.styles import render
+from explorer.styles import render
 from explorer.weights import Checkpoint, load
 from tests.training.tiny import differences
 

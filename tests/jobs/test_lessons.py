@@ -43,7 +43,9 @@ def read(**changes: object) -> Lesson:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "music"}, "Choose words"),
+        ({"kind": "music"}, "Choose a style, words"),
+        ({"kind": "style", "target": "cubism"}, "Choose one of the styles"),
+        ({"kind": "style", "target": ["mosaic"]}, "Choose one of the styles"),
         ({"source": "  "}, "show now"),
         ({"target": None}, "should become"),
         ({"target": "Photo"}, "nothing to learn"),
@@ -100,6 +102,14 @@ def test_a_full_generator_says_so() -> None:
 def test_nonsense_is_refused(request_: object) -> None:
     with pytest.raises(LessonError):
         Lesson.read(request_, taken=[], free=[1])
+
+
+def test_a_style_reaches_the_settings_and_the_judge(tmp_path: Path) -> None:
+    lesson = read(kind="style", target="delft tile")
+    job = lesson.job(tmp_path, tmp_path / "cats.safetensors", True, tmp_path, "cats.safetensors")
+    (domain,) = read_config(tmp_path / "lesson.toml").domains
+    assert (domain.name, domain.type, domain.arguments.style) == ("Sketch", "style", "delft tile")
+    assert (job.about["what"], job.about["target"]) == ("the style “delft tile”", "delft tile")
 
 
 def test_texts_reach_the_settings_as_they_are(tmp_path: Path) -> None:

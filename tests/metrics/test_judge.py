@@ -12,7 +12,7 @@ from PIL import Image
 from explorer.metrics.report import judge_scorer
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.recipes import judge as trainer
-from explorer.recipes.styles import STYLES
+from explorer.styles import STYLES
 from explorer.training.data import is_held_out
 from explorer.weights import CheckpointError
 from explorer.weights.parts import load_judge, save_part

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from app_server import ROOT, Server
+from app_server import ROOT, Server, serious_barriers
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from explorer import Engine, load
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.refused import Refused
+from explorer.styles import ALL_STYLES
 from explorer.ui import jobs
 from explorer.ui.jobs import Jobs
 from explorer.ui.tabs.teach import Classroom
@@ -79,6 +81,7 @@ def open_teach(page: Page) -> None:
 
 def ask(page: Page, name: str, steps: int) -> None:
     """Words, a name and a number of steps, and Teach."""
+    page.get_by_label("Words", exact=True).check()
     page.get_by_label("What they should become").fill("pencil sketch")
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.get_by_role("spinbutton", name="Steps").fill(str(steps))
@@ -105,6 +108,7 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     teach.get_by_role("tab", name="Model", exact=True).click()
     expect(teach.locator(".model figcaption")).to_have_count(3)
     teach.get_by_role("tab", name="Teach", exact=True).click()
+    teach.get_by_label("Words", exact=True).check()
     teach.get_by_role("button", name="pencil sketch", exact=True).click()
     expect(teach.get_by_role("textbox", name="Name", exact=True)).to_have_value("pencil sketch")
     ask(teach, "my sketch", 2)
@@ -152,6 +156,24 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     teach.reload()
     teach.wait_for_selector(".explore[data-painted]")
     expect(teach.get_by_role("slider", name="my sketch", exact=True)).to_be_visible()
+
+
+def test_a_style_is_chosen_by_how_it_looks_and_learned(teach: Page, lessons: Jobs) -> None:
+    tiles = teach.locator(".styles label")
+    expect(tiles).to_have_count(len(ALL_STYLES))
+    assert len(set(tiles.locator("img").evaluate_all("images => images.map((image) => image.src)"))) == len(ALL_STYLES)
+    assert serious_barriers(teach, "#teach") == []
+    teach.get_by_role("radio", name="delft tile").check()
+    expect(teach.get_by_role("textbox", name="Name", exact=True)).to_have_value("delft tile")
+    teach.get_by_role("radio", name="gold leaf").check()
+    expect(teach.get_by_role("textbox", name="Name", exact=True)).to_have_value("gold leaf")
+    teach.get_by_role("spinbutton", name="Steps").fill("2")
+    teach.get_by_role("button", name="Teach", exact=True).click()
+    expect(teach.locator(".teach .what")).to_have_text("the style “gold leaf”", timeout=PATIENCE)
+    state(teach, "done")
+    (job,) = (job for job in lessons.all() if job.about["name"] == "gold leaf")
+    assert tomllib.loads((job.folder / "config.toml").read_text())["domain"][0]["style"] == "gold leaf"
+    assert load(job.folder / "network.safetensors").expansion
 
 
 def test_a_lesson_goes_on_without_page_and_server_is_found_again_and_stops(
@@ -244,6 +266,7 @@ def test_a_word_that_nobody_knows_is_doubted_before_minutes_are_spent(page: Page
     chips = page.locator(".chips button").all_inner_texts()
     assert chips, "examples"
     assert set(chips) <= set(known.evaluate_all("options => options.map(({ value }) => value)"))
+    page.get_by_label("Words", exact=True).check()
     page.get_by_role("spinbutton", name="Steps").fill("0")  # nothing begins, whatever is wrong here
     page.get_by_label("What they should become").fill("zombie cat")
     page.get_by_role("button", name="Teach", exact=True).click()
@@ -274,6 +297,7 @@ def test_steps_typed_by_hand_are_no_longer_called_good(teach: Page) -> None:
 
 
 def test_a_lesson_that_fails_says_why(teach: Page, lessons: Jobs) -> None:
+    teach.get_by_label("Words", exact=True).check()
     teach.get_by_label("What the pictures show now").fill("photo")
     ask(teach, "broken", 100_000)
     state(teach, "preparing", "training")

@@ -1,4 +1,4 @@
-"""From a style made by code (`recipes.styles`): every picture is to look as if drawn by it.
+"""From a style made by code (`explorer.styles`): every picture is to look as if drawn by it.
 
 Where others ask a judge whether a picture is in style, this one knows what it looks like there. Ours.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Shown, Task
 from explorer.networks.pixels import from_array, to_pixels
-from explorer.recipes.styles import ALL_STYLES, render
+from explorer.styles import ALL_STYLES, render
 from explorer.training.draws import Draws
 
 

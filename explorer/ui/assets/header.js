@@ -53,7 +53,7 @@ const HINTS = {
   explore: "Drag a slider: the picture follows. Photo takes yours.",
   photo: "Bring a photo: it is rebuilt, and every slider works on it.",
   compose: "Choose two domains, drag their weights, share the result.",
-  teach: "Words or pictures become a new slider within minutes.",
+  teach: "A style, words or pictures become a new slider within minutes.",
   model: "What this generator knows, and the way to others.",
 };
 const SEEN = "explorer:seen"; // tabs whose hint was read, or left behind

@@ -13,18 +13,20 @@ import threading
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
+import numpy as np
 
 from explorer.edit import Edit
 from explorer.engine import Engine, effects
 from explorer.engine.judging import Judging
 from explorer.export.pictures import replacing
 from explorer.extras import require
+from explorer.styles import ALL_STYLES, render
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, Jobs
-from explorer.ui.lessons import Lesson, LessonError
+from explorer.ui.lessons import Kind, Lesson, LessonError
 from explorer.ui.pictures import data_uri
 from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
@@ -55,7 +57,7 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
         js_on_load=assets.script("teach/main.js"),
         apply_default_css=False,
         elem_id="teach",
-        server_functions=[served(classroom.look), served(classroom.teach), served(classroom.act)],
+        server_functions=[served(work) for work in (classroom.look, classroom.styles, classroom.teach, classroom.act)],
     )
     show_new_domains(panel, engine, name, max_px)
     return panel
@@ -114,6 +116,10 @@ class Classroom:
             shown = self.preview.pictures(job, stamp)
             answer |= {"stamp": stamp, "full": shown.full, "pictures": shown.pictures, "verdict": shown.verdict}
         return answer
+
+    def styles(self, request: dict[str, Any]) -> dict[str, Any]:
+        """`{styles: [{name, picture}]}`: every style made by code, drawn over one of the generator's pictures."""
+        return {"styles": [{"name": name, "picture": picture} for name, picture in self.preview.styles().items()]}
 
     def teach(self, request: dict[str, Any]) -> dict[str, Any]:
         """Start the lesson that the form asks for; `{id}`."""
@@ -224,7 +230,7 @@ class Classroom:
             "measured": self.measured,
             "note": self._note(),
             "words": self.preview.words(),
-            "lengths": dict.fromkeys(("words", "picture", "kind", "individual"), LENGTHS),
+            "lengths": dict.fromkeys(get_args(Kind), LENGTHS),
             "seconds_per_step": pace(lessons),
         }
 
@@ -278,11 +284,22 @@ class Preview:
         self.engine = engine
         self._lock = threading.Lock()
         self._kept: tuple[str, Shown] | None = None
+        self._styles: tuple[Checkpoint, dict[str, str]] | None = None
         self._judging = Judging()
 
     def words(self) -> list[str]:
         """What the generator's judge can tell apart."""
         return self._judging.words(self.engine.checkpoint)
+
+    def styles(self) -> dict[str, str]:
+        """Data URIs by the names of styles."""
+        checkpoint = self.engine.checkpoint
+        with self._lock:
+            if self._styles is None or self._styles[0] is not checkpoint:
+                picture = self.engine.render(Edit(seed=SEEDS[0]), max_px=PREVIEW_PX)
+                drawn = {name: render(name, picture, np.random.default_rng(0)) for name in ALL_STYLES}
+                self._styles = checkpoint, {name: data_uri(drawn[name], exact=False) for name in drawn}
+            return self._styles[1]
 
     def stamp(self, job: Job | None) -> str:
         """Names the pictures that there are to see; it changes when they do."""

@@ -30,7 +30,7 @@ function start() {
     const answer = await ask(server.act, { what: "measure" });
     await look();
     return answer.error;
-  });
+  }, () => ask(server.styles, {}));
 
   async function ask(call, request) {
     try {

@@ -2,6 +2,7 @@
 
 import { duration, find, make, say } from "../dom.js";
 import { createPictures } from "./pictures.js";
+import { createStyles } from "./styles.js";
 
 /** @type {[string, string][]} */
 const EXAMPLES = [
@@ -11,7 +12,7 @@ const EXAMPLES = [
 ];
 const SHOWN_EXAMPLES = 8;
 
-export function createWish(onTeach, onMeasure) {
+export function createWish(onTeach, onMeasure, onStyles) {
   const form = find(".wish");
   const fields = form.elements;
   const trouble = form.querySelector(".trouble");
@@ -21,6 +22,11 @@ export function createWish(onTeach, onMeasure) {
   let warned = ""; // the word that nobody knows and that the visitor was told of
 
   const pictures = createPictures(complain, (file) => suggest(file?.replace(/\.[^.]*$/, "").replace(/[_\W]+/g, " ").trim()));
+
+  const styles = createStyles(onStyles, (style) => {
+    named = false;
+    suggest(style);
+  });
 
   function suggest(text) {
     if (!named) fields.name.value = (text ?? "").slice(0, 40);
@@ -40,9 +46,9 @@ export function createWish(onTeach, onMeasure) {
     return fields.from.value === "pictures" ? fields.show.value : fields.from.value;
   }
   function showKind() {
-    const words = fields.from.value === "words";
-    find(".words").hidden = !words;
-    find(".pictures").hidden = words;
+    find(".words").hidden = fields.from.value !== "words";
+    find(".pictures").hidden = !fields.from.value.startsWith("picture");
+    find(".styles").hidden = fields.from.value !== "style";
     pictures.setMany(fields.from.value === "pictures");
     find(".show").hidden = find(".folder").hidden = fields.from.value !== "pictures";
     complain("");
@@ -69,6 +75,7 @@ export function createWish(onTeach, onMeasure) {
     showMeasure(generator);
     if (!changed) return;
     say(form.querySelector(".note"), generator.note);
+    styles.show(generator.name);
     const { words, domains } = generator;
     find("#teach-words").replaceChildren(...words.map((value) => make("option", { value })));
     const fresh = [...EXAMPLES, ...words.map((word) => ["photo", word])]
@@ -113,8 +120,8 @@ export function createWish(onTeach, onMeasure) {
     const error = await onTeach({
       kind: kindOf(),
       source: fields.source.value,
-      target: fields.target.value,
-      pictures: fields.from.value === "words" ? [] : pictures.uris,
+      target: fields.from.value === "style" ? styles.chosen : fields.target.value,
+      pictures: fields.from.value.startsWith("picture") ? pictures.uris : [],
       name: fields.name.value,
       dim: fields.dim.value === "" ? null : Number(fields.dim.value),
       steps: Number(fields.steps.value),

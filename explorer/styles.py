@@ -1,4 +1,4 @@
-"""Visual styles made from real photos with OpenCV: what the CLIP trainer learns to name and judges learn to tell apart.
+"""Visual styles made by code with OpenCV: domains are learned from them, CLIP learns to name and judges to tell apart.
 
 A style is a function of a picture and a random generator: RGB uint8 [H, W, 3] -> the same shape and type, the same
 picture for the same state of the generator. Drawn for faces of about 64 px; larger pictures get finer strokes, not
@@ -17,13 +17,18 @@ Tone = np.ndarray  # [H, W], float32
 Style = Callable[[Picture, np.random.Generator], Picture]
 
 PHOTO = "photo"
+LARGEST = 256  # px: beyond that strokes would be too fine to be seen, so larger pictures are drawn at this side
 
 
 def render(style: str, picture: Picture, rng: np.random.Generator) -> Picture:
     """`picture` in `style`, RGB uint8 [H, W, 3]; `photo` returns it as it is. Raises KeyError for an unknown style."""
     if style == PHOTO:
         return picture
-    return np.ascontiguousarray(ALL_STYLES[style](picture, rng))
+    height, width = picture.shape[:2]
+    if (part := LARGEST / max(height, width)) >= 1:
+        return np.ascontiguousarray(ALL_STYLES[style](picture, rng))
+    small = cv2.resize(picture, (round(width * part), round(height * part)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(ALL_STYLES[style](small, rng), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 # Tones. Everything in floats works on [0, 1].
@@ -230,26 +235,34 @@ def clay_relief(x: Picture, rng: np.random.Generator) -> Picture:
 
 def stained_glass(x: Picture, rng: np.random.Generator) -> Picture:
     """Panes of one deep colour each, between dark leads."""
-    height, width = x.shape[:2]
-    pitch = 5.0
-    centres = np.stack(np.meshgrid(np.arange(0, height, pitch), np.arange(0, width, pitch)), -1).reshape(-1, 2)
-    centres = centres + rng.uniform(0, pitch, centres.shape)
-    pane, lead = _voronoi(height, width, centres.astype(np.float32))
-    count = np.maximum(np.bincount(pane.ravel(), minlength=len(centres)), 1)[:, None]
-    sums = np.stack([np.bincount(pane.ravel(), x[..., c].ravel(), len(centres)) for c in range(3)], -1)
+    pane, lead = _voronoi(x, 5.0, rng)
+    count = np.maximum(np.bincount(pane.ravel()), 1)[:, None]
+    sums = np.stack([np.bincount(pane.ravel(), x[..., c].ravel()) for c in range(3)], -1)
     colours = _saturated((sums / count).astype(np.uint8)[None], 3.0, 1.25)[0].astype(np.float32) / 255
     return _picture((colours[pane] * 1.05 + 0.03 * _noise(x.shape, rng, 1)[..., None]) * lead[..., None])
 
 
-def _voronoi(height: int, width: int, centres: np.ndarray) -> tuple[np.ndarray, Tone]:  # [K, 2] -> [H, W], [H, W]
-    """The cell of every pixel, and how far it is from its cell's border: dark on it, 1 from 1.3 px on."""
-    rows = (np.arange(height, dtype=np.float32)[:, None] - centres[:, 0]) ** 2
-    columns = (np.arange(width, dtype=np.float32)[:, None] - centres[:, 1]) ** 2
-    distance = rows[:, None] + columns[None]
-    cell = distance.argmin(-1)
-    first = np.take_along_axis(distance, cell[..., None], -1)[..., 0]
-    np.put_along_axis(distance, cell[..., None], np.inf, -1)
-    return cell, np.clip((np.sqrt(distance.min(-1)) - np.sqrt(first)) / 1.3, 0.08, 1)
+def _voronoi(x: Picture, pitch: float, rng: np.random.Generator) -> tuple[np.ndarray, Tone]:  # -> [H, W] int, [H, W]
+    """The cell of every pixel, and how far it is from its cell's border: dark on it, 1 from 1.3 px on.
+
+    Of a centre anywhere in every square of `pitch` px: the two nearest to a pixel lie at most two squares away.
+    """
+    rows, columns = (int(np.ceil(side / pitch)) for side in x.shape[:2])
+    centres = (np.moveaxis(np.mgrid[:rows, :columns], 0, -1) + rng.random((rows, columns, 2))) * pitch
+    pixels = _grid(x)
+    near = [(row, column) for row in range(-2, 3) for column in range(-2, 3)]
+    cells, distances = [], []
+    for offset in near:
+        row, column = ((pixels[i] // pitch).astype(int) + offset[i] for i in (0, 1))
+        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        row, column = row.clip(0, rows - 1), column.clip(0, columns - 1)
+        away = ((np.moveaxis(pixels, 0, -1) - centres[row, column]) ** 2).sum(-1)
+        cells.append(row * columns + column)
+        distances.append(np.where(inside, away, np.inf))
+    order = np.argsort(distances, axis=0)[:2]
+    first, second = np.sqrt(np.take_along_axis(np.array(distances), order, 0))
+    cell = np.take_along_axis(np.array(cells), order[:1], 0)[0]
+    return cell, np.clip((second - first) / 1.3, 0.08, 1).astype(np.float32)
 
 
 def mosaic(x: Picture, rng: np.random.Generator) -> Picture:
