@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 RANDOM_OFF = "codes_unknown"  # in a checkpoint's source: why random codes look like nothing
-STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "narrow.css")
+STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "film.css", "narrow.css")
 
 
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
@@ -47,7 +47,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
 def template(name: str) -> str:
     """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, pose, steps."""
     html = assets.read(name)
-    for part in ("icons", "keep", "pose", "steps"):
+    for part in ("icons", "keep", "pose", "steps", "film"):
         html = html.replace(f"<!-- {part} -->", assets.read(f"{part}.html").strip())
     return html
 

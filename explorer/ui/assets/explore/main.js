@@ -2,8 +2,9 @@
 // strips. Python sees the resting edit in `value`, and may write one there.
 
 import "../bus.js";
-import { act, createTips, loadImage } from "../dom.js";
+import { act, createTips, find, loadImage } from "../dom.js";
 import { createCode } from "./code.js";
+import { createFilm } from "./film.js";
 import { createFrames } from "./frames.js";
 import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
@@ -17,6 +18,7 @@ import { createShots } from "./shots.js";
 import { createStage } from "./stage.js";
 import { createState } from "./state.js";
 import { createSteps } from "./steps.js";
+import { createTimeline } from "./timeline.js";
 import { createTray } from "./tray.js";
 
 const SHARE_REST = 300; // ms until Python is told; telling it makes Gradio read the whole panel again
@@ -41,6 +43,8 @@ function start(generator) {
   createSteps(state, generator);
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
+  const film = createFilm({ state, generator, loop, stage, onOpen: () => neighbours.close() });
+  const timeline = createTimeline({ state, shots, film, code, generator, box: find("#snapshots") });
   const rows = createRows(state, generator, loop, {
     onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); },
     onLearn: createKnobs(state, generator, stage.say).learn,
@@ -93,10 +97,11 @@ function start(generator) {
   act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
   shots.onChange(() => refused || stage.say(""));
-  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: neighbours.close };
+  const picture = (action) => () => film.on || action(); // what a film has no part in
+  const letters = { p: () => (film.on ? film.pause() : timeline.play()), r: code.random, n: picture(neighbours.toggle), b: () => stage.hold(true), c: picture(compare), s: picture(tray.snapshot), x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: () => (film.on ? film.close() : neighbours.close()) };
   createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();
-  createKeep({ tab: "explore", state, shots, generator, say: stage.say });
+  createKeep({ tab: "explore", state, shots, generator, say: stage.say, film });
   ask(state.edit);
 }
 
