@@ -1,7 +1,7 @@
-// Below the picture: every domain, the strip of one direction over its range, the snapshots, and the history.
+// Below the picture: every domain, named looks, the strip of one direction over its range, the snapshots, and the history.
 
 import { act, all, find, make, panel, short } from "../dom.js";
-import { createGallery } from "./gallery.js";
+import { createGallery, domainsOf, looksOf } from "./gallery.js";
 import { createHistory, TILE } from "./history.js";
 import { saveSheet, saveStrip } from "./sheets.js";
 
@@ -11,8 +11,10 @@ const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest
 export function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");
   const shelf = find("#snapshots");
-  const gallery = createGallery(state, generator, loop, stage);
+  const gallery = createGallery(state, generator, loop, stage, find("#gallery"), domainsOf(generator));
+  const looks = createGallery(state, generator, loop, stage, find("#looks"), looksOf(generator));
   find("#tab-gallery").hidden = gallery.empty;
+  find("#tab-looks").hidden = looks.empty;
   const tabs = all(".tray [role=tab]:not([hidden])");
   const history = createHistory(state, loop, find("#history"));
   const title = find(".strip-title");
@@ -74,6 +76,7 @@ export function createTray(state, generator, loop, stage, shots) {
   }
   function refresh() {
     gallery.show();
+    looks.show();
     showStrip();
     history.show();
   }
