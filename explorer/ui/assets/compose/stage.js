@@ -30,8 +30,9 @@ export function createStage() {
       if (canvas.width !== side) canvas.width = canvas.height = side;
       const context = canvas.getContext("2d", { alpha: false });
       context.imageSmoothingQuality = "high";
-      if (frame) return drawFrame(canvas, frame);
-      context.drawImage(images[index], 0, 0, side, side);
+      const draw = (image) => context.drawImage(image, 0, 0, side, side);
+      if (frame) drawFrame(context, frame, draw);
+      else draw(images[index]);
     });
   }
   function show(loaded, painted, preview) {

@@ -12,12 +12,11 @@ const FILM_PX = 512; // of a frame that is played, and of a film that is saved
 const FILM_OPTIONS = "explorer:film";
 
 // A frame, or what stands in for it: a part of the next picture over one before.
-export function drawFrame(canvas, { image, next, part }) {
-  const context = canvas.getContext("2d", { alpha: false });
-  for (const [picture, alpha] of [[image, 1], [next, part]]) {
-    context.globalAlpha = alpha;
-    if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  }
+export function drawFrame(context, { image, next, part }, draw) {
+  draw(image);
+  if (!next) return;
+  context.globalAlpha = part;
+  draw(next);
   context.globalAlpha = 1;
 }
 

@@ -7,6 +7,7 @@ import { createBatch } from "./batch.js";
 import { createCode } from "./code.js";
 import { createFilm } from "./film.js";
 import { createFrames } from "./frames.js";
+import { createGrab } from "./grab.js";
 import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
 import { createKnobs } from "./knobs.js";
@@ -47,10 +48,10 @@ function start(generator) {
   const tray = createTray(state, generator, loop, stage, shots);
   const film = createFilm({ state, generator, loop, stage, onOpen: () => { batch.close(); neighbours.close(); } });
   const timeline = createTimeline({ state, shots, film, code, generator, box: find("#snapshots") });
-  const rows = createRows(state, generator, loop, {
-    onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); },
-    onLearn: createKnobs(state, generator, stage.say).learn,
-  });
+  const grab = createGrab(state, generator, stage, film);
+  const activate = (direction, andOpen = false) => { tray.activate(direction, andOpen); rest(); };
+  const does = { strip: (direction) => activate(direction, true), learn: createKnobs(state, generator, stage.say).learn, across: (direction) => grab.choose("across", direction), up: (direction) => grab.choose("up", direction) };
+  const rows = createRows(state, generator, loop, { onActive: activate, onUnfold: grab.show, does });
   const { surprise, wander, fill, bare } = createPerform(state, generator, code);
   const frames = createFrames(state, generator, loop);
   const neighbours = createNeighbours(state, generator, loop, stage, () => batch.close());

@@ -16,6 +16,7 @@ export function createStage() {
   let peeking = null; // a picture that is looked at without going there
   let frame = null; // of a film
   let draft = false; // the picture is a preview
+  let view = { scale: 1, left: 0, top: 0 }; // what part of the picture is seen
   let comparing = false;
   let holding = false;
   let pixels = localStorage.getItem(PIXELS) === "1";
@@ -27,13 +28,15 @@ export function createStage() {
     repaint();
   }
   function draw(image) {
-    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const { scale, left, top } = view;
+    const { width, height } = image;
+    context.drawImage(image, left * width, top * height, width / scale, height / scale, 0, 0, canvas.width, canvas.height);
   }
   function repaint() {
     if (!after) return;
     context.imageSmoothingEnabled = !pixels;
     context.imageSmoothingQuality = "high";
-    if (frame) return drawFrame(canvas, frame);
+    if (frame) return drawFrame(context, frame, draw);
     draw(peeking ?? (holding && before ? before : after));
     const split = comparing && !holding && !peeking && before !== null;
     if (split) drawSplit();
@@ -105,6 +108,7 @@ export function createStage() {
       press("compare", on);
       repaint();
     },
+    zoom: (seen) => { view = seen; repaint(); },
     hold: (on) => { holding = on; repaint(); },
     peek(image, label) {
       if (peeking === image) return;
