@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_server import ROOT, serious_barriers
+from app_server import ROOT, Server, serious_barriers
 from PIL import Image, ImageSequence
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from explorer import Edit, Engine, load
 from explorer.actions import Animate, run
@@ -31,14 +31,18 @@ def engine() -> Engine:
 @pytest.fixture
 def page(expanded_page: Page) -> Page:
     """Explore with three snapshots."""
+    keep(expanded_page)
+    return expanded_page
+
+
+def keep(page: Page) -> None:
     for edit in EDITS:
-        expanded_page.evaluate("(edit) => window.domainExplorer.openEdit('explore', edit)", edit.to_json())
-        expanded_page.wait_for_function(
+        page.evaluate("(edit) => window.domainExplorer.openEdit('explore', edit)", edit.to_json())
+        page.wait_for_function(
             "(seed) => JSON.parse(document.querySelector('.explore').dataset.painted).seed === seed", arg=edit.seed
         )
-        expanded_page.keyboard.press("s")
-    expect(expanded_page.locator("#snapshots .shot")).to_have_count(len(EDITS))
-    return expanded_page
+        page.keyboard.press("s")
+    expect(page.locator("#snapshots .shot")).to_have_count(len(EDITS))
 
 
 def seeds(page: Page) -> list[str]:
@@ -155,6 +159,31 @@ def test_snapshots_are_put_in_order_by_dragging_and_by_keys(page: Page) -> None:
     assert seeds(page) == ["seed 5", "seed 6", "seed 7"]
     tiles.first.click()
     page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).seed === 5")
+
+
+def test_a_finger_that_rests_on_a_snapshot_picks_it_up(browser: Browser, expanded_server: Server) -> None:
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).new_page()
+    phone.goto(expanded_server.url)
+    phone.wait_for_selector(".explore[data-painted]")
+    keep(phone)
+    session = phone.context.new_cdp_session(phone)
+    phone.locator("#snapshots").scroll_into_view_if_needed()
+    phone.evaluate("document.querySelector('#snapshots').scrollLeft = 0")
+    first, second = (phone.locator("#snapshots .shot").nth(number).bounding_box() for number in (0, 1))
+    assert first
+    assert second
+
+    def touch(kind: str, *x: float) -> None:
+        points = [{"x": at, "y": first["y"] + 30} for at in x]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", first["x"] + 20)
+    expect(phone.locator("#snapshots .shot.moving")).to_have_count(1)
+    for part in (0.3, 0.6, 1.0):
+        touch("touchMove", first["x"] + 20 + part * (second["x"] + second["width"] - first["x"] - 20))
+    touch("touchEnd")
+    assert seeds(phone) == ["seed 6", "seed 5", "seed 7"]
+    phone.context.close()
 
 
 def saved(page: Page, of: str = ".explore") -> np.ndarray:
