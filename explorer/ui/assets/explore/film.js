@@ -42,6 +42,7 @@ export function createFilm({ state, generator, loop, stage, onOpen }) {
     easing.value = chosen.easing ?? standard();
     bar.hidden = false;
     find(".toolbar").hidden = true;
+    bar.scrollIntoView({ block: "nearest" });
     bar.querySelector(".film-walk").hidden = !film.walk;
     panel.dataset.film = "";
     at = 0;
