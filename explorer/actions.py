@@ -27,6 +27,7 @@ from explorer.engine import inverting
 from explorer.engine.inverting import Progress
 from explorer.export import ExportError
 from explorer.export.pictures import replacing
+from explorer.foreign import brief
 from explorer.inversion import Settings
 from explorer.inversion.alignment import Crop, square
 from explorer.inversion.likeness import STRANGE, Likeness
@@ -216,17 +217,22 @@ class Grid(Request[float, Still]):
 
 @dataclass(frozen=True)
 class Animate(Request[float, Written]):
-    """A film from each edit to the next, `frames` frames a step; MP4, WebP or GIF by the ending of its file."""
+    """A film from each edit to the next; MP4, WebP or GIF by the ending of its file.
+
+    `frames` are those of every leg, or a number for each. `px` enlarges the longer side by Lanczos.
+    """
 
     edits: tuple[Edit, ...]
-    frames: int = 25
+    frames: export.Frames = 25
     fps: int = 25
     loop: bool = True
     px: int | None = None
+    easing: export.Easing = "smooth"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edits", tuple(self.edits))
         export.film_length(len(self.edits), self.frames, self.loop)
+        export.check_easing(self.easing)
         export.check_fps(self.fps)
         export.check_px(self.px)
 
@@ -235,7 +241,8 @@ class Animate(Request[float, Written]):
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
-        film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises, place.engine.noise_between)
+        between = place.engine.noise_between
+        film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises, between, self.easing)
         yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop, place.batch)
         return Written(path, len(film))
 
@@ -408,10 +415,20 @@ def edits_of(data: Any) -> tuple[Edit, ...]:
 
 def between(engine: Engine, first: Edit, last: Edit, count: int) -> list[Edit]:
     """`count` edits at equal distances from the first to the last, both included: codes on a line, noise on an arc."""
+    return list(_leg(engine, first, last, count - 1, "linear"))
+
+
+def frame(engine: Engine, first: Edit, last: Edit, part: float, easing: export.Easing = "smooth") -> Edit:
+    """The frame of a film at `part` of the time from one edit to the next, 0 to 1."""
+    export.check_easing(easing)
+    if isinstance(part, bool) or not isinstance(part, (int, float)) or not 0 <= part <= 1:
+        raise ExportError(f"a frame lies at 0 to 1 of the way between two edits, got {brief(part)}")
+    return _leg(engine, first, last, 1, easing).at(0, float(part))
+
+
+def _leg(engine: Engine, first: Edit, last: Edit, frames: int, easing: export.Easing) -> export.Way:
     place = Place(engine, "")
-    return list(
-        export.along([first, last], place.codes, count - 1, False, place.noises, engine.noise_between, evenly=True)
-    )
+    return export.along([first, last], place.codes, frames, False, place.noises, engine.noise_between, easing)
 
 
 def opened(photo: Photo) -> Image.Image:

@@ -72,7 +72,8 @@ def animate(arguments: argparse.Namespace) -> str:
     from explorer.actions import Animate
 
     edits, loop = read_edits(arguments.edits), not arguments.no_loop
-    made = written(arguments, Animate(edits, arguments.frames, arguments.fps, loop, arguments.px))
+    film = Animate(edits, arguments.frames, arguments.fps, loop, arguments.px, arguments.easing)
+    made = written(arguments, film)
     return told(arguments, {"file": arguments.out, "frames": made.count, "fps": arguments.fps})
 
 
@@ -196,6 +197,15 @@ def strength(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not DIRECTION=STRENGTH, like sketch=0.5 or 12=-2") from None
 
 
+def legs(text: str) -> int | tuple[int, ...]:
+    """`25`, or `25,50,25`."""
+    try:
+        numbers = tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames, nor one for every leg like 25,50") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def add_commands(commands: Any, source: str) -> None:
     """The parsers; `source` says what a checkpoint may be."""
     general = argparse.ArgumentParser(add_help=False)
@@ -254,7 +264,12 @@ def add_commands(commands: Any, source: str) -> None:
     several.add_argument("--px", type=int, help="longer side of the pictures, enlarged by Lanczos")
 
     command = commands.add_parser("animate", parents=[several], help="a film along a list of edits")
-    command.add_argument("--frames", type=int, default=25, help="frames from one edit to the next")
+    command.add_argument(
+        "--frames", type=legs, default=25, help="frames from one edit to the next, or of every leg: 25,50,25"
+    )
+    command.add_argument(
+        "--easing", choices=("smooth", "linear"), default="smooth", help="at rest on every edit, or evenly"
+    )
     command.add_argument("--fps", type=int, default=25)
     command.add_argument("--no-loop", action="store_true", help="end on the last edit instead of going back")
     command.add_argument("--out", required=True, metavar="FILM", help="MP4, WebP or GIF by its ending")

@@ -4,7 +4,18 @@ Pure functions of edits and pictures. Whoever calls gives `render` (edits -> pic
 `codes` (edits -> codes in W+); this package knows no torch, no engine and no interface.
 """
 
-from explorer.export.animation import FORMATS, along, animating, check_fps, film_length, write_animation
+from explorer.export.animation import (
+    FORMATS,
+    Easing,
+    Frames,
+    Way,
+    along,
+    animating,
+    check_easing,
+    check_fps,
+    film_length,
+    write_animation,
+)
 from explorer.export.bundle import bundling, write_bundle
 from explorer.export.pictures import (
     BATCH,
@@ -26,12 +37,16 @@ __all__ = [
     "BATCH",
     "FORMATS",
     "MAX_PICTURES",
+    "Easing",
     "ExportError",
+    "Frames",
     "Render",
     "Sheet",
+    "Way",
     "along",
     "animating",
     "bundling",
+    "check_easing",
     "check_fps",
     "check_px",
     "film_length",

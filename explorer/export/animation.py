@@ -1,25 +1,28 @@
 """A film along a path of edits: MP4, WebP or GIF.
 
-Between two edits code and pose move along straight lines, noise images along arcs, slowly at both ends; so any two
-edits can follow each other, whatever seeds, photos and directions they have. Knows nothing of how pictures are made.
+Between two edits code and pose move along straight lines, noise images along arcs, slowly at both ends or evenly; so
+any two edits can follow each other, whatever seeds, photos and directions they have. Knows nothing of how pictures are
+made.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from PIL import Image
 
 from explorer.edit import POSE, Edit, Latent, Noise
 from explorer.export.pictures import BATCH, ExportError, Render, rendered, replacing, upscaled
+from explorer.foreign import brief
 
 FORMATS = (".mp4", ".webp", ".gif")
 MAX_EDITS = 64  # stops of a path
@@ -30,6 +33,10 @@ CRF = 10  # of H.264: 0 is without loss, 51 the worst
 FULL = 2**20  # bytes: less room than that on a disk, and it counts as full
 ALMOST = 0.99  # done while the file has not its name yet
 
+Easing = Literal["smooth", "linear"]  # at rest on every edit, or evenly from each to the next
+Frames = (
+    int | list[int] | tuple[int, ...]
+)  # from each edit to the next: of every leg the same number, or one number a leg
 Codes = Callable[[list[Edit]], list[np.ndarray]]  # codes float32 [rows, dim], one an edit
 Noises = Callable[[list[Edit]], list[np.ndarray | None]]  # noise images, where the generator takes any
 Arc = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # the noise image between two, at 0 to 1
@@ -43,24 +50,25 @@ def ease(t: np.ndarray) -> np.ndarray:  # [0, 1] -> [0, 1]
 def along(
     edits: Sequence[Edit],
     codes: Codes,
-    frames: int,
+    frames: Frames,
     loop: bool = True,
     noises: Noises | None = None,
     arc: Arc | None = None,
-    evenly: bool = False,
-) -> Sequence[Edit]:
-    """The edits of a film that goes from each edit to the next, `frames` frames a step: `evenly`, or at rest on each.
+    easing: Easing = "smooth",
+) -> Way:
+    """The edits of a film that goes from each edit to the next, in `frames` frames each or one number for every leg.
 
-    With `loop` a last step leads back to the first edit and ends one frame before it, so that the film can be repeated
+    With `loop` a last leg leads back to the first edit and ends one frame before it, so that the film can be repeated
     without a jump and without a frame shown twice. The given edits are frames themselves, unchanged in their pictures.
     The number of steps is the first edit's throughout; so is the noise, unless noise images differ and `arc` says what
-    lies between two. Raises ExportError for fewer than two edits, too many, or too many frames.
+    lies between two. Raises ExportError for fewer than two edits, too many, too many frames, or another easing.
     """
-    length, edits = film_length(len(edits), frames, loop), list(edits)
+    legs, edits = legs_of(len(edits), frames, loop), list(edits)
+    check_easing(easing)
     differ = len({(edit.noise_mode, edit.noise_seed, edit.noise) for edit in edits}) > 1
     images = noises(edits) if noises is not None and arc is not None and differ else [None] * len(edits)
     poses = [np.array(edit.pose) for edit in edits]
-    return Way(edits, list(zip(codes(edits), poses, images, strict=True)), frames, length, evenly, arc)
+    return Way(edits, list(zip(codes(edits), poses, images, strict=True)), legs, loop, easing, arc)
 
 
 @dataclass(frozen=True)
@@ -69,28 +77,35 @@ class Way(Sequence[Edit]):
 
     edits: list[Edit]
     stops: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]  # code, pose and noise image of each
-    frames: int
-    length: int
-    evenly: bool
+    legs: tuple[int, ...]  # frames of each
+    loop: bool
+    easing: Easing
     arc: Arc | None
 
     def __len__(self) -> int:
-        return self.length
+        return sum(self.legs) + (not self.loop)
 
     @overload
     def __getitem__(self, index: int) -> Edit: ...
     @overload
     def __getitem__(self, index: slice) -> list[Edit]: ...
     def __getitem__(self, index: int | slice) -> Edit | list[Edit]:
-        numbers = range(self.length)[index]
+        numbers = range(len(self))[index]
         return self._frame(numbers) if isinstance(numbers, int) else [self._frame(number) for number in numbers]
 
-    def _frame(self, number: int) -> Edit:
-        at, part = divmod(number, self.frames)
-        here, there = (self.stops[(at + i) % len(self.stops)] for i in (0, 1))
-        t = part / self.frames if self.evenly else float(ease(np.array(part / self.frames)))
+    def at(self, leg: int, part: float) -> Edit:
+        """The frame at `part` of the time of a leg, 0 to 1; one leg more than there are begins at the last edit."""
+        here, there = (self.stops[(leg + i) % len(self.stops)] for i in (0, 1))
+        t = float(ease(np.array(part))) if self.easing == "smooth" else part
         code, pose = (a + (b - a) * t for a, b in zip(here[:2], there[:2], strict=True))
-        return replace(_still(self.edits[0], code, pose), **self._noise(at, t))
+        return replace(_still(self.edits[0], code, pose), **self._noise(leg, t))
+
+    def _frame(self, number: int) -> Edit:
+        ends = list(accumulate(self.legs))
+        leg = bisect_right(ends, number)
+        if leg == len(ends):
+            return self.at(leg, 0.0)
+        return self.at(leg, (number - ends[leg] + self.legs[leg]) / self.legs[leg])
 
     def _noise(self, at: int, t: float) -> dict[str, Any]:
         """Of a frame; at a stop it is the stop's own."""
@@ -101,14 +116,29 @@ class Way(Sequence[Edit]):
         return {"noise_mode": "photo", "noise": Noise.of(self.arc(here, there, t))}
 
 
-def film_length(edits: int, frames: int, loop: bool = True) -> int:
-    """How many frames `along` makes of so many edits. Raises ExportError as it does."""
+def legs_of(edits: int, frames: Frames, loop: bool = True) -> tuple[int, ...]:
+    """How many frames each leg of a film along so many edits has. Raises ExportError as `along` does."""
     if not 2 <= edits <= MAX_EDITS:
         raise ExportError(f"an animation goes along 2 to {MAX_EDITS} pictures, got {edits}")
-    steps = edits if loop else edits - 1
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or frames * steps > MAX_FRAMES:
-        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {frames!r} for each of {steps} steps")
-    return frames * steps + (not loop)
+    count = edits if loop else edits - 1
+    legs = tuple(frames) if isinstance(frames, (list, tuple)) else (frames,) * count
+    if len(legs) != count:
+        raise ExportError(f"an animation along {edits} pictures has {count} legs, got frames for {len(legs)}")
+    whole = all(isinstance(leg, int) and not isinstance(leg, bool) and leg >= 1 for leg in legs)
+    if not whole or sum(legs) > MAX_FRAMES:
+        raise ExportError(f"an animation has 1 to {MAX_FRAMES} frames in all, got {brief(frames)} for {count} legs")
+    return legs
+
+
+def film_length(edits: int, frames: Frames, loop: bool = True) -> int:
+    """How many frames `along` makes of so many edits. Raises ExportError as it does."""
+    return sum(legs_of(edits, frames, loop)) + (not loop)
+
+
+def check_easing(easing: str) -> None:
+    """Raises ExportError for an easing that is none."""
+    if easing not in get_args(Easing):
+        raise ExportError(f"an animation's easing is {' or '.join(get_args(Easing))}, got {brief(easing)}")
 
 
 def check_fps(fps: int) -> None:

@@ -19,15 +19,33 @@ MAX_BYTES = 32 * 2**20
 MAX_SNAPSHOTS = 1000
 MAX_TABS = 20
 MAX_VALUES = 1_000_000  # of the JSON: a thousand snapshots that move 300 directions each
+MAX_SECONDS = 60.0  # from a snapshot to the next
 THUMB_START = ("data:image/jpeg;base64,", "data:image/png;base64,")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An edit and its small picture as a data URI, empty where there is none."""
+    """An edit, its small picture as a data URI, empty where there is none, and the seconds from it to the next one."""
 
     edit: Edit
     thumb: str = ""
+    seconds: float | None = None  # as is usual
+
+    @classmethod
+    def from_json(cls, data: Any) -> Snapshot:
+        """A picture or seconds that are none are left out. Raises `KeepError` or `EditError` on anything else."""
+        if not isinstance(data, dict):
+            raise KeepError("This session file is damaged: a snapshot is an edit and its small picture.")
+        thumb, seconds = data.get("thumb"), data.get("seconds")
+        if not isinstance(thumb, str) or not thumb.startswith(THUMB_START):
+            thumb = ""
+        number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds <= MAX_SECONDS
+        return cls(Edit.from_json(data.get("edit")), thumb, seconds if number else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `json.dumps` takes."""
+        seconds = {} if self.seconds is None else {"seconds": self.seconds}
+        return {"edit": self.edit.to_json(), "thumb": self.thumb} | seconds
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,7 @@ class Session:
             "version": VERSION,
             "generator": self.generator,
             "edits": {tab: edit.to_json() for tab, edit in self.edits.items()},
-            "snapshots": [{"edit": shot.edit.to_json(), "thumb": shot.thumb} for shot in self.snapshots],
+            "snapshots": [shot.to_json() for shot in self.snapshots],
         }
         return json.dumps(data, indent=1)
 
@@ -74,7 +92,7 @@ class Session:
         return cls(
             generator_name(data, "The edits of this session"),
             {tab: Edit.from_json(edit) for tab, edit in edits.items()},
-            tuple(_snapshot(shot) for shot in shots),
+            tuple(map(Snapshot.from_json, shots)),
         )
 
 
@@ -86,12 +104,3 @@ def _from_version_1(data: Mapping[str, Any]) -> dict[str, Any]:
         "edits": {"explore": data["edit"]} if "edit" in data else {},
         "snapshots": [{"edit": edit, "thumb": ""} for edit in shots],
     }
-
-
-def _snapshot(data: Any) -> Snapshot:
-    if not isinstance(data, dict):
-        raise KeepError("This session file is damaged: a snapshot is an edit and its small picture.")
-    thumb = data.get("thumb")
-    if not isinstance(thumb, str) or not thumb.startswith(THUMB_START):
-        thumb = ""
-    return Snapshot(Edit.from_json(data.get("edit")), thumb)

@@ -142,23 +142,25 @@ class Endpoints:
     def animate(
         self,
         edits: list[Answer],
-        frames: int = 25,
+        frames: int | list[int] = 25,
         fps: int = 25,
         loop: bool = True,
         px: int | None = None,
         format: Literal["mp4", "webp", "gif"] = "mp4",
+        easing: Literal["smooth", "linear"] = "smooth",
     ) -> Answer:
-        """Render a film that goes from each edit to the next, slowly at both ends.
+        """Render a film that goes from each edit to the next.
 
         Args:
             edits: two or more edits as JSON.
-            frames: frames from one edit to the next.
+            frames: frames from one edit to the next, or a list with a number for every leg.
             fps: frames a second.
             loop: go back to the first edit at the end, without a jump when the film is repeated.
             px: longer side of the film; null is the generator's own size.
             format: mp4, webp or gif.
+            easing: smooth is at rest on every edit, linear goes evenly.
         """
-        return self._file(actions.Animate(edits_of(edits), frames, fps, loop, px), f"animation.{format}")
+        return self._file(actions.Animate(edits_of(edits), frames, fps, loop, px, easing), f"animation.{format}")
 
     def bundle(self, edits: list[Answer], px: int | None = None) -> Answer:
         """Render edits into one zip: pictures, a contact sheet, their codes and directions, and a CSV table.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from explorer.actions import Animate, Bundle, edits_of, steps
-from explorer.edit import EditError
+from explorer.edit import Edit, EditError
 from explorer.ui.exports import new_file
 from explorer.ui.gate import GATE, NOBODY, Visitor, check
 from explorer.ui.turns import TurnError, Turns
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 FRAMES = 25  # of a film, from edit to edit
+FPS = 25  # the page counts the frames of its films by it
 KINDS = ("mp4", "webp", "gif", "zip")
 
 
@@ -41,12 +42,12 @@ class Workshop:
         self.turns: Turns[Made] = Turns()
 
     def make(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
-        """`{kind: mp4 | webp | gif | zip, edits, px, frames}` -> `{id}`; `frames` of a film are from edit to edit."""
+        """`{kind: mp4 | webp | gif | zip, edits, px}` and of a film `{frames, loop, easing}` -> `{id}`."""
         kind, px = request.get("kind"), request.get("px")
         if kind not in KINDS:
             raise EditError(f"ask for one of {', '.join(KINDS)} and a list of edits")
         edits = edits_of(request.get("edits"))
-        wanted = Bundle(edits, px) if kind == "zip" else Animate(edits, request.get("frames", FRAMES), px=px)
+        wanted = Bundle(edits, px) if kind == "zip" else film(edits, px, request)
         pictures, pixels = wanted.price(self.engine)
         check(pictures, pixels)
         for edit in edits:
@@ -80,3 +81,9 @@ class Workshop:
         """`{id}`: end it without a file."""
         self.turns.stop(request.get("id"))
         return {}
+
+
+def film(edits: tuple[Edit, ...], px: int | None, request: dict[str, Any]) -> Animate:
+    """The film that a page asks for."""
+    frames, loop, easing = request.get("frames", FRAMES), request.get("loop", True), request.get("easing", "smooth")
+    return Animate(edits, frames, FPS, loop is True, px, easing)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from explorer.actions import frame
 from explorer.edit import Edit, EditError
 from explorer.foreign import brief
 from explorer.ui.answers import answered
@@ -30,6 +31,7 @@ JPEG_QUALITY = 90
 def answer(engine: Engine, request: Any, limit_px: int | None = None, visitor: Visitor = NOBODY) -> dict[str, Any]:
     """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool, draft: int | null}`.
 
+    A frame of a film may stand in the place of an edit: `{from: edit, to: edit, part: 0 to 1, easing}`.
     Returns `{pictures: [data URI, ...], exact: bool, preview: bool}`, or `{error: sentence}`; never raises but for a
     `visitor` who has left, since an exception would reach the page as nothing at all. `limit_px` bounds the side
     whatever the request says. Without `exact` the pictures may be JPEG; the answer's `exact` tells whether anything was
@@ -40,7 +42,7 @@ def answer(engine: Engine, request: Any, limit_px: int | None = None, visitor: V
 
 
 def _answer(engine: Engine, request: dict[str, Any], limit_px: int | None, visitor: Visitor) -> dict[str, Any]:
-    edits, max_px, exact, draft = _read(request)
+    edits, max_px, exact, draft = _read(engine, request)
     max_px = min((side for side in (max_px, limit_px) if side is not None), default=None)
     moving = engine.preview(edits[0], max_px) if draft == 0 and len(edits) == 1 else None
     drafted = edits if draft is None else engine.drafted(edits, draft)
@@ -75,7 +77,7 @@ def data_uri(picture: np.ndarray, exact: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _read(request: Any) -> tuple[list[Edit], int | None, bool, int | None]:
+def _read(engine: Engine, request: Any) -> tuple[list[Edit], int | None, bool, int | None]:
     if not isinstance(request, dict) or not isinstance(request.get("edits"), list):
         raise EditError("a request for pictures is {edits: [edit, ...]}")
     if not 1 <= len(request["edits"]) <= MAX_EDITS:
@@ -86,4 +88,13 @@ def _read(request: Any) -> tuple[list[Edit], int | None, bool, int | None]:
     draft = request.get("draft")
     if draft is not None and (not isinstance(draft, int) or draft < 0):
         raise EditError(f"draft must be a whole number from 0, got {brief(draft)}")
-    return [Edit.from_json(edit) for edit in request["edits"]], max_px, bool(request.get("exact")), draft
+    return [_edit(engine, data) for data in request["edits"]], max_px, bool(request.get("exact")), draft
+
+
+def _edit(engine: Engine, data: Any) -> Edit:
+    if not isinstance(data, dict) or "from" not in data:
+        return Edit.from_json(data)
+    part: Any = data.get("part")
+    return frame(
+        engine, Edit.from_json(data["from"]), Edit.from_json(data.get("to")), part, data.get("easing", "smooth")
+    )

@@ -208,12 +208,13 @@ def grid(doors: Doors) -> Results:
 
 def animate(doors: Doors) -> Results:
     edits = [edit.to_json() for edit in EDITS]
-    words = ["animate", doors.edits_file(EDITS), "--frames", 3]
+    words = ["animate", doors.edits_file(EDITS), "--frames", "3,2", "--easing", "linear"]
+    legs: Any = {"frames": [3, 2], "easing": "linear"}
     return {
-        "python": frames(doors.python(Animate(EDITS, frames=3), ".webp")),
+        "python": frames(doors.python(Animate(EDITS, (3, 2), easing="linear"), ".webp")),
         "command": frames(doors.command(words, ".webp")),
-        "endpoint": frames(doors.endpoint("animate", edits=edits, frames=3, format="webp")),
-        "page": frames(doors.page.made("webp", EDITS, frames=3)),
+        "endpoint": frames(doors.endpoint("animate", edits=edits, format="webp", **legs)),
+        "page": frames(doors.page.made("webp", EDITS, **legs)),
     }
 
 

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,19 @@ def test_a_loop_closes_without_a_jump_and_without_a_frame_shown_twice() -> None:
     assert film[-1] != film[0]
 
 
+def test_every_leg_has_frames_of_its_own() -> None:
+    edits = [Edit(seed=s) for s in (10, 20, 5)]
+    film = values(along(edits, codes, (4, 10, 2)))
+    assert (len(film), film[0], film[4], film[14]) == (16, 10, 20, 5)
+    assert values(along(edits, codes, [4, 10], loop=False)) == film[:15]
+
+
+def test_a_linear_film_goes_evenly_and_a_frame_is_where_its_part_of_the_leg_says() -> None:
+    film = along([Edit(seed=s) for s in (10, 20)], codes, (8, 3), easing="linear")
+    assert np.diff(values(film)) == pytest.approx([10 / 8] * 8 + [-10 / 3] * 2)
+    assert [film.at(0, number / 8) for number in range(8)] == film[:8]
+
+
 def test_frames_are_nothing_but_codes() -> None:
     frame = along([Edit(seed=1, noise_mode="none"), Edit(seed=2)], codes, 2)[1]
     assert (frame.project, frame.noise_mode, frame.strengths) == (False, "none", ())
@@ -83,10 +97,19 @@ def test_easing_starts_and_ends_at_rest() -> None:
     assert np.gradient(ease(t), t)[[0, -1]].max() < 0.05
 
 
-@pytest.mark.parametrize(("edits", "frames"), [(1, 5), (65, 5), (2, 0), (2, MAX_FRAMES), (2, True), (2, 1.5)])
-def test_films_have_limits(edits: int, frames: int) -> None:
+@pytest.mark.parametrize(
+    ("edits", "frames"),
+    [(1, 5), (65, 5), (2, 0), (2, MAX_FRAMES), (2, True), (2, 1.5), (2, (5, 0)), (3, (5, 5)), (2, (1, MAX_FRAMES))],
+)
+def test_films_have_limits(edits: int, frames: Any) -> None:
     with pytest.raises(ExportError):
         along([Edit(seed=s) for s in range(edits)], codes, frames)
+
+
+def test_an_easing_that_is_none_is_refused() -> None:
+    easing: Any = "bouncy"
+    with pytest.raises(ExportError, match="smooth or linear, got 'bouncy'"):
+        along([Edit(), Edit(seed=1)], codes, 5, easing=easing)
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])

@@ -263,9 +263,16 @@ def test_foreign_values_are_refused_in_few_words(key: str, value: object) -> Non
 def test_a_session_comes_back() -> None:
     thumb = "data:image/jpeg;base64,AAAA"
     session = Session(
-        "cats64", {"explore": EDIT, "compose": Edit(latent=PHOTO)}, (Snapshot(EDIT, thumb), Snapshot(Edit()))
+        "cats64", {"explore": EDIT, "compose": Edit(latent=PHOTO)}, (Snapshot(EDIT, thumb), Snapshot(Edit(), "", 1.5))
     )
     assert Session.from_text(session.to_text()) == session
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 10**400, True, "2", None, [1]])
+def test_seconds_that_are_none_are_left_out(seconds: object) -> None:
+    session = Session("g", {}, (Snapshot(EDIT, "", 2.5),)).to_text()
+    (shot,) = Session.from_text(session.replace("2.5", json.dumps(seconds))).snapshots
+    assert shot == Snapshot(EDIT)
 
 
 def test_a_session_of_version_1_still_loads() -> None:

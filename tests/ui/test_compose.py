@@ -203,7 +203,7 @@ def test_a_factor_joins_the_sum_and_layers_limit_a_domain(page: Page) -> None:
 
 def test_several_seeds_show_the_same_sum(page: Page) -> None:
     pick(page, "zombie")
-    page.get_by_text("4", exact=True).click()
+    page.locator(".compose").get_by_text("4", exact=True).click()
     expect(page.locator(".compose canvas")).to_have_count(4)
     pictures = page.evaluate("[...document.querySelectorAll('.compose canvas')].map((each) => each.toDataURL())")
     assert len(set(pictures)) == 4

@@ -305,6 +305,27 @@ def test_every_domain_is_seen_before_it_is_dragged(page: Page) -> None:
     until(page, lambda edit: dict(edit.strengths) == {1: factor})
 
 
+def test_a_look_takes_the_place_of_all_domains(page: Page) -> None:
+    drag(page, slider(page, "pencil sketch"), 0.7)
+    drag(page, slider(page, "Factor 1"), 0.6)
+    factor = dict(until(page, lambda edit: len(list(edit.strengths)) == 2).strengths)[1]
+    page.get_by_role("tab", name="Looks").click()
+    tiles = page.locator("#looks .tile")
+    expect(tiles).to_have_count(8)
+    expect(page.locator("#looks .tile[data-edit]:not(.stale)")).to_have_count(8)
+    tile = page.get_by_role("button", name="In cyanotype")
+    tile.click()
+    until(page, lambda edit: dict(edit.strengths) == {1: factor, "blueprint": 0.8, "charcoal": 0.4})
+    expect(tile).to_have_class("tile here")
+    page.keyboard.press("Control+z")
+    until(page, lambda edit: "pencil sketch" in dict(edit.strengths))
+
+
+def test_without_looks_beside_the_checkpoint_none_are_offered(expanded_page: Page) -> None:
+    expect(expanded_page.get_by_role("tab", name="Domains")).to_be_visible()
+    expect(expanded_page.get_by_role("tab", name="Looks")).to_be_hidden()
+
+
 def test_domains_out_of_view_are_made_when_they_come_into_it(page: Page) -> None:
     last = page.locator("#gallery .tile").last
     page.wait_for_selector("#gallery .tile[data-edit]")

@@ -51,6 +51,18 @@ def settled(page: Page) -> Edit:
     return Edit.from_json(json.loads(page.locator(".explore").get_attribute("data-painted") or ""))
 
 
+def test_several_seeds_of_a_slow_generator_are_made_once_it_rests(diffae_page: Page) -> None:
+    page = diffae_page
+    page.keyboard.press("g")
+    images = page.locator(".batch img[src]")
+    expect(images).to_have_count(9, timeout=60_000)
+    before = images.nth(8).get_attribute("src")
+    page.get_by_role("slider", name="Factor 0", exact=True).fill("2")
+    expect(images.nth(8)).not_to_have_attribute("src", before or "", timeout=60_000)
+    page.get_by_role("button", name="Take seed 8").click()
+    page.wait_for_function("JSON.parse(document.querySelector('.explore').dataset.painted).seed === 8")
+
+
 def test_few_steps_while_a_slider_moves_and_all_at_rest(diffae_page: Page) -> None:
     page = diffae_page
     settled(page)

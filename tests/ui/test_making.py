@@ -69,13 +69,17 @@ def test_snapshots_become_a_film_and_a_zip(expanded_page: Page, engine: Engine) 
         page.get_by_role("button", name="Snapshot", exact=True).click()
     page.get_by_role("button", name="Share and save").click()
     dialog = page.locator(".explore dialog.keep")
-    dialog.get_by_label("Kind of film").select_option("webp")
-    dialog.get_by_label("Size").select_option("512")
+    dialog.get_by_role("button", name="Film").click()
+    bar = page.locator(".explore .film-bar")
+    bar.get_by_label("Kind of film").select_option("webp")
     with page.expect_download(timeout=PATIENCE) as download:
-        dialog.get_by_role("button", name="Film").click()
+        bar.get_by_role("button", name="Save film").click()
     with Image.open(download.value.path()) as film:
         assert film.size == (512, 512)
         assert getattr(film, "n_frames", 1) > 50
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Share and save").click()
+    dialog.get_by_label("Size").select_option("512")
     with page.expect_download(timeout=PATIENCE) as download:
         dialog.get_by_role("button", name="Zip").click()
     with zipfile.ZipFile(download.value.path()) as archive:

@@ -2,6 +2,7 @@
 
 import "./bus.js";
 import { pageOf } from "./pages.js";
+import { createTour } from "./tour.js";
 
 const find = (selector) => element.querySelector(selector);
 
@@ -50,7 +51,7 @@ find(".skip").addEventListener("click", () => {
 });
 
 const HINTS = {
-  explore: "Drag a slider: the picture follows. Photo takes yours.",
+  explore: "Drag a slider: the picture follows.",
   photo: "Bring a photo: it is rebuilt, and every slider works on it.",
   compose: "Choose two domains, drag their weights, share the result.",
   teach: "A style, words or pictures become a new slider within minutes.",
@@ -72,11 +73,18 @@ function hint(tab) {
   hinted = tab;
   find(".first").hidden = !HINTS[tab] || readSeen().includes(tab);
   find(".first span").textContent = HINTS[tab] ?? "";
+  find(".first .tour-open").hidden = tab !== "explore";
 }
-find(".first button").addEventListener("click", () => {
+// Never again.
+function dismiss() {
   find(".first").hidden = true;
   localStorage.setItem(SEEN, JSON.stringify([...new Set([...readSeen(), hinted])]));
-});
+}
+find(".got-it").addEventListener("click", dismiss);
+const tour = createTour(element);
+for (const button of element.querySelectorAll(".tour-open")) {
+  button.addEventListener("click", () => { keys.close(); dismiss(); tour.start(); });
+}
 // From tab to tab, around the ends (ARIA's pattern of tabs).
 function step(bar, event) {
   const tabs = [...bar.querySelectorAll("[role=tab]")].filter((tab) => tab.offsetParent);

@@ -21,7 +21,7 @@ from explorer.ui.visitors import served
 if TYPE_CHECKING:
     from explorer.engine import Engine
 
-STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "compose.css", "narrow.css")
+STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "film.css", "compose.css", "narrow.css")
 MEASURED = (0.25, 0.5, 0.75, 1.0)  # strengths at which `equalise` looks, as parts of the far end of a direction
 LARGEST_SUM = 1.5  # of the domains' weights: beyond, their directions leave what training has seen together
 MAX_PICKED = 16

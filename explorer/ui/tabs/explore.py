@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from explorer.edit import Edit
+from explorer.engine import looks
 from explorer.ui import assets, keeping
 from explorer.ui.gate import Visitor
 from explorer.ui.pictures import answer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from explorer.engine import Engine
 
 RANDOM_OFF = "codes_unknown"  # in a checkpoint's source: why random codes look like nothing
-STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "narrow.css")
+STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "film.css", "narrow.css")
 
 
 def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
@@ -47,7 +48,7 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
 def template(name: str) -> str:
     """The HTML of a panel, with what Explore and Compose share put in: icons, dialog, pose, steps."""
     html = assets.read(name)
-    for part in ("icons", "keep", "pose", "steps"):
+    for part in ("icons", "keep", "pose", "steps", "film"):
         html = html.replace(f"<!-- {part} -->", assets.read(f"{part}.html").strip())
     return html
 
@@ -64,6 +65,8 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
     source = engine.checkpoint.meta.get("source")
     source = source if isinstance(source, dict) else {}
     note = source.get(RANDOM_OFF, source.get("codes", ""))
+    path = engine.checkpoint.path
+    named = () if path is None else looks.load(looks.path_beside(path), {d["id"] for d in directions})
     family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
     return {
         "name": name,
@@ -81,4 +84,5 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
         "directions": directions,
+        "looks": [{"name": look.name, "strengths": look.strengths} for look in named],
     }

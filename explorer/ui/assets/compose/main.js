@@ -6,6 +6,7 @@ import { createPad } from "./pad.js";
 import { createPicks } from "./picks.js";
 import { createStage } from "./stage.js";
 import { createViews } from "./views.js";
+import { createFilm } from "../explore/film.js";
 import { createFrames } from "../explore/frames.js";
 import { createHistory } from "../explore/history.js";
 import { createKeep } from "../explore/keep.js";
@@ -35,11 +36,12 @@ function start(generator) {
   const frames = createFrames(state, generator, loop);
   const shots = createShots(generator.key);
   const picks = createPicks(state, generator);
-  createPad(state, picks, loop);
   const code = createCode(state);
   createPose(state, generator);
   createSteps(state, generator);
   const views = createViews(state, generator, picks, loop, stage);
+  const film = createFilm({ state, generator, loop, stage, onOpen: () => views.open("picture") });
+  createPad(state, picks, loop, film);
   const past = find(".past");
   const history = createHistory(state, loop, past);
   const count = () => (state.edit.latent ? 1 : Number(find("[name=seeds]:checked").value));
@@ -98,9 +100,9 @@ function start(generator) {
   for (const radio of all("[name=seeds]")) radio.addEventListener("change", () => ask(state.edit));
   state.onChange(ask);
   shots.onChange(() => refused || stage.say(""));
-  createKeys({ state, letters: { r: code.random, s: snapshot } });
+  createKeys({ state, letters: { r: code.random, s: () => film.on || snapshot(), p: () => (film.on ? film.pause() : shots.read().length > 1 && film.open(shots.film())), escape: film.close } });
   createTips();
-  createKeep({ tab: "compose", state, shots, generator, say: stage.say });
+  createKeep({ tab: "compose", state, shots, generator, say: stage.say, film });
   ask(state.edit);
 }
 

@@ -1,13 +1,14 @@
 // The blend pad: three to eight domains of the sum stand on a circle, and a puck between them weighs them. Weights are
 // mean value coordinates (Floater 2003): they add up to one, are those of a corner at a corner, and the puck lies at the
-// weighted mean of the corners, so that it also follows sliders.
+// weighted mean of the corners, so that it also follows sliders. A way that the puck takes can be recorded as a film.
 
-import { clamp, find, make } from "../dom.js";
+import { act, clamp, find, make } from "../dom.js";
 import { BLANK, TILE } from "../explore/history.js";
 
 const CORNERS = { fewest: 3, most: 8 };
 const NUDGE = 0.05; // of the radius, a key press
 const TINY = 1e-6;
+const PATH = { step: 0.2, most: 64, back: 1 }; // s from a picture of a recorded way to the next; how many; s back to the first
 
 const minus = ([x, y], [u, v]) => [x - u, y - v];
 const cross = ([x, y], [u, v]) => x * v - y * u;
@@ -48,7 +49,17 @@ function weightsAt(point, corners) {
   return weights.map((weight) => weight / sum);
 }
 
-export function createPad(state, picks, loop) {
+// Moments at equal distances, each as the last one recorded until then: edits, and the seconds to each next one.
+function filmOf(path) {
+  const begin = path[0].time;
+  const whole = path.at(-1).time - begin;
+  const count = clamp(Math.round(whole / 1000 / PATH.step), 1, PATH.most - 1);
+  const moments = Array.from({ length: count + 1 }, (_, index) => begin + (whole * index) / count);
+  const edits = moments.map((moment) => path.findLast(({ time }) => time <= moment + TINY).edit);
+  return { edits, seconds: [...Array(count).fill(Math.max(whole / 1000 / count, 0.1)), PATH.back], easing: "linear" };
+}
+
+export function createPad(state, picks, loop, film) {
   const box = find(".pad");
   const puck = box.querySelector(".puck");
   const outline = box.querySelector("polygon");
@@ -57,12 +68,21 @@ export function createPad(state, picks, loop) {
   let tiles = [];
   let point = [0, 0];
   let dragging = false;
+  let path = null; // {time, edit} of a way that is recorded
 
   function move(to) {
     point = inside(to, corners);
     const strengths = new Map(state.edit.strengths);
     weightsAt(point, corners).forEach((weight, index) => strengths.set(domains[index].id, Math.round(1000 * weight) / 1000));
     state.set({ strengths });
+    path?.push({ time: performance.now(), edit: state.json() });
+  }
+  function record(on) {
+    const taken = path ?? [];
+    path = on ? [] : null;
+    act("record")[0].ariaPressed = String(on);
+    act("record")[0].textContent = on ? "Drag the puck" : "Record";
+    if (!on && taken.length > 1) film.open(filmOf(taken));
   }
   function pointAt({ clientX, clientY }) {
     const { left, top, width, height } = box.querySelector(".disc").getBoundingClientRect();
@@ -128,7 +148,12 @@ export function createPad(state, picks, loop) {
   });
   disc.addEventListener("pointermove", (event) => dragging && move(pointAt(event)));
   for (const name of ["pointerup", "pointercancel"]) {
-    disc.addEventListener(name, () => { if (dragging) { dragging = false; state.commit(); } });
+    disc.addEventListener(name, () => {
+      if (!dragging) return;
+      dragging = false;
+      state.commit();
+      if (path) record(false);
+    });
   }
   puck.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: [-NUDGE, 0], ArrowRight: [NUDGE, 0], ArrowUp: [0, -NUDGE], ArrowDown: [0, NUDGE] }[event.key];
@@ -137,6 +162,7 @@ export function createPad(state, picks, loop) {
     move(point.map((part, axis) => clamp(part + way[axis], -1, 1)));
     state.commit();
   });
+  act("record")[0].addEventListener("click", () => record(path === null));
   state.onChange(show);
   show();
 }

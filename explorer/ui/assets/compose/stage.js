@@ -2,12 +2,15 @@
 // counts what was painted, `data-painted` is the edit of the first picture.
 
 import { find, make, panel } from "../dom.js";
+import { drawFrame } from "../explore/film.js";
 
 export function createStage() {
   const box = find(".canvases");
   let canvases = [];
   let images = [];
   let edits = [];
+  let frame = null; // of a film
+  let draft = false; // the pictures are previews
 
   function arrange(count) {
     if (count === canvases.length) return;
@@ -22,22 +25,29 @@ export function createStage() {
   }
   function paint() {
     canvases.forEach((canvas, index) => {
-      if (!images[index]) return;
+      if (!images[index] && !frame) return;
       const side = Math.max(Math.round(canvas.clientWidth * devicePixelRatio), 1);
       if (canvas.width !== side) canvas.width = canvas.height = side;
       const context = canvas.getContext("2d", { alpha: false });
       context.imageSmoothingQuality = "high";
-      context.drawImage(images[index], 0, 0, side, side);
+      const draw = (image) => context.drawImage(image, 0, 0, side, side);
+      if (frame) drawFrame(context, frame, draw);
+      else draw(images[index]);
     });
   }
   function show(loaded, painted, preview) {
-    [images, edits] = [loaded, painted];
-    arrange(images.length);
-    paint();
+    [images, edits, draft] = [loaded, painted, preview];
     find(".waiting").hidden = true;
-    find(".preview-tag").hidden = !preview;
+    film(frame);
     panel.dataset.painted = JSON.stringify(edits[0]);
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
+  }
+  // A frame of a film in the place of the pictures, until there is none.
+  function film(shown, preview = draft) {
+    frame = shown;
+    arrange(frame ? 1 : images.length);
+    paint();
+    find(".preview-tag").hidden = !preview;
   }
   // A message, and a button with a way out where there is one.
   function say(text, /** @type {{ label: string, go: () => void } | null} */ way = null) {
@@ -51,5 +61,5 @@ export function createStage() {
   }
   new ResizeObserver(paint).observe(box);
   find(".message .icon").addEventListener("click", () => say(""));
-  return { show, say, lost: (is) => { find(".lost").hidden = !is; }, get shown() { return images.map((image, index) => ({ image, edit: edits[index] })); } };
+  return { show, film, say, lost: (is) => { find(".lost").hidden = !is; }, get shown() { return images.map((image, index) => ({ image, edit: edits[index] })); } };
 }

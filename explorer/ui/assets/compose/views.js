@@ -166,5 +166,5 @@ export function createViews(state, generator, picks, loop, stage) {
   act("sheet")[0].addEventListener("click", save);
   state.onChange(showCount);
   open("picture");
-  return { refresh };
+  return { refresh, open };
 }

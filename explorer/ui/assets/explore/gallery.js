@@ -1,45 +1,48 @@
-// This picture in every domain: a look at each on hover, a click goes there. Made while nothing moves, what is in view first.
+// This picture in every domain, or in every named look: a look at each on hover, a click goes there. Made while nothing
+// moves, what is in view first.
 
-import { find, make } from "../dom.js";
+import { make } from "../dom.js";
 import { BLANK, TILE } from "./history.js";
 
 const LINGER = 120; // ms over a tile until its picture is asked for in full size
 const SETTLE = 80; // ms after scrolling
 
-export function createGallery(state, generator, loop, stage) {
-  const box = find("#gallery");
+export const domainsOf = ({ directions }) => directions.filter(({ group }) => group === "domains").map(({ id, label }) => ({ label, strengths: [[id, 1]] }));
+export const looksOf = ({ looks }) => looks.map(({ name, strengths }) => ({ label: name, strengths }));
+
+export function createGallery(state, generator, loop, stage, box, entries) {
   const domains = generator.directions.filter(({ group }) => group === "domains");
-  const tiles = domains.map(createTile);
+  const tiles = entries.map(createTile);
   box.replaceChildren(...tiles);
   let linger;
   let settle;
 
-  // The picture with this domain in full and no other; factors stay as they are.
-  function moved({ id }) {
+  // The picture with these strengths and no other domain; factors stay as they are.
+  function moved({ strengths }) {
     const others = [...state.edit.strengths].filter(([key]) => !domains.some((domain) => domain.id === key));
-    return { ...state.edit, strengths: new Map(others).set(id, 1) };
+    return { ...state.edit, strengths: new Map([...others, ...strengths]) };
   }
-  function createTile(domain) {
+  function createTile(entry) {
     const image = make("img", { src: BLANK, alt: "", draggable: false });
-    const tile = make("button", { type: "button", className: "tile", ariaLabel: `In ${domain.label}` }, image, make("small", { textContent: domain.label }));
-    tile.addEventListener("click", () => { leave(); state.change(moved(domain)); });
-    tile.addEventListener("pointerenter", ({ pointerType }) => pointerType === "mouse" && look(domain, image));
+    const tile = make("button", { type: "button", className: "tile", ariaLabel: `In ${entry.label}` }, image, make("small", { textContent: entry.label }));
+    tile.addEventListener("click", () => { leave(); state.change(moved(entry)); });
+    tile.addEventListener("pointerenter", ({ pointerType }) => pointerType === "mouse" && look(entry, image));
     tile.addEventListener("pointerleave", leave);
-    tile.addEventListener("focus", () => tile.matches(":focus-visible") && look(domain, image));
+    tile.addEventListener("focus", () => tile.matches(":focus-visible") && look(entry, image));
     tile.addEventListener("blur", leave);
     return tile;
   }
   // The tile's own picture at once, a larger one where the generator has it.
-  function look(domain, image) {
+  function look(entry, image) {
     leave();
     if (image.src === BLANK || !state.atRest) return;
-    stage.peek(image, domain.label);
+    stage.peek(image, entry.label);
     if (generator.resolution <= TILE) return;
-    const edits = [state.json(moved(domain))];
+    const edits = [state.json(moved(entry))];
     linger = setTimeout(() => loop.later({ name: "peek", edits, max_px: generator.max_px, done: async (_, uri) => {
       const full = make("img", { src: uri });
       await full.decode();
-      if (stage.peeking === image) stage.peek(full, domain.label);
+      if (stage.peeking === image) stage.peek(full, entry.label);
     } }), LINGER);
   }
   function leave() {
@@ -57,15 +60,15 @@ export function createGallery(state, generator, loop, stage) {
     const own = JSON.stringify(state.json());
     const missing = [];
     tiles.forEach((tile, index) => {
-      const text = JSON.stringify(state.json(moved(domains[index])));
+      const text = JSON.stringify(state.json(moved(entries[index])));
       tile.classList.toggle("here", text === own);
       tile.classList.toggle("stale", tile.dataset.edit !== text);
       if (tile.dataset.edit !== text && inView(tile)) missing.push({ tile, text });
     });
-    loop.cancel("gallery");
+    loop.cancel(box.id);
     if (!missing.length) return;
     const edits = missing.map(({ text }) => JSON.parse(text));
-    loop.later({ name: "gallery", edits, max_px: TILE, done: (index, uri) => {
+    loop.later({ name: box.id, edits, max_px: TILE, done: (index, uri) => {
       const { tile, text } = missing[index];
       tile.firstElementChild.src = uri;
       tile.dataset.edit = text;
@@ -74,5 +77,5 @@ export function createGallery(state, generator, loop, stage) {
   }
   box.addEventListener("scroll", () => { clearTimeout(settle); settle = setTimeout(show, SETTLE); });
   new ResizeObserver(show).observe(box);
-  return { show, empty: !domains.length };
+  return { show, empty: !entries.length };
 }

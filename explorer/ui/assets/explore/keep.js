@@ -9,7 +9,7 @@ import { composeKey, readJSON, storedEdit } from "./state.js";
 const LARGEST_FILE = 20 * 2 ** 20; // bytes; the server refuses more
 const OPTIONS = "explorer:keep";
 
-export function createKeep({ tab, state, shots, generator, say }) {
+export function createKeep({ tab, state, shots, generator, say, film }) {
   const bus = window.domainExplorer;
   const dialog = find(".keep");
   const trouble = find(".keep-trouble");
@@ -28,7 +28,15 @@ export function createKeep({ tab, state, shots, generator, say }) {
     if (!dialog.open) say(text);
   }
   const size = () => (px.value ? Number(px.value) : null);
-  const making = createMaking({ shots, size, complain });
+  const making = createMaking(find(".makes"), { complain, onChange: showMakes });
+  function showMakes() {
+    const count = shots.read().length;
+    act("make-film")[0].disabled = count < 2;
+    act("make-zip")[0].disabled = count < 1 || making.busy;
+    making.note.textContent = count < 2
+      ? "Keep two pictures or more with Snapshot: a film goes from each to the next."
+      : `A film goes along all ${count}: it plays first, and is saved from there. The zip holds pictures, codes, directions and a table.`;
+  }
   async function ask(name, request) {
     const answer = (await server[name](request)) ?? { error: "The server does not answer. Try again in a moment." };
     complain(answer.error ?? "");
@@ -43,7 +51,7 @@ export function createKeep({ tab, state, shots, generator, say }) {
     link.value = "";
     note.textContent = noteText;
     complain("");
-    making.show();
+    showMakes();
     dialog.showModal();
     const answer = await server.link({ edit: state.json() });
     act("copy-link")[0].disabled = !answer?.text;
@@ -117,6 +125,8 @@ export function createKeep({ tab, state, shots, generator, say }) {
     input.addEventListener("change", () => localStorage.setItem(OPTIONS, JSON.stringify({ format: format.value, settings: settings.checked })));
   }
   const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click() };
+  const zip = () => making.make({ kind: "zip", edits: shots.film().edits, px: size() });
+  Object.assign(actions, { "make-zip": zip, "make-film": () => (dialog.close(), film.open(shots.film())) });
   for (const [name, action] of Object.entries(actions)) for (const button of act(name)) button.addEventListener("click", action);
 
   bus.receive(tab, panel, (edit) => state.change(state.parse(edit)));

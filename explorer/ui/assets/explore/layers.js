@@ -1,10 +1,9 @@
 // What unfolds from a row: two thumbs that choose the layers which the direction moves. Shown from 1, both ends
-// included; kept as Python counts, [start, stop). Explore's has buttons for the strip and for knobs.
+// included; kept as Python counts, [start, stop). Explore's has buttons too: `does` says by their names what for.
 
 import { fromTemplate } from "../dom.js";
 
-/** @param {any} [onStrip] @param {any} [onLearn] */
-export function createExtra(state, direction, layers, onStrip, onLearn) {
+export function createExtra(state, direction, layers, does = {}) {
   const extra = fromTemplate("extra");
   const from = extra.querySelector(".from");
   const to = extra.querySelector(".to");
@@ -36,9 +35,9 @@ export function createExtra(state, direction, layers, onStrip, onLearn) {
     input.addEventListener("input", () => read(input));
     input.addEventListener("change", state.commit);
   }
-  extra.querySelector("[data-row=strip]")?.addEventListener("click", onStrip);
-  const learn = extra.querySelector("[data-row=learn]");
-  learn?.addEventListener("click", () => onLearn(direction, learn));
+  for (const button of extra.querySelectorAll("[data-row]")) {
+    button.addEventListener("click", () => does[button.dataset.row](direction, button));
+  }
   show();
   return { node: extra, show };
 }

@@ -2,9 +2,12 @@
 // strips. Python sees the resting edit in `value`, and may write one there.
 
 import "../bus.js";
-import { act, createTips, loadImage } from "../dom.js";
+import { act, createTips, find, loadImage } from "../dom.js";
+import { createBatch } from "./batch.js";
 import { createCode } from "./code.js";
+import { createFilm } from "./film.js";
 import { createFrames } from "./frames.js";
+import { createGrab } from "./grab.js";
 import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
 import { createKnobs } from "./knobs.js";
@@ -17,6 +20,7 @@ import { createShots } from "./shots.js";
 import { createStage } from "./stage.js";
 import { createState } from "./state.js";
 import { createSteps } from "./steps.js";
+import { createTimeline } from "./timeline.js";
 import { createTray } from "./tray.js";
 
 const SHARE_REST = 300; // ms until Python is told; telling it makes Gradio read the whole panel again
@@ -27,8 +31,9 @@ function start(generator) {
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    onPictures: async ({ edits, draft, preview }, [uri]) => {
-      stage.show(await loadImage(uri), edits[0], preview ? draft : null);
+    onPictures: async ({ edits, draft, preview }, uris) => {
+      stage.show(await loadImage(uris[0]), edits[0], preview ? draft : null);
+      if (uris.length > 1) batch.show(edits, uris);
       if (preview) frames();
       if (refused) stage.say("");
       refused = false;
@@ -41,13 +46,16 @@ function start(generator) {
   createSteps(state, generator);
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
-  const rows = createRows(state, generator, loop, {
-    onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); },
-    onLearn: createKnobs(state, generator, stage.say).learn,
-  });
+  const film = createFilm({ state, generator, loop, stage, onOpen: () => { batch.close(); neighbours.close(); } });
+  const timeline = createTimeline({ state, shots, film, code, generator, box: find("#snapshots") });
+  const grab = createGrab(state, generator, stage, film);
+  const activate = (direction, andOpen = false) => { tray.activate(direction, andOpen); rest(); };
+  const does = { strip: (direction) => activate(direction, true), learn: createKnobs(state, generator, stage.say).learn, across: (direction) => grab.choose("across", direction), up: (direction) => grab.choose("up", direction) };
+  const rows = createRows(state, generator, loop, { onActive: activate, onUnfold: grab.show, does });
   const { surprise, wander, fill, bare } = createPerform(state, generator, code);
   const frames = createFrames(state, generator, loop);
-  const neighbours = createNeighbours(state, generator, loop, stage, code);
+  const neighbours = createNeighbours(state, generator, loop, stage, () => batch.close());
+  const batch = createBatch({ state, generator, loop, stage, shots, code, ask: () => ask(state.edit), onOpen: () => neighbours.close() });
   let asked = "";
   let beforeOf = "";
   let sharing;
@@ -55,8 +63,9 @@ function start(generator) {
   function ask(edit) {
     const json = state.json(edit);
     if (!refused) stage.say(""); // it was about what is past
-    if (JSON.stringify(json) !== asked) loop.want({ edits: [json], max_px: generator.max_px, exact: false });
-    asked = JSON.stringify(json);
+    const request = batch.request() ?? { edits: [json], max_px: generator.max_px };
+    if (JSON.stringify(request.edits) !== asked) loop.want({ ...request, exact: false });
+    asked = JSON.stringify(request.edits);
     for (const button of act("undo")) button.disabled = !state.canUndo;
     for (const button of act("redo")) button.disabled = !state.canRedo;
     rest();
@@ -93,10 +102,11 @@ function start(generator) {
   act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
   shots.onChange(() => refused || stage.say(""));
-  const letters = { r: code.random, n: neighbours.toggle, b: () => stage.hold(true), c: compare, s: tray.snapshot, x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: neighbours.close };
+  const picture = (action) => () => film.on || action(); // what a film has no part in
+  const letters = { p: () => (film.on ? film.pause() : timeline.play()), r: code.random, n: picture(neighbours.toggle), b: () => stage.hold(true), c: picture(compare), g: picture(batch.toggle), s: picture(tray.snapshot), x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: () => (film.on ? film.close() : batch.on ? batch.close() : neighbours.close()) };
   createKeys({ state, letters, released: { b: () => stage.hold(false) }, leaveSearch: rows.clearSearch });
   createTips();
-  createKeep({ tab: "explore", state, shots, generator, say: stage.say });
+  createKeep({ tab: "explore", state, shots, generator, say: stage.say, film });
   ask(state.edit);
 }
 

@@ -1,9 +1,8 @@
 // Pick a neighbour: nine tiles in the place of the picture. A tile is a real edit, the current one with a few strong
-// factors moved at random (or with another seed), so that a pick shows on the sliders and can be undone.
+// factors moved at random, so that a pick shows on the sliders and can be undone.
 
 import { act, all, clamp, find, make } from "../dom.js";
 import { TILE } from "./history.js";
-import { seeded } from "./state.js";
 
 const NEAR_FACTORS = 32; // moves are drawn from the strongest of them
 const NEAR_MOVES = 10; // that many at once
@@ -13,7 +12,7 @@ function gaussian() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-export function createNeighbours(state, generator, loop, stage, code) {
+export function createNeighbours(state, generator, loop, stage, onOpen) {
   const grid = find(".neighbours");
   const bar = find(".near-bar");
   const strongest = generator.directions.filter(({ group }) => group === "factors").slice(0, NEAR_FACTORS);
@@ -28,7 +27,6 @@ export function createNeighbours(state, generator, loop, stage, code) {
   grid.append(...tiles);
 
   function neighbour() {
-    if (reach() === "seeds") return { ...state.edit, ...seeded(code.randomSeed(), state.edit) };
     const strengths = new Map(state.edit.strengths);
     const moved = [...strongest].sort(() => Math.random() - 0.5).slice(0, NEAR_MOVES);
     for (const { id, low, high, effect } of moved) {
@@ -55,6 +53,7 @@ export function createNeighbours(state, generator, loop, stage, code) {
     else state.change(tile.edit);
   }
   function open(on) {
+    if (on) onOpen();
     grid.hidden = bar.hidden = !on;
     find(".toolbar").hidden = on;
     stage.press("neighbours", on);

@@ -21,7 +21,7 @@ const EMPTY = {
 // A step that a key press or a drag can make without being coarse or endless.
 const stepOf = ({ low, high }) => (high - low > 8 ? 0.05 : 0.01);
 
-export function createRows(state, generator, loop, { onActive, onLearn }) {
+export function createRows(state, generator, loop, { onActive, onUnfold, does }) {
   const list = find(".directions");
   const search = find("[type=search]");
   const order = find(".sort select");
@@ -129,10 +129,11 @@ export function createRows(state, generator, loop, { onActive, onLearn }) {
   }
   const reset = (row) => go(row, 0);
   function unfold(row) {
-    row.extra ??= createExtra(state, row.direction, generator.layers, () => onActive(row.direction, true), onLearn);
+    row.extra ??= createExtra(state, row.direction, generator.layers, does);
     if (!row.extra.node.isConnected) row.node.append(row.extra.node);
     const open = row.node.classList.toggle("open");
     row.node.querySelector(".row-more").ariaExpanded = String(open);
+    onUnfold();
   }
   list.addEventListener("input", onInput);
   list.addEventListener("change", (event) => {

@@ -1,10 +1,12 @@
-// Snapshots: a list of {edit, thumb} in this browser, one per generator, shared by its tabs and pages.
+// Snapshots: a list of {edit, thumb, seconds} in this browser, one per generator, shared by its tabs and pages. They are
+// the pictures of a film, in its order; `seconds` are those to the next one, where they were chosen.
 
 import { make, panel } from "../dom.js";
 import { readJSON } from "./state.js";
 
 const SNAPSHOTS = 60; // kept at most
 const THUMB = 112; // px
+export const SECONDS = { standard: 2, least: 0.1, most: 30 }; // from a picture to the next
 
 export function createShots(key) {
   const storageKey = `explorer:${key}:snapshots`;
@@ -34,6 +36,16 @@ export function createShots(key) {
     const at = list.findIndex((other) => JSON.stringify(other.edit) === JSON.stringify(edit));
     write(list.filter((_, index) => index !== at));
   }
+  // Whether there are both places.
+  function move(from, to) {
+    const list = read();
+    if (from === to || !(from in list) || !(to in list)) return false;
+    list.splice(to, 0, ...list.splice(from, 1));
+    return write(list);
+  }
+  const setSeconds = (at, seconds) => write(read().map((shot, index) => (index === at ? { ...shot, seconds } : shot)));
+  const secondsOf = ({ seconds }) => seconds ?? SECONDS.standard;
+  const film = () => ({ edits: read().map(({ edit }) => edit), seconds: read().map(secondsOf), own: true });
   // After every change, in this panel, in others of this page and in other windows.
   function onChange(listener) {
     const gone = new AbortController(); // Gradio may throw the panel away and build it anew
@@ -42,7 +54,7 @@ export function createShots(key) {
     document.addEventListener(storageKey, changed, { signal });
     window.addEventListener("storage", ({ key }) => (key === storageKey || key === null) && changed(), { signal }); // null: all was cleared
   }
-  return { read, merge, remove, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
+  return { read, merge, remove, move, secondsOf, setSeconds, film, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
 }
 
 function thumbnail(image) {

@@ -3,6 +3,7 @@
 // edit of the last one, `data-draft` the number of the draft where it is only a preview.
 
 import { act, find, panel } from "../dom.js";
+import { drawFrame } from "./film.js";
 
 const PIXELS = "explorer:pixels";
 
@@ -13,6 +14,9 @@ export function createStage() {
   let after = null;
   let before = null;
   let peeking = null; // a picture that is looked at without going there
+  let frame = null; // of a film
+  let draft = false; // the picture is a preview
+  let view = { scale: 1, left: 0, top: 0 }; // what part of the picture is seen
   let comparing = false;
   let holding = false;
   let pixels = localStorage.getItem(PIXELS) === "1";
@@ -24,12 +28,15 @@ export function createStage() {
     repaint();
   }
   function draw(image) {
-    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const { scale, left, top } = view;
+    const { width, height } = image;
+    context.drawImage(image, left * width, top * height, width / scale, height / scale, 0, 0, canvas.width, canvas.height);
   }
   function repaint() {
     if (!after) return;
     context.imageSmoothingEnabled = !pixels;
     context.imageSmoothingQuality = "high";
+    if (frame) return drawFrame(context, frame, draw);
     draw(peeking ?? (holding && before ? before : after));
     const split = comparing && !holding && !peeking && before !== null;
     if (split) drawSplit();
@@ -52,14 +59,15 @@ export function createStage() {
     context.arc(x, canvas.height / 2, 11 * devicePixelRatio, 0, 2 * Math.PI);
     context.fill();
   }
-  function show(image, edit, draft) {
+  function show(image, edit, number) {
     after = image;
+    draft = number !== null;
     fit();
     repaint();
     find(".waiting").hidden = true;
     panel.dataset.painted = JSON.stringify(edit);
-    panel.dataset.draft = draft ?? "";
-    find(".preview-tag").hidden = draft === null;
+    panel.dataset.draft = number ?? "";
+    if (!frame) find(".preview-tag").hidden = !draft;
     panel.dataset.frames = String(Number(panel.dataset.frames) + 1);
   }
   // A message, and a button with a way out where there is one.
@@ -100,12 +108,19 @@ export function createStage() {
       press("compare", on);
       repaint();
     },
+    zoom: (seen) => { view = seen; repaint(); },
     hold: (on) => { holding = on; repaint(); },
     peek(image, label) {
       if (peeking === image) return;
       peeking = image;
       find(".peek-tag").hidden = !image;
       find(".peek-tag").textContent = label;
+      repaint();
+    },
+    // A frame of a film in the place of the picture, until there is none.
+    film(shown, preview = draft) {
+      frame = shown;
+      find(".preview-tag").hidden = !preview;
       repaint();
     },
     get peeking() { return peeking; },

@@ -1,8 +1,8 @@
-// Below the picture: every domain, the strip of one direction over its range, the snapshots, and the history.
+// Below the picture: every domain, named looks, the strip of one direction over its range, the snapshots, and the history.
 
 import { act, all, find, make, panel, short } from "../dom.js";
-import { createGallery } from "./gallery.js";
-import { BLANK, createHistory, TILE } from "./history.js";
+import { createGallery, domainsOf, looksOf } from "./gallery.js";
+import { createHistory, TILE } from "./history.js";
 import { saveSheet, saveStrip } from "./sheets.js";
 
 const STRIPS = [7, 9, 5]; // pictures in a strip: the first number that has one at zero
@@ -11,8 +11,10 @@ const FIRST_FACTOR = 5; // shown first where there are no domains: the strongest
 export function createTray(state, generator, loop, stage, shots) {
   const strip = find("#strip");
   const shelf = find("#snapshots");
-  const gallery = createGallery(state, generator, loop, stage);
+  const gallery = createGallery(state, generator, loop, stage, find("#gallery"), domainsOf(generator));
+  const looks = createGallery(state, generator, loop, stage, find("#looks"), looksOf(generator));
   find("#tab-gallery").hidden = gallery.empty;
+  find("#tab-looks").hidden = looks.empty;
   const tabs = all(".tray [role=tab]:not([hidden])");
   const history = createHistory(state, loop, find("#history"));
   const title = find(".strip-title");
@@ -69,11 +71,12 @@ export function createTray(state, generator, loop, stage, shots) {
       box.hidden = !on;
     }
     act("save-strip")[0].hidden = title.hidden = strip.hidden;
-    act("sheet")[0].hidden = shelf.hidden;
+    for (const name of ["sheet", "play", "walk"]) act(name)[0].hidden = shelf.hidden;
     refresh();
   }
   function refresh() {
     gallery.show();
+    looks.show();
     showStrip();
     history.show();
   }
@@ -94,29 +97,9 @@ export function createTray(state, generator, loop, stage, shots) {
     open("snapshots");
     shelf.scrollLeft = shelf.scrollWidth;
   }
-  function showShots() {
-    const list = shots.read();
-    find("#tab-snapshots .count").textContent = list.length || "";
-    act("sheet")[0].disabled = list.length === 0;
-    if (!list.length) {
-      shelf.replaceChildren(make("p", { className: "empty", textContent: "Nothing kept yet. Press S or Snapshot to keep the picture you see; a click brings its sliders back." }));
-      return;
-    }
-    shelf.replaceChildren(...list.map(showShot));
-  }
-  function showShot({ edit, thumb }, index) {
-    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}` }, make("img", { src: thumb || BLANK, alt: "", draggable: false }), make("small", { textContent: `seed ${edit.seed ?? 0}` }));
-    const remove = make("button", { type: "button", className: "remove", ariaLabel: `Delete snapshot ${index + 1}`, textContent: "\u00d7" });
-    restore.addEventListener("click", () => state.change(state.parse(edit)));
-    remove.addEventListener("click", () => shots.remove(edit));
-    return make("div", { className: "shot" }, restore, remove);
-  }
-
   act("snapshot")[0].addEventListener("click", snapshot);
   act("save-strip")[0].addEventListener("click", () => saveStrip(loop, generator, active, JSON.parse(stripOf), tiles.map((tile) => short(tile.strength))));
   act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, shots.read().map(({ edit }) => edit)));
-  shots.onChange(showShots);
-  showShots();
   open(gallery.empty ? "strip" : "gallery");
   return {
     snapshot,
