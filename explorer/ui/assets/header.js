@@ -1,7 +1,7 @@
 // What all tabs share: light or dark, the list of keys, and one sentence at the first visit of each tab.
 
 import "./bus.js";
-import { pageOf } from "./pages.js";
+import { onFirst, pageOf } from "./pages.js";
 
 const find = (selector) => element.querySelector(selector);
 
@@ -13,11 +13,13 @@ find(".theme").addEventListener("click", () => {
   localStorage.setItem("explorer:theme", dark ? "dark" : "light");
 });
 
-// The way to another generator; what a visitor brought is in the list of its own page only.
+// The way to another generator, and back to the first page; what a visitor brought is in the list of its own page only.
 const generators = find(".generator select");
 const { name, names, first } = generators.dataset;
 const known = JSON.parse(names);
-generators.append(...(known.includes(name) ? known : [name, ...known]).map((one) => new Option(one, one, one === name, one === name)));
+const here = known.includes(name) ? known : [name, ...known];
+const listed = first && !onFirst && !here.includes(first) ? [...here, first] : here;
+generators.append(...listed.map((one) => new Option(one.split("~")[0], one, one === name, one === name)));
 generators.disabled = generators.length < 2;
 generators.addEventListener("change", () => location.assign(pageOf(generators.value, first)));
 window.addEventListener("pageshow", () => (generators.value = name)); // back from another one

@@ -6,29 +6,29 @@ folder, and shows pictures of its newest network. Knows no training.
 
 from __future__ import annotations
 
-import re
 import shlex
-import shutil
 import threading
 import tomllib
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from explorer.edit import Edit
-from explorer.engine import Engine, effects
+from explorer.engine import Engine
 from explorer.engine.judging import Judging
-from explorer.export.pictures import replacing
 from explorer.extras import require
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Lesson, LessonError
+from explorer.ui.own import MODELS, copy_parts, file_in, write, write_new
 from explorer.ui.pictures import data_uri
 from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
-from explorer.weights import Checkpoint, load
+from explorer.weights import Checkpoint, CheckpointError, load
+from explorer.weights.folder import meta_of
 from explorer.weights.parts import part_of
 
 SEEDS = (1, 4, 7, 12)
@@ -39,7 +39,6 @@ OFFERED = 12  # free directions to choose from
 LISTED = 12  # earlier lessons to look at
 NETWORK = "network.safetensors"
 JUDGED = 16  # pictures of a lesson that the judge looks at
-FILE_NAME = re.compile(r"[\w][\w .-]*")
 NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
 READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
 
@@ -94,6 +93,7 @@ class Classroom:
         self.engine, self.name, self.lessons, self.read_only = engine, name, lessons, read_only
         self.preview = Preview(engine)
         self.kept = network_stamp(engine.checkpoint.path)
+        self.filed = ""  # the name under which what was kept is opened later
         self.measured: float | None = None  # part of the directions, while they are being measured
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Classroom:
             raise LessonError(f"This lesson began without {lost}, which would be lost. Teach it again to have both.")
         copy_parts(now, job.folder / NETWORK, ("encoder", "judge"))  # its discriminator it has
         self.engine.replace(new)
-        self.kept = stamp
+        self.kept, self.filed = stamp, self._file(job, new)
 
     def _measure(self) -> None:
         """Measure in the background how much every direction changes the picture, unless that is going on."""
@@ -189,31 +189,26 @@ class Classroom:
 
     def _save(self, job: Job, file: Any) -> str:
         """Write the lesson's network beside the other checkpoints; returns the path. Never replaces a file."""
-        stem = " ".join(file.split()).removesuffix(".safetensors") if isinstance(file, str) else ""
-        if not FILE_NAME.fullmatch(stem) or len(stem) > 60:
-            raise LessonError("A file name is made of letters, digits, spaces, dots and dashes.")
-        path = Path(job.about["home"]) / f"{stem}.safetensors"
-        checkpoint = load(job.folder / NETWORK)
-        meta = {**checkpoint.meta, "name": stem, "expanded_from": job.about["original"]}
-        try:
-            path.open("xb").close()  # ours from here on
-        except FileExistsError:
-            raise LessonError(f"{path.name} is there already: choose another name.") from None
-        except OSError as error:
-            raise LessonError(f"{path} cannot be written: {error.strerror}.") from None
-        try:
-            replace(checkpoint, meta=meta).save(path)
-            copy_parts(checkpoint, path, ("discriminator", "encoder", "judge"))
-            if (known := effects.path_beside(job.folder / NETWORK)).is_file():
-                shutil.copyfile(known, effects.path_beside(path))
-        except (ValueError, OSError):
-            path.unlink()
-            raise
+        path = file_in(Path(job.about["home"]), file)
+        write_new(load(job.folder / NETWORK), path, expanded_from=job.about["original"])
         return str(path)
+
+    def _file(self, job: Job, checkpoint: Checkpoint) -> str:
+        """Write what was kept among the user's own generators; its name there, empty where that cannot be written.
+
+        The lesson that is kept once more takes the place of what it was.
+        """
+        folder, stem = self.lessons.root.with_name(MODELS), f"{self.name}-{jobs.slug(job.about['name'])}"
+        paths = [folder / f"{name}.safetensors" for name in (stem, *(f"{stem}-{number}" for number in range(2, 100)))]
+        free = (path for path in paths if not path.exists() or meta_of(path).get("lesson") == job.id)
+        with suppress(CheckpointError, OSError, StopIteration):
+            write(checkpoint, path := next(free), expanded_from=job.about["original"], lesson=job.id)
+            return path.stem
+        return ""
 
     def _free(self) -> list[Any]:
         """Directions that hold no domain, least effective first; where that was not measured, the last column first."""
-        free = [direction for direction in self.engine.directions if direction.group != "domains"]
+        free = [direction for direction in self.engine.directions if direction.group in ("factors", "dormant")]
         return sorted(free, key=lambda d: (0.0 if d.effect is None else d.effect, -d.dim))
 
     def _generator(self, lessons: list[Job]) -> dict[str, Any]:
@@ -257,6 +252,7 @@ class Classroom:
             "ready": (job.folder / NETWORK).exists(),
             "resumable": bool(job.resume) and status.state != "done" and (job.folder / "checkpoint.pt").exists(),
             "kept": kept,
+            "filed": self.filed if kept else "",
             "file": f"{self.name}-{jobs.slug(name)}",
         }
 
@@ -338,15 +334,6 @@ def same_family(one: Checkpoint, other: Checkpoint) -> bool:
 def has_critic(checkpoint: Checkpoint) -> bool:
     """Whether a discriminator is in the checkpoint or beside it, where `expand` looks for it."""
     return checkpoint.critic is not None or part_of(checkpoint, "discriminator") is not None
-
-
-def copy_parts(checkpoint: Checkpoint, path: Path, roles: tuple[str, ...]) -> None:
-    """Copy the files of a checkpoint's other networks to where those of `path` are looked for: teaching keeps them."""
-    for role in roles:
-        part, target = part_of(checkpoint, role), path.with_name(f"{path.stem}-{role}.safetensors")
-        if part is not None and part != target:  # the same where a lesson is kept once more
-            with replacing(target) as temporary:
-                shutil.copyfile(part, temporary)
 
 
 def original_of(checkpoint: Checkpoint) -> str:
