@@ -16,6 +16,7 @@ import gradio as gr
 from explorer.edit import Edit
 from explorer.ui import assets, keeping
 from explorer.ui.gate import Visitor
+from explorer.ui.naming import Naming
 from explorer.ui.pictures import answer
 from explorer.ui.visitors import served
 
@@ -26,8 +27,8 @@ RANDOM_OFF = "codes_unknown"  # in a checkpoint's source: why random codes look 
 STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "narrow.css")
 
 
-def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
-    """The panel of `engine`; pictures are shown at most `max_px` wide."""
+def build(engine: Engine, name: str, max_px: int | None, naming: Naming) -> gr.HTML:
+    """The panel of `engine`; pictures are shown at most `max_px` wide, directions called as `naming` says."""
 
     def pictures(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         return answer(engine, request, visitor=visitor)
@@ -39,8 +40,8 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         js_on_load=assets.script("explore/main.js"),
         apply_default_css=False,
         elem_id="explore",
-        server_functions=[served(pictures), *keeping.functions(engine, name)],
-        generator=describe(engine, name, max_px),
+        server_functions=[served(pictures), *naming.functions(), *keeping.functions(engine, name)],
+        generator=describe(engine, name, max_px, naming),
     )
 
 
@@ -52,7 +53,7 @@ def template(name: str) -> str:
     return html
 
 
-def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
+def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | None = None) -> dict[str, Any]:
     """What the panel must know of the generator. `key` names its stored state, which outlives what it is taught:
 
     the mapping network is what makes a code mean the same, and teaching never changes it.
@@ -81,4 +82,41 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
         "directions": directions,
+        "naming": None if naming is None else naming.describe(),
     }
+
+
+def tell_panels(
+    changing: list[tuple[gr.HTML, str]], engine: Engine, name: str, max_px: int | None, naming: Naming
+) -> None:
+    """Where directions come or go, on an event of a panel, the panels that show them are built anew.
+
+    Pages that are opened later are told so too, and of what directions are called.
+    """
+    page: Any = changing[0][0]
+    while page.parent is not None:
+        page = page.parent
+    panels = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    told = [panel for panel in panels if isinstance(panel.props.get("generator"), dict)]
+    told = [panel for panel in told if "directions" in panel.props["generator"]]
+
+    def refresh() -> None:
+        fresh = describe(engine, name, max_px, naming)
+        for panel in told:
+            described = panel.props["generator"]
+            panel.props["generator"] = {key: fresh.get(key, value) for key, value in described.items()}
+        page.config = page.get_config_file()  # what pages opened later are built from
+
+    def hide() -> dict[gr.HTML, gr.HTML]:
+        return {panel: gr.HTML(visible=False) for panel in told}  # the browser throws them away, and builds them anew
+
+    def show() -> dict[gr.HTML, gr.HTML]:
+        refresh()
+        return {
+            panel: gr.HTML(visible=True, generator=panel.props["generator"]) for panel in told
+        }  # and builds them anew
+
+    naming.changed = refresh
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    for panel, event in changing:
+        getattr(panel, event)(hide, None, told, **quiet).then(show, None, told, **quiet)

@@ -25,7 +25,6 @@ from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Lesson, LessonError
 from explorer.ui.own import MODELS, copy_parts, file_in, write, write_new
 from explorer.ui.pictures import data_uri
-from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.folder import meta_of
@@ -47,7 +46,7 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
     """The panel. `read_only` is for pages that strangers can open: lessons are shown there, never started."""
     classroom = Classroom(engine, name, Jobs(jobs.default_root()), read_only)
 
-    panel = gr.HTML(
+    return gr.HTML(
         value={},
         html_template=assets.read("teach.html"),
         css_template=assets.read("teach.css"),
@@ -56,34 +55,6 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
         elem_id="teach",
         server_functions=[served(classroom.look), served(classroom.teach), served(classroom.act)],
     )
-    show_new_domains(panel, engine, name, max_px)
-    return panel
-
-
-def show_new_domains(panel: gr.HTML, engine: Engine, name: str, max_px: int | None) -> None:
-    """Once a domain is kept, other panels are told of it: this page's, and those opened later."""
-    page: Any = panel
-    while page.parent is not None:
-        page = page.parent
-    panels = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
-    others = [other for other in panels if isinstance(other.props.get("generator"), dict)]
-    others = [other for other in others if "directions" in other.props["generator"]]
-
-    def hide() -> dict[gr.HTML, gr.HTML]:
-        return {other: gr.HTML(visible=False) for other in others}  # the browser throws them away
-
-    def show() -> dict[gr.HTML, gr.HTML]:
-        fresh = explore.describe(engine, name, max_px)
-        for other in others:
-            described = other.props["generator"]
-            other.props["generator"] = {key: fresh.get(key, value) for key, value in described.items()}
-        page.config = page.get_config_file()  # what pages opened later are built from
-        return {
-            other: gr.HTML(visible=True, generator=other.props["generator"]) for other in others
-        }  # and builds them anew
-
-    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    panel.kept(hide, None, others, **quiet).then(show, None, others, **quiet)
 
 
 class Classroom:

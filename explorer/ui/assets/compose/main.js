@@ -11,6 +11,7 @@ import { createHistory } from "../explore/history.js";
 import { createKeep } from "../explore/keep.js";
 import { createKeys } from "../explore/keys.js";
 import { createLoop } from "../explore/loop.js";
+import { withMarks } from "../explore/marks.js";
 import { createPose } from "../explore/pose.js";
 import { createShots } from "../explore/shots.js";
 import { composeKey, createState } from "../explore/state.js";
@@ -104,4 +105,4 @@ function start(generator) {
   ask(state.edit);
 }
 
-start(props.generator);
+start(withMarks(props.generator));

@@ -48,6 +48,7 @@ export function createGallery(state, generator, loop, stage) {
     stage.peek(null);
   }
   function inView(tile) {
+    if (tile.hidden) return false;
     const place = tile.offsetLeft - box.offsetLeft - box.scrollLeft;
     return place + tile.offsetWidth > 0 && place < box.clientWidth;
   }
@@ -57,6 +58,10 @@ export function createGallery(state, generator, loop, stage) {
     const own = JSON.stringify(state.json());
     const missing = [];
     tiles.forEach((tile, index) => {
+      const { label, hidden } = domains[index];
+      tile.hidden = hidden;
+      tile.ariaLabel = `In ${label}`;
+      tile.lastElementChild.textContent = label;
       const text = JSON.stringify(state.json(moved(domains[index])));
       tile.classList.toggle("here", text === own);
       tile.classList.toggle("stale", tile.dataset.edit !== text);

@@ -9,7 +9,9 @@ import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
 import { createKnobs } from "./knobs.js";
 import { createLoop } from "./loop.js";
+import { storeMarks, withMarks } from "./marks.js";
 import { createNeighbours } from "./neighbours.js";
+import { createOwn } from "./own.js";
 import { createPerform } from "./perform.js";
 import { createPose } from "./pose.js";
 import { createRows } from "./rows.js";
@@ -44,7 +46,15 @@ function start(generator) {
   const rows = createRows(state, generator, loop, {
     onActive(direction, andOpen) { tray.activate(direction, andOpen); rest(); },
     onLearn: createKnobs(state, generator, stage.say).learn,
+    async onMark() {
+      tray.refresh();
+      const trouble = await storeMarks(generator);
+      if (trouble) stage.say(trouble);
+    },
+    onExport: (direction) => own.onExport(direction),
+    onRemove: (direction) => own.onRemove(direction),
   });
+  const own = createOwn(state, generator, stage.say);
   const { surprise, wander, fill, bare } = createPerform(state, generator, code);
   const frames = createFrames(state, generator, loop);
   const neighbours = createNeighbours(state, generator, loop, stage, code);
@@ -98,6 +108,7 @@ function start(generator) {
   createTips();
   createKeep({ tab: "explore", state, shots, generator, say: stage.say });
   ask(state.edit);
+  own.offerBack();
 }
 
-start(props.generator);
+start(withMarks(props.generator));
