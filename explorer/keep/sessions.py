@@ -19,15 +19,22 @@ MAX_BYTES = 32 * 2**20
 MAX_SNAPSHOTS = 1000
 MAX_TABS = 20
 MAX_VALUES = 1_000_000  # of the JSON: a thousand snapshots that move 300 directions each
+MAX_NAME, MAX_NOTE = 60, 1000  # letters
 THUMB_START = ("data:image/jpeg;base64,", "data:image/png;base64,")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An edit and its small picture as a data URI, empty where there is none."""
+    """An edit, its small picture as a data URI, what it is called and what was noted; empty where there is none."""
 
     edit: Edit
     thumb: str = ""
+    name: str = ""
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        words = {key: text for key, text in (("name", self.name), ("note", self.note)) if text}
+        return {"edit": self.edit.to_json(), "thumb": self.thumb} | words
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Session:
             "version": VERSION,
             "generator": self.generator,
             "edits": {tab: edit.to_json() for tab, edit in self.edits.items()},
-            "snapshots": [{"edit": shot.edit.to_json(), "thumb": shot.thumb} for shot in self.snapshots],
+            "snapshots": [shot.to_json() for shot in self.snapshots],
         }
         return json.dumps(data, indent=1)
 
@@ -94,4 +101,10 @@ def _snapshot(data: Any) -> Snapshot:
     thumb = data.get("thumb")
     if not isinstance(thumb, str) or not thumb.startswith(THUMB_START):
         thumb = ""
-    return Snapshot(Edit.from_json(data.get("edit")), thumb)
+    name, note = (_words(data.get(key), most) for key, most in (("name", MAX_NAME), ("note", MAX_NOTE)))
+    return Snapshot(Edit.from_json(data.get("edit")), thumb, name, note)
+
+
+def _words(text: Any, most: int) -> str:
+    """What somebody wrote, cut to what the page takes; empty for anything else."""
+    return text[:most] if isinstance(text, str) else ""

@@ -44,7 +44,8 @@ def save_session(engine: Engine, name: str, request: dict[str, Any]) -> dict[str
     edits, shots = request.get("edits"), request.get("snapshots")
     if not isinstance(edits, dict) or not isinstance(shots, list) or not all(isinstance(shot, dict) for shot in shots):
         raise KeepError("a session is {edits: {tab: edit}, snapshots: [{edit, thumb}]}")
-    snapshots = [Snapshot(Edit.from_json(shot.get("edit")), str(shot.get("thumb") or "")) for shot in shots]
+    words = [[str(shot.get(key) or "") for key in ("thumb", "name", "note")] for shot in shots]
+    snapshots = [Snapshot(Edit.from_json(shot.get("edit")), *texts) for shot, texts in zip(shots, words, strict=True)]
     return {"text": Session(name, {tab: Edit.from_json(edit) for tab, edit in edits.items()}, snapshots).to_text()}
 
 
@@ -73,7 +74,7 @@ def _restore_session(engine: Engine, name: str, session: Session) -> dict[str, A
         engine.ws(edit)
     return {
         "edits": {tab: edit.to_json() for tab, edit in session.edits.items()},
-        "snapshots": [{"edit": shot.edit.to_json(), "thumb": shot.thumb} for shot in session.snapshots],
+        "snapshots": [shot.to_json() for shot in session.snapshots],
     }
 
 

@@ -60,6 +60,7 @@ def build_ui(
             names=json.dumps([] if shelf is None else shelf.names()),
             first="" if shelf is None else shelf.first or "",
             resolution=engine.resolution,
+            state_key=explore.key_of(engine, name),
         )
         panels: dict[str, gr.HTML] = {}
         with gr.Tabs(elem_id="tabs"):

@@ -172,7 +172,7 @@ def settings(serving: Serving) -> dict[str, Any]:
         "auth": list(serving.auth) or None,
         "theme": Gallery(),
         "css": assets.read("page.css"),
-        "head": f"<style>{assets.typeface()}</style><script>{assets.read('page.js')}</script>",
+        "head": f"<style>{assets.typeface()}</style><script>{assets.read('page.js', 'reopen.js')}</script>",
         "ssr_mode": False,  # another program would answer in front of the guard
         "run_history": False,  # it rewrites localStorage at every event: 10 frames a second instead of 60
         "show_error": False,

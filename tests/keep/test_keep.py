@@ -262,10 +262,17 @@ def test_foreign_values_are_refused_in_few_words(key: str, value: object) -> Non
 
 def test_a_session_comes_back() -> None:
     thumb = "data:image/jpeg;base64,AAAA"
-    session = Session(
-        "cats64", {"explore": EDIT, "compose": Edit(latent=PHOTO)}, (Snapshot(EDIT, thumb), Snapshot(Edit()))
-    )
+    shots = Snapshot(EDIT, thumb), Snapshot(Edit()), Snapshot(EDIT, "", "the one", "for the\nposter")
+    session = Session("cats64", {"explore": EDIT, "compose": Edit(latent=PHOTO)}, shots)
     assert Session.from_text(session.to_text()) == session
+
+
+def test_words_about_a_snapshot_are_as_long_as_the_page_takes_them() -> None:
+    shots = [{"edit": {}, "name": "x" * 99, "note": "y" * 9999}, {"edit": {}, "name": 3, "note": None}]
+    text = json.dumps({"version": 2, "generator": "g", "edits": {}, "snapshots": shots})
+    long, odd = Session.from_text(text).snapshots
+    assert (len(long.name), len(long.note)) == (60, 1000)
+    assert (odd.name, odd.note) == ("", "")
 
 
 def test_a_session_of_version_1_still_loads() -> None:

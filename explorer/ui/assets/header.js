@@ -2,6 +2,7 @@
 
 import "./bus.js";
 import { onFirst, pageOf } from "./pages.js";
+import { createProjects } from "./projects.js";
 
 const find = (selector) => element.querySelector(selector);
 
@@ -15,7 +16,7 @@ find(".theme").addEventListener("click", () => {
 
 // The way to another generator, and back to the first page; what a visitor brought is in the list of its own page only.
 const generators = find(".generator select");
-const { name, names, first } = generators.dataset;
+const { name, names, first, resolution } = generators.dataset;
 const known = JSON.parse(names);
 const here = known.includes(name) ? known : [name, ...known];
 const listed = first && !onFirst && !here.includes(first) ? [...here, first] : here;
@@ -23,6 +24,8 @@ generators.append(...listed.map((one) => new Option(one.split("~")[0], one, one 
 generators.disabled = generators.length < 2;
 generators.addEventListener("change", () => location.assign(pageOf(generators.value, first)));
 window.addEventListener("pageshow", () => (generators.value = name)); // back from another one
+
+createProjects({ key: find(".projects").dataset.key, name, resolution });
 
 const keys = find(".keys");
 const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
@@ -90,12 +93,23 @@ function step(bar, event) {
   next.click();
   next.focus();
 }
+// The address says which tab is open, so that a reload and the way back lead there; Explore needs no word.
+function remember(tab) {
+  const query = new URLSearchParams(location.search);
+  if (tab === "explore") query.delete("tab");
+  else query.set("tab", tab);
+  const now = `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`;
+  if (now !== `${location.pathname}${location.search}${location.hash}`) history.replaceState(history.state, "", now);
+}
 function follow() {
   const bar = document.querySelector("#tabs > .tab-wrapper");
   if (!bar) return requestAnimationFrame(follow); // the tabs are built after this header
   bar.addEventListener("keydown", (event) => step(bar, event));
-  const look = () => hint(bar.querySelector("[role=tab][aria-selected=true]")?.textContent.trim().toLowerCase());
+  const open = () => bar.querySelector("[role=tab][aria-selected=true]")?.textContent.trim().toLowerCase();
+  const look = () => { hint(open()); if (open()) remember(open()); };
+  const asked = new URLSearchParams(location.search).get("tab");
+  if (asked && !window.domainExplorer.link) window.domainExplorer.openTab(asked); // a link opens its own
   new MutationObserver(look).observe(bar, { subtree: true, attributeFilter: ["aria-selected"] });
-  look();
+  hint(open());
 }
 follow();

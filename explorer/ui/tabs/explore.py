@@ -53,11 +53,17 @@ def template(name: str) -> str:
     return html
 
 
-def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | None = None) -> dict[str, Any]:
-    """What the panel must know of the generator. `key` names its stored state, which outlives what it is taught:
+def key_of(engine: Engine, name: str) -> str:
+    """The name of a generator's stored state in browsers, which outlives what it is taught.
 
-    the mapping network is what makes a code mean the same, and teaching never changes it.
+    The mapping network is what makes a code mean the same, and teaching never changes it.
     """
+    family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
+    return hashlib.sha256(family.encode()).hexdigest()[:16]
+
+
+def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | None = None) -> dict[str, Any]:
+    """What the panel must know of the generator."""
     directions = [
         {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
         for d in engine.directions
@@ -65,10 +71,9 @@ def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | Non
     source = engine.checkpoint.meta.get("source")
     source = source if isinstance(source, dict) else {}
     note = source.get(RANDOM_OFF, source.get("codes", ""))
-    family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
     return {
         "name": name,
-        "key": hashlib.sha256(family.encode()).hexdigest()[:16],
+        "key": key_of(engine, name),
         "resolution": engine.resolution,
         "layers": engine.codes.rows,
         "classes": engine.generator.classes,

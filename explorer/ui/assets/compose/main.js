@@ -105,4 +105,4 @@ function start(generator) {
   ask(state.edit);
 }
 
-start(withMarks(props.generator));
+window.domainExplorer.begin(() => start(withMarks(props.generator)));

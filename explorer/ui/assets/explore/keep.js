@@ -44,6 +44,7 @@ export function createKeep({ tab, state, shots, generator, say }) {
     note.textContent = noteText;
     complain("");
     making.show();
+    act("projects")[0].hidden = !bus.openProjects; // a browser without a database has none
     dialog.showModal();
     const answer = await server.link({ edit: state.json() });
     act("copy-link")[0].disabled = !answer?.text;
@@ -116,7 +117,7 @@ export function createKeep({ tab, state, shots, generator, say }) {
   for (const input of [format, settings]) {
     input.addEventListener("change", () => localStorage.setItem(OPTIONS, JSON.stringify({ format: format.value, settings: settings.checked })));
   }
-  const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click() };
+  const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click(), projects: () => { dialog.close(); bus.openProjects(); } };
   for (const [name, action] of Object.entries(actions)) for (const button of act(name)) button.addEventListener("click", action);
 
   bus.receive(tab, panel, (edit) => state.change(state.parse(edit)));

@@ -111,4 +111,4 @@ function start(generator) {
   own.offerBack();
 }
 
-start(withMarks(props.generator));
+window.domainExplorer.begin(() => start(withMarks(props.generator)));

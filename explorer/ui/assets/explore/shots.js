@@ -1,4 +1,4 @@
-// Snapshots: a list of {edit, thumb} in this browser, one per generator, shared by its tabs and pages.
+// Snapshots: a list of {edit, thumb, name, note} in this browser, one per generator, shared by its tabs and pages.
 
 import { make, panel } from "../dom.js";
 import { readJSON } from "./state.js";
@@ -18,6 +18,7 @@ export function createShots(key) {
       return false;
     }
     document.dispatchEvent(new CustomEvent(storageKey));
+    window.domainExplorer.stored();
     return true;
   }
   // How many there was no room for.
@@ -33,6 +34,11 @@ export function createShots(key) {
     const list = read();
     const at = list.findIndex((other) => JSON.stringify(other.edit) === JSON.stringify(edit));
     write(list.filter((_, index) => index !== at));
+    return { shot: list[at], at };
+  }
+  const insert = ({ shot, at }) => write(read().toSpliced(at, 0, shot));
+  function describe(edit, changes) {
+    write(read().map((shot) => (JSON.stringify(shot.edit) === JSON.stringify(edit) ? { ...shot, ...changes } : shot)));
   }
   // After every change, in this panel, in others of this page and in other windows.
   function onChange(listener) {
@@ -42,7 +48,7 @@ export function createShots(key) {
     document.addEventListener(storageKey, changed, { signal });
     window.addEventListener("storage", ({ key }) => (key === storageKey || key === null) && changed(), { signal }); // null: all was cleared
   }
-  return { read, merge, remove, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
+  return { read, merge, remove, insert, describe, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
 }
 
 function thumbnail(image) {

@@ -104,12 +104,26 @@ export function createTray(state, generator, loop, stage, shots) {
     }
     shelf.replaceChildren(...list.map(showShot));
   }
-  function showShot({ edit, thumb }, index) {
-    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}` }, make("img", { src: thumb || BLANK, alt: "", draggable: false }), make("small", { textContent: `seed ${edit.seed ?? 0}` }));
+  function showShot({ edit, thumb, name, note }, index) {
+    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}`, title: [name, note].filter(Boolean).join(": ") }, make("img", { src: thumb || BLANK, alt: "", draggable: false }));
+    const caption = make("button", { type: "button", className: "quiet caption", ariaLabel: `Name and note of snapshot ${index + 1}`, textContent: name || `seed ${edit.seed ?? 0}` });
+    caption.classList.toggle("noted", Boolean(note));
+    caption.addEventListener("click", () => describeShot({ edit, name, note }));
     const remove = make("button", { type: "button", className: "remove", ariaLabel: `Delete snapshot ${index + 1}`, textContent: "\u00d7" });
     restore.addEventListener("click", () => state.change(state.parse(edit)));
-    remove.addEventListener("click", () => shots.remove(edit));
-    return make("div", { className: "shot" }, restore, remove);
+    remove.addEventListener("click", () => {
+      const gone = shots.remove(edit);
+      stage.say(`Snapshot ${index + 1} is deleted.`, { label: "Undo", go: () => shots.insert(gone) });
+    });
+    return make("div", { className: "shot" }, restore, caption, remove);
+  }
+  function describeShot({ edit, name = "", note = "" }) {
+    const dialog = find(".shot-words");
+    const form = dialog.querySelector("form");
+    form.elements.shot.value = name;
+    form.elements.note.value = note;
+    form.onsubmit = () => shots.describe(edit, { name: form.elements.shot.value.trim(), note: form.elements.note.value.trim() });
+    dialog.showModal();
   }
 
   act("snapshot")[0].addEventListener("click", snapshot);
