@@ -3,6 +3,7 @@
 import "./bus.js";
 import { onFirst, pageOf } from "./pages.js";
 import { createProjects } from "./projects.js";
+import { readThumbs, storeThumb } from "./thumbs.js";
 
 const find = (selector) => element.querySelector(selector);
 
@@ -22,6 +23,18 @@ const here = known.includes(name) ? known : [name, ...known];
 const listed = first && !onFirst && !here.includes(first) ? [...here, first] : here;
 generators.append(...listed.map((one) => new Option(one.split("~")[0], one, one === name, one === name)));
 generators.disabled = generators.length < 2;
+// Each with its picture, in browsers whose lists take pictures; others show the names.
+function showThumbs() {
+  const thumbs = readThumbs();
+  for (const option of generators.options) {
+    const uri = thumbs[option.value.split("~")[0]];
+    option.querySelector("img")?.remove();
+    if (uri) option.prepend(Object.assign(new Image(), { src: uri, alt: "" }));
+  }
+}
+showThumbs();
+for (const event of ["pointerdown", "focus"]) generators.addEventListener(event, () => { storeThumb(name); showThumbs(); });
+window.addEventListener("pagehide", () => storeThumb(name));
 generators.addEventListener("change", () => location.assign(pageOf(generators.value, first)));
 window.addEventListener("pageshow", () => (generators.value = name)); // back from another one
 

@@ -2,6 +2,7 @@
 // storage is what is worked on; a project is a copy of it in the database.
 
 import "./bus.js";
+import { pictureNow } from "./thumbs.js";
 import { ago } from "./times.js";
 
 const REST = 400; // ms without a change until it is kept
@@ -31,14 +32,6 @@ export function createProjects({ key, name, resolution }) {
       return []; // written by another program
     }
   }
-  // The picture that Explore shows, small; what was there before where it shows none.
-  function thumbOf() {
-    const canvas = document.querySelector(".explore[data-painted] canvas");
-    if (!(canvas instanceof HTMLCanvasElement) || !canvas.width) return current?.thumb ?? "";
-    const small = Object.assign(document.createElement("canvas"), { width: THUMB, height: THUMB });
-    small.getContext("2d")?.drawImage(canvas, 0, 0, THUMB, THUMB);
-    return small.toDataURL("image/jpeg", 0.8);
-  }
   async function save() {
     clearTimeout(saving);
     saving = undefined;
@@ -48,7 +41,7 @@ export function createProjects({ key, name, resolution }) {
     const id = current?.id ?? crypto.randomUUID?.() ?? String(Math.random());
     const known = current && (await store.get(id)); // another window may have renamed it
     if (known?.deleted) return;
-    current = { id, key, owns, name: known?.name ?? UNNAMED, session, shots, thumb: thumbOf(), changed: Date.now() };
+    current = { id, key, owns, name: known?.name ?? UNNAMED, session, shots, thumb: pictureNow(THUMB) || (current?.thumb ?? ""), changed: Date.now() };
     point(id);
     await store.put(current);
     tell();

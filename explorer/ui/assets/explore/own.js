@@ -12,7 +12,8 @@ export function createOwn(state, generator, say) {
 
   async function ask(name, request) {
     const answer = (await server[name](request)) ?? { error: "The server does not answer. Try again in a moment." };
-    if (answer.error || answer.note) say(answer.error ?? answer.note);
+    if (answer.error) say(answer.error);
+    window.domainExplorer.noted = answer.note; // said once the panel is there again
     return answer.error ? null : answer;
   }
   // The picture stays the same: one slider does now what several did.
@@ -41,8 +42,9 @@ export function createOwn(state, generator, say) {
   }
   // What was deleted last is one click away, until something else is said.
   function offerBack() {
-    const { removed } = window.domainExplorer;
-    window.domainExplorer.removed = null;
+    const { removed, noted } = window.domainExplorer;
+    window.domainExplorer.removed = window.domainExplorer.noted = null;
+    if (noted) say(noted);
     if (!removed) return;
     say(`“${removed.name}” is deleted.`, { label: "Bring it back", go: async () => {
       if (await ask("bring_direction", removed)) trigger("directions");
