@@ -148,6 +148,7 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     expect(slider).to_have_value("1")
     teach.get_by_role("tab", name="Model", exact=True).click()
     expect(teach.locator(".model figcaption").last).to_have_text("my sketch")
+    teach.get_by_role("tab", name="Explore", exact=True).click()
     teach.reload()
     teach.wait_for_selector(".explore[data-painted]")
     expect(teach.get_by_role("slider", name="my sketch", exact=True)).to_be_visible()
@@ -156,6 +157,7 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     kept = load(lessons.root.parent / "models" / "tiny-my-sketch.safetensors")
     assert kept.expansion
     assert kept.expansion.domains == saved.expansion.domains
+    teach.goto("about:blank")  # what is open would complain
     server.kill()
     server.start()
     teach.goto(server.url)
