@@ -127,12 +127,12 @@ def test_a_file_of_the_disk_has_one_name_also_for_the_next_server(tmp_path: Path
     name = server().find(str(file))
     assert name.startswith("expanded32~")
     assert server().first == name
-    assert server().disk.named(name) == file
+    assert Disk(tmp_path / "opened.json").named(name) == file
     assert server().find(str(ROOT / "checkpoints" / "cats64.safetensors")) == "cats64", "one of the list is that one"
     (tmp_path / "no.pkl").write_bytes(b"none")
     with pytest.raises(CheckpointError, match=r"no\.pkl"):
         server().find(str(tmp_path / "no.pkl"))
-    assert server().disk.latest() == [file]
+    assert Disk(tmp_path / "opened.json").latest() == [file]
 
 
 def test_domains_are_written_under_other_names_in_another_order_without_some(tmp_path: Path) -> None:
