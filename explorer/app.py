@@ -6,6 +6,7 @@ import argparse
 import os
 from functools import partial
 
+from explorer.folders import data_home
 from explorer.refused import Refused
 from explorer.shipped import DEFAULT
 from explorer.waiting import Waiting
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> str:
     with Waiting(flags.host, flags.port) as waiting:
         from explorer.engine import Engine  # after the flags: a typing error is answered at once
         from explorer.engine.blending import blended
-        from explorer.ui import VISITORS_MEMORY, Serving, Shelf, build_ui, launch, users
+        from explorer.ui import VISITORS_MEMORY, Disk, Serving, Shelf, build_ui, launch, models_home, users
         from explorer.weights import load
 
         auth = users(flags.auth)
@@ -57,9 +58,9 @@ def run(arguments: argparse.Namespace) -> str:
         other = blended(engine, flags.vs) if flags.vs else None
         build = partial(build_ui, max_px=flags.max_px, public=serving.public)
         limit = VISITORS_MEMORY if serving.public else None
-        path = checkpoint.path
-        first = path.stem if path is not None and path.resolve().parent == DEFAULT.parent.resolve() else None
-        shelf = Shelf(build, flags.device, flags.precision, DEFAULT.parent, limit, first)
+        own = None if serving.public else models_home()
+        disk = Disk(data_home() / "opened.json") if serving.private else None
+        shelf = Shelf(build, flags.device, flags.precision, DEFAULT.parent, limit, checkpoint.path, own, disk)
         page = build(engine, checkpoint.meta["name"], shelf=shelf, blended=other)
     launch(page, serving, shelf)
     return "stopped"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def still(arguments: argparse.Namespace, request: Request[float, Still]) -> str:
     from explorer.actions import kind_of, run
 
     kind_of(Path(arguments.out))  # refused before anything is loaded
-    picture = run(request, engine_of(arguments), arguments.out)
+    picture = run(request, engine_of(arguments, arguments.directions), arguments.out)
     height, width = picture.pixels.shape[:2]
     edit = {} if picture.edit is None else {"edit": picture.edit.to_json()}
     if arguments.json:
@@ -119,7 +120,7 @@ def written(arguments: argparse.Namespace, request: Request[float, Written]) -> 
     """Write a file of several pictures, and show how far it is."""
     from explorer.actions import run
 
-    return run(request, engine_of(arguments), arguments.out, show)
+    return run(request, engine_of(arguments, arguments.directions), arguments.out, show)
 
 
 def show(fraction: float) -> None:
@@ -128,13 +129,18 @@ def show(fraction: float) -> None:
         print(f"\r{100 * fraction:3.0f} %", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
 
 
-def engine_of(arguments: argparse.Namespace) -> Engine:
-    """The engine that `--checkpoint`, `--device` and `--precision` name."""
+def engine_of(arguments: argparse.Namespace, directions: Sequence[str] = ()) -> Engine:
+    """The engine that `--checkpoint`, `--device` and `--precision` name, with the directions of these files."""
     from explorer.engine import Engine
     from explorer.shipped import DEFAULT
     from explorer.weights import load
 
-    return Engine(load(arguments.checkpoint or DEFAULT), arguments.device, arguments.precision)
+    engine = Engine(load(arguments.checkpoint or DEFAULT), arguments.device, arguments.precision)
+    if directions:
+        from explorer.engine.own import load_directions
+
+        engine.own = [one for file in directions for one in load_directions(file, engine.generator)]
+    return engine
 
 
 def edit_of(arguments: argparse.Namespace) -> Edit:
@@ -212,6 +218,8 @@ def add_commands(commands: Any, source: str) -> None:
     general.add_argument("--checkpoint", help=f"{source}; the embedded model without it")
     general.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     general.add_argument("--precision", default="auto", choices=PRECISIONS)
+    own = "directions of your own, by their names: .safetensors of the page, or one in .npy, called like its file"
+    general.add_argument("--directions", action="append", default=[], metavar="FILE", help=own)
     general.add_argument("--json", action="store_true", help="print JSON")
 
     one = argparse.ArgumentParser(add_help=False, parents=[general])

@@ -101,17 +101,17 @@ class Noise(_Numbers):
 
 @dataclass(frozen=True)
 class Direction:
-    """One slider: a column of the basis of W, what it is called and how far it goes.
+    """One slider: a column of the basis of W, or a vector of its own, what it is called and how far it goes.
 
     `unit` is the length in W of strength 1 (a domain's published distance; a standard deviation of W for a factor; an
-    attribute's amount of 1). `dim` is its column.
+    attribute's amount of 1; the vector itself). `dim` is its column, -1 for a vector of its own.
     `[low, high]` is the slider's range. `effect` is the measured change of the picture at the expansion distance, as a
     fraction of the distance between two random pictures; None until it has been measured.
     """
 
     id: DirectionId
     label: str
-    group: Literal["domains", "attributes", "factors", "dormant"]
+    group: Literal["domains", "attributes", "own", "factors", "dormant"]
     dim: int
     unit: float
     low: float

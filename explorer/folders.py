@@ -1,8 +1,9 @@
-"""Where the program keeps what belongs to its user: downloads and lessons. Knows neither."""
+"""Where the program keeps what belongs to its user: downloads, lessons, generators. Knows none of them."""
 
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import cache
@@ -22,7 +23,9 @@ def cache_home() -> Path:
 
 
 def data_home() -> Path:
-    """The user's folder for what they made."""
+    """The user's folder for what they made: `$EXPLORER_DATA` where it is set."""
+    if chosen := os.environ.get("EXPLORER_DATA"):
+        return Path(chosen)
     try:
         return Path(platformdirs.user_data_dir(APP, False))
     except RuntimeError:

@@ -40,8 +40,7 @@ class Coder:
             direction = self.directions[name]
             if layers is not None and layers[1] > codes.rows:
                 raise EditError(f"layers of {name!r} must end by row {codes.rows}, got {layers}")
-            column = self.directions.basis[:, direction.dim]
-            code = latents.move(code, column, strength * direction.unit, layers)
+            code = latents.move(code, self.directions.vector(direction), strength * direction.unit, layers)
         return code
 
     def _check_noise(self, noise: Noise) -> None:

@@ -1,4 +1,4 @@
-"""Every slider of a generator: its domains and attributes, the factors of its basis, and what lies dormant."""
+"""Every slider of a generator: domains, attributes, the user's own, factors of its basis, and what lies dormant."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from explorer import latents
 from explorer.edit import Direction, DirectionId, EditError
+from explorer.engine.own import OwnDirection
 from explorer.networks.family import Autoencoder
 from explorer.weights import Checkpoint
 
@@ -28,12 +29,14 @@ class Directions:
     Attributes:
         basis: `[dim, dim + attributes]`, the columns that they move along, on the generator's device.
         distance: length of strength 1 of a domain; without an expansion, the mean distance of codes from their mean.
-        entries: domains first, then attributes, then factors from most to least effect, then dormant ones.
+        entries: domains first, then attributes, own ones, factors from most to least effect, dormant ones.
+        own: those that the user made or brought.
     """
 
     basis: Tensor
     distance: float
     entries: tuple[Direction, ...]
+    own: tuple[OwnDirection, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[DirectionId, Direction]:
@@ -51,6 +54,22 @@ class Directions:
             f"this generator has no direction {name!r}; it has directions by number up to {len(self.basis) - 1}, and"
             f" the domains {domains}"
         )
+
+    def vector(self, direction: Direction) -> Tensor:  # [dim] or [rows, dim]
+        """What `direction.unit` of it adds to a code."""
+        if direction.group == "own":
+            return next(own.vector for own in self.own if own.name == direction.id)
+        return self.basis[:, direction.dim]
+
+    def with_own(self, own: Sequence[OwnDirection]) -> Directions:
+        """The same with these of the user's own, but for those whose name the generator itself has."""
+        rest = [direction for direction in self if direction.group != "own"]
+        names = {direction.id for direction in rest}
+        fitting = [one for one in {one.name: one for one in own}.values() if one.name not in names]
+        rows = [Direction(one.name, one.name, "own", -1, 1.0, one.low, one.high) for one in fitting]
+        start = sum(direction.group in ("domains", "attributes") for direction in rest)
+        moved = tuple(replace(one, vector=one.vector.to(self.basis)) for one in fitting)
+        return replace(self, entries=(*rest[:start], *rows, *rest[start:]), own=moved)
 
     def effects(self) -> dict[int, float]:
         """What was measured, by column of the basis."""

@@ -19,6 +19,7 @@ from explorer.engine import effects
 from explorer.engine.codes import Coder
 from explorer.engine.directions import Directions, directions_of
 from explorer.engine.frames import SIDE, halved
+from explorer.engine.own import OwnDirection
 from explorer.engine.previews import Previews, allowed_seconds
 from explorer.engine.renderers import Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
@@ -65,6 +66,15 @@ def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, pr
     return model if measured is None else replace(model, directions=directions.with_effects(measured))
 
 
+def with_own(model: Model, own: Sequence[OwnDirection]) -> Model:
+    """The model with these directions of the user's own; other checkpoints of its generator take them too."""
+    if not own and not model.directions.own:
+        return model
+    directions = model.directions.with_own(own)
+    code = Coder(model.checkpoint.generator, model.checkpoint.expansion, directions)
+    return replace(model, directions=directions, code=code)
+
+
 class Engine:
     """Renders `Edit`s of one checkpoint.
 
@@ -101,6 +111,7 @@ class Engine:
         What was measured of the same generator before it was taught is taken over; only new domains are measured.
         """
         before, model = self._model, self._prepare(checkpoint)
+        model = with_own(model, before.directions.own)
         if (measured := self._measured_before(before, model)) is not None:
             model = replace(model, directions=model.directions.with_effects(measured))
             _save_effects(model, measured)
@@ -132,8 +143,19 @@ class Engine:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Every slider: domains first, then factors from most to least effect, then dormant ones."""
+        """Every slider: domains first, then attributes, own ones, factors from most to least effect, dormant ones."""
         return self._model.directions.entries
+
+    @property
+    def own(self) -> tuple[OwnDirection, ...]:
+        """The directions that the user made or brought."""
+        return self._model.directions.own
+
+    @own.setter
+    def own(self, directions: Sequence[OwnDirection]) -> None:
+        model = with_own(self._model, directions)
+        with self._lock:
+            self._model = model
 
     @property
     def distance(self) -> float:

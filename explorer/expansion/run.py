@@ -25,6 +25,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor
 
+from explorer import shipped
 from explorer.expansion import mining
 from explorer.expansion.config import Config, ExpansionError, read_config, to_toml, with_dims
 from explorer.expansion.denoising import DenoisingTrainer
@@ -167,8 +168,9 @@ def discriminator_for(checkpoint: Checkpoint, config: Config) -> Discriminator |
 def find_original(checkpoint: Checkpoint, config: Config) -> Generator:
     """The generator that an expanded one was made from; itself for a plain one.
 
-    Looked for in `config.original`, then beside the checkpoint. Without it the expanded one's own base subspace is
-    replayed, which preserves what is there, but no longer heals what was lost before.
+    Looked for in `config.original`, then beside the checkpoint and among the models that come with the program. Without
+    it the expanded one's own base subspace is replayed, which preserves what is there, but no longer heals what was
+    lost before.
     """
     if checkpoint.expansion is None:
         return checkpoint.generator
@@ -178,7 +180,8 @@ def find_original(checkpoint: Checkpoint, config: Config) -> Generator:
             str(checkpoint.meta.get("expanded_from", "source.safetensors")),
             f"{checkpoint.path.stem}-source.safetensors",
         ]
-        places = [checkpoint.path.with_name(Path(name).name) for name in names]
+        folders = (checkpoint.path.parent, shipped.FOLDER)  # what is taught to a model of ours lies elsewhere
+        places = [folder / Path(name).name for folder in folders for name in names]
     for place in places:
         if place.is_file() or config.original:
             found = load(place).generator

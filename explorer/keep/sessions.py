@@ -20,32 +20,39 @@ MAX_SNAPSHOTS = 1000
 MAX_TABS = 20
 MAX_VALUES = 1_000_000  # of the JSON: a thousand snapshots that move 300 directions each
 MAX_SECONDS = 60.0  # from a snapshot to the next
+MAX_NAME, MAX_NOTE = 60, 1000  # letters
 THUMB_START = ("data:image/jpeg;base64,", "data:image/png;base64,")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An edit, its small picture as a data URI, empty where there is none, and the seconds from it to the next one."""
+    """An edit, its small picture as a data URI, what it is called and what was noted, empty where there is none.
+
+    `seconds` are those to the next one in a film.
+    """
 
     edit: Edit
     thumb: str = ""
+    name: str = ""
+    note: str = ""
     seconds: float | None = None  # as is usual
 
     @classmethod
     def from_json(cls, data: Any) -> Snapshot:
-        """A picture or seconds that are none are left out. Raises `KeepError` or `EditError` on anything else."""
+        """What is no picture, word or number of seconds is left out. Raises KeepError or EditError else."""
         if not isinstance(data, dict):
             raise KeepError("This session file is damaged: a snapshot is an edit and its small picture.")
         thumb, seconds = data.get("thumb"), data.get("seconds")
         if not isinstance(thumb, str) or not thumb.startswith(THUMB_START):
             thumb = ""
         number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds <= MAX_SECONDS
-        return cls(Edit.from_json(data.get("edit")), thumb, seconds if number else None)
+        name, note = (_words(data.get(key), most) for key, most in (("name", MAX_NAME), ("note", MAX_NOTE)))
+        return cls(Edit.from_json(data.get("edit")), thumb, name, note, seconds if number else None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes."""
-        seconds = {} if self.seconds is None else {"seconds": self.seconds}
-        return {"edit": self.edit.to_json(), "thumb": self.thumb} | seconds
+        told = {"name": self.name, "note": self.note, "seconds": self.seconds}
+        return {"edit": self.edit.to_json(), "thumb": self.thumb} | {key: value for key, value in told.items() if value}
 
 
 @dataclass(frozen=True)
@@ -104,3 +111,8 @@ def _from_version_1(data: Mapping[str, Any]) -> dict[str, Any]:
         "edits": {"explore": data["edit"]} if "edit" in data else {},
         "snapshots": [{"edit": edit, "thumb": ""} for edit in shots],
     }
+
+
+def _words(text: Any, most: int) -> str:
+    """What somebody wrote, cut to what the page takes; empty for anything else."""
+    return text[:most] if isinstance(text, str) else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -59,6 +59,14 @@ class Expansion:
             raise ValueError(f"domains and directions must be distinct, got {self.domains} on {self.dims}")
         if any(not 0 <= d < dim for d in self.dims):
             raise ValueError(f"repurposed directions must lie in [0, {dim}), got {self.dims}")
+
+    def arranged(self, names: Mapping[str, str]) -> Expansion:
+        """These domains alone, in this order, under new names: `{domain: name}`.
+
+        What is left out is a free direction from here on, which a projection leaves alone; the generator still draws
+        there what it was taught. Raises DirectionError for what is no domain, ValueError where two get one name.
+        """
+        return replace(self, dims=tuple(map(self.dim, names)), domains=tuple(names.values()))
 
     def dim(self, direction: DirectionId) -> int:
         """Column of a domain's name or of a repurposed column's number. Raises DirectionError for anything else."""

@@ -8,14 +8,14 @@ from torch import Tensor
 
 def move(
     ws: Tensor,  # [..., rows, dim]
-    direction: Tensor,  # [dim]
+    direction: Tensor,  # [dim], or [rows, dim] where it differs from row to row
     amount: float,
     layers: tuple[int, int] | None = None,
 ) -> Tensor:  # [..., rows, dim]
     """Add `amount * direction` to the rows [start, stop) of `layers`, all rows for None; the input stays as it is."""
     start, stop = layers or (0, ws.shape[-2])
     moved = ws.clone()
-    moved[..., start:stop, :] += amount * direction.to(ws)
+    moved[..., start:stop, :] += amount * direction.to(ws).expand(ws.shape[-2:])[start:stop]
     return moved
 
 

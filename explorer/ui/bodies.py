@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
 MB = 2**20
@@ -27,6 +29,7 @@ VALUE_SECONDS, BYTE_SECONDS = 1e-6, 1e-9  # in which nothing else is answered, f
 # Bytes a second of one file while somebody else is on the page: taking it apart keeps them waiting.
 UPLOAD_RATE = 8 * MB
 SHARE = 0.05  # of all time that one visitor's large bodies may take of everybody's
+UNTOLD = 65 * MB  # bytes of a file whose length nobody said
 FILE_COST = 64 * 1024  # what a file takes at least, however empty
 CLOSE = {"Connection": "close"}
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
@@ -45,7 +48,7 @@ class Limits:
     Attributes:
         json: bytes of a JSON body: two photos of 20 MB, or 200 pictures of a lesson.
         values, depth: how many it may hold, how deeply nested: 256 edits with a strength for each of 512 directions.
-        file: bytes of an upload, with what surrounds the file.
+        file: bytes of an upload, with what surrounds the file; `room` of the disk stay free.
         held, held_each: bytes of bodies that the server holds at once; of one visitor.
         stored, stored_each: bytes of uploaded files on the disk; of one visitor within `hours`.
         patience, rate: a body takes at most `patience` seconds, and one more for every `rate` bytes that came.
@@ -54,14 +57,23 @@ class Limits:
     json: int = 80 * MB
     values: int = 500_000
     depth: int = 64
-    file: int = 65 * MB
+    file: int = mebibytes("EXPLORER_UPLOADS_EACH_MB", 512)
     held: int = 256 * MB
     held_each: int = 160 * MB
     stored: int = mebibytes("EXPLORER_UPLOADS_MB", 2048)
     stored_each: int = mebibytes("EXPLORER_UPLOADS_EACH_MB", 512)
+    room: int = 1024 * MB
     hours: float = 1.0
     patience: float = 30.0
     rate: int = 16 * 1024
+
+
+# Of a page that the user of the machine alone opens: what the disk has room for.
+ALONE = Limits(
+    file=mebibytes("EXPLORER_UPLOADS_EACH_MB", 16 * 1024),
+    stored=mebibytes("EXPLORER_UPLOADS_MB", 32 * 1024),
+    stored_each=mebibytes("EXPLORER_UPLOADS_EACH_MB", 32 * 1024),
+)
 
 
 class Bodies:
@@ -142,44 +154,61 @@ class Bodies:
 
     @asynccontextmanager
     async def upload(
-        self, receive: Receive, visitor: str, folder: Path, company: Callable[[], bool] = lambda: False
+        self,
+        receive: Receive,
+        visitor: str,
+        folder: Path,
+        company: Callable[[], bool] = lambda: False,
+        length: int = 0,
     ) -> AsyncIterator[Receive]:
         """Let a file pass into `folder`, at UPLOAD_RATE while there is `company`.
 
-        Raises HTTPException 413 where it is too large, 429 or 507 where all are.
+        `length` is what its headers say, 0 where they do not. Raises HTTPException 413 where it is too large, 429 or
+        507 where all are. What is yielded raises MultiPartException where the file ends too early, comes too slowly or
+        is too large after all: whoever takes it apart deletes then what is there of it.
         """
-        self._make_room(visitor, folder)
-        counted = Counted(receive, self.limits.file, self.limits)
+        expected = length or min(UNTOLD, self.limits.file)
+        self._make_room(visitor, folder, expected)
+        counted = Counted(receive, expected, self.limits)
 
         async def paced() -> Message:
-            message = await counted()
+            try:
+                message = await counted()
+            except HTTPException as error:  # Gradio answers 413 where these words stand, else 400
+                large = f"This file has more than the maximum allowed size of {expected / MB:g} MB."
+                raise MultiPartException(large if error.status_code == 413 else error.detail) from None
             if company():
                 rest = len(message.get("body", b"")) / UPLOAD_RATE
                 await asyncio.sleep(rest)
                 counted.began += rest  # it is not the sender who is slow
             return message
 
-        self._uploading[visitor] += 1
+        self._uploading[visitor] += expected
         try:
             async with self._in_turn("upload", visitor, counted):
                 yield paced
         finally:
-            self._uploading[visitor] -= 1
+            self._uploading[visitor] -= expected
             self._stored.setdefault(visitor, deque()).append((time.monotonic(), counted.size + FILE_COST))
 
-    def _make_room(self, visitor: str, folder: Path) -> None:
-        """Forget what is old. Raises HTTPException where one more file of the largest size would be too much."""
+    def _make_room(self, visitor: str, folder: Path, expected: int) -> None:
+        """Forget what is old. Raises HTTPException where `expected` more bytes would be too much."""
+        if expected > self.limits.file:
+            raise HTTPException(413, f"A file may have at most {self.limits.file / MB:g} MB here.")
         old = time.monotonic() - self.limits.hours * 3600
         for address, uploads in list(self._stored.items()):
             while uploads and uploads[0][0] < old:
                 uploads.popleft()
             if not uploads:
                 del self._stored[address]
-        coming, his = ((count + 1) * self.limits.file for count in (self._uploading.total(), self._uploading[visitor]))
+        coming, his = (size + expected for size in (self._uploading.total(), self._uploading[visitor]))
         if size_of(folder, self.limits.hours) + coming > self.limits.stored:
             raise HTTPException(507, "The server holds as many files as it may. Try again in an hour.")
         if sum(size for _, size in self._stored.get(visitor, ())) + his > self.limits.stored_each:
             raise HTTPException(429, "You have sent as many files as one visitor may. Try again in an hour.")
+        with suppress(OSError):  # a folder that is not there has no size
+            if shutil.disk_usage(folder).free < coming + self.limits.room:
+                raise HTTPException(507, "The server's disk has no room for this file.")
 
 
 class Counted:

@@ -125,11 +125,12 @@ class Guard:
             check_kind(headers, KINDS.get(path, ("application/json",)))
         if not own:  # they may ask as a link does, but not read: what allows that is an answer to `Origin`
             scope = {**scope, "headers": [item for item in scope["headers"] if item[0] != b"origin"]}
+        length = whole(headers.get("content-length", ""))
         if path == UPLOAD:
             folder = Path(os.environ.get("GRADIO_TEMP_DIR", "/nonexistent"))
-            body = self.bodies.upload(receive, visitor, folder, lambda: self._company(visitor))
+            body = self.bodies.upload(receive, visitor, folder, lambda: self._company(visitor), length)
         else:
-            body = self.bodies.json(receive, visitor, whole(headers.get("content-length", "")))
+            body = self.bodies.json(receive, visitor, length)
         if path == LOGIN and scope["method"] == "POST":
             send = self._counting(send, visitor)
         async with body as received:

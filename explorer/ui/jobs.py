@@ -106,8 +106,8 @@ def identity(pid: int) -> str:
 
 
 def default_root() -> Path:
-    """Where lessons are kept: `$EXPLORER_DATA/lessons`, else in the user's data folder."""
-    return Path(os.environ.get("EXPLORER_DATA") or data_home()) / "lessons"
+    """Where lessons are kept."""
+    return data_home() / "lessons"
 
 
 class Jobs:

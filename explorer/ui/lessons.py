@@ -90,7 +90,7 @@ class Lesson:
         dim = free[0] if request.get("dim") is None else request["dim"]
         if dim not in free:
             raise LessonError(f"Direction {dim} is not free: choose another one.")
-        name = _name(request.get("name"), taken)
+        name = checked_name(request.get("name"), taken)
         if kind == "style":
             if request.get("target") not in list(ALL_STYLES):
                 raise LessonError("Choose one of the styles.")
@@ -151,10 +151,11 @@ class Lesson:
         return f"from {len(self.pictures)} pictures of one {self.kind}"
 
 
-def _name(value: Any, taken: Collection[str]) -> str:
+def checked_name(value: Any, taken: Collection[str]) -> str:
+    """The name of a domain as it is typed. Raises LessonError for none, for a number and for one that is `taken`."""
     name = " ".join(value.split()) if isinstance(value, str) else ""
     if not name:
-        raise LessonError("Give the new domain a name.")
+        raise LessonError("Give the domain a name.")
     if len(name) > MAX_NAME or not NAME.fullmatch(name) or name.isdigit():
         raise LessonError(f"A name is up to {MAX_NAME} letters, digits and spaces, and not a number alone.")
     if name.casefold() in {other.casefold() for other in taken}:

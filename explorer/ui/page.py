@@ -10,6 +10,7 @@ import gradio as gr
 
 from explorer.refused import Refused
 from explorer.ui import api, assets
+from explorer.ui.naming import Naming, directions_home
 from explorer.ui.serve import private_uploads
 from explorer.ui.tabs import compose, explore, invert, model, teach
 
@@ -38,10 +39,11 @@ def build_ui(
     if max_px is not None and max_px < 1:
         raise Refused(f"--max-px must be at least 1, got {max_px}")
     private_uploads()
+    naming = Naming(engine, None if public else directions_home())
     tabs = {
-        "Explore": explore.build,
+        "Explore": partial(explore.build, naming=naming),
         "Photo": partial(invert.build, public=public),
-        "Compose": partial(compose.build, blended=blended),
+        "Compose": partial(compose.build, naming=naming, blended=blended),
         "Teach": partial(teach.build, read_only=public),
         "Model": partial(model.build, shelf=shelf),
     }
@@ -58,10 +60,14 @@ def build_ui(
             names=json.dumps([] if shelf is None else shelf.names()),
             first="" if shelf is None else shelf.first or "",
             resolution=engine.resolution,
+            state_key=explore.key_of(engine, name),
         )
+        panels: dict[str, gr.HTML] = {}
         with gr.Tabs(elem_id="tabs"):
             for tab, build in tabs.items():
                 with gr.Tab(tab, id=tab.lower()):
-                    build(engine, name, max_px)
+                    panels[tab] = build(engine, name, max_px)
+        changing = [(panels["Teach"], "kept"), (panels["Explore"], "directions")]
+        explore.tell_panels(changing, engine, name, max_px, naming)
         api.register(engine, name)
     return page

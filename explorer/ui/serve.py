@@ -27,13 +27,13 @@ from starlette.types import Receive, Scope, Send
 
 from explorer.refused import Refused
 from explorer.ui import assets
+from explorer.ui.bodies import ALONE, Limits
 from explorer.ui.connections import impatient
 from explorer.ui.guard import Guard, is_loopback
 from explorer.ui.idle import trim_when_idle
 from explorer.ui.shelf import SESSIONS, OtherPages, Shelf
 from explorer.ui.theme import Gallery
 
-MAX_UPLOAD = "64mb"
 SWITCH_SECONDS = 0.0005  # that a thread waits for another one's Python; a picture asks for it dozens of times
 PREFIX, LOCK = "explorer-", ".lock"  # of the folders with what visitors send
 ROOT_PATH = re.compile(r"https?://[^\s/?#@]+(/[\w.~-]+)*|(/[\w.~-]+)+")
@@ -90,6 +90,11 @@ class Serving:
         return not self.loopback or bool(self.root_path)  # behind a path there is a proxy, which others reach
 
     @property
+    def private(self) -> bool:
+        """Whether the page is for the user of this machine alone: it offers files of the disk then."""
+        return self.loopback and not (self.share or self.auth or self.root_path)
+
+    @property
     def loopback(self) -> bool:
         """Whether it listens to this machine alone; a name may be known to others."""
         return is_loopback(self.host.strip("[]"))
@@ -100,7 +105,8 @@ class Serving:
         names = {urlsplit(self.root_path).netloc, os.environ.get("SPACE_HOST", "")} - {""}  # of a Hugging Face Space
         unnamed = bool(self.root_path) and not names
         any_name = not self.loopback or self.share or unnamed
-        return {"names": frozenset(names), "any_name": any_name, "root_path": self.root_path}
+        limits = ALONE if self.private else Limits()
+        return {"names": frozenset(names), "any_name": any_name, "root_path": self.root_path, "limits": limits}
 
 
 def users(text: str | None) -> tuple[tuple[str, str], ...]:
@@ -166,13 +172,13 @@ def settings(serving: Serving) -> dict[str, Any]:
         "auth": list(serving.auth) or None,
         "theme": Gallery(),
         "css": assets.read("page.css"),
-        "head": f"<style>{assets.typeface()}</style><script>{assets.read('page.js')}</script>",
+        "head": f"<style>{assets.typeface()}</style><script>{assets.read('page.js', 'reopen.js')}</script>",
         "ssr_mode": False,  # another program would answer in front of the guard
         "run_history": False,  # it rewrites localStorage at every event: 10 frames a second instead of 60
         "show_error": False,
         "footer_links": [],
         "allowed_paths": [],
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": None,  # the guard counts
         "mcp_server": serving.mcp,
     }
 

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from explorer.engine import Engine
 from explorer.replacing import sweep
+from explorer.ui.disk import SAFE, Disk, checkpoint_at, name_of
 from explorer.weights import CheckpointError, MemoryShortageError, load
 from explorer.weights.cost import held_bytes
 from explorer.weights.folder import generators
@@ -40,11 +41,18 @@ SESSIONS = 1000  # of visitors that Gradio remembers for a page; each takes 50 k
 KEPT_FILES = 6  # files that visitors brought
 VISITORS_MEMORY = 2 * 10**9  # bytes that a generator may take which a visitor brings to a public page
 PATH = re.compile(r"/m/([^/]+)(/.*)?")
-SAFE = re.compile(r"[^\w.-]+")
 
 
 class Shelf:
-    """The generators that can be opened: those of a folder by name, and files that visitors brought."""
+    """The generators that can be opened: those of two folders by name, files of the disk, and what visitors brought.
+
+    Args:
+        folder, own: where they lie: those that come with the program, and those that its user made; None where those
+            are not for whoever opens the page.
+        limit: bytes of memory that a visitor's generator may take; None: what the machine has.
+        first: the file that the first page shows.
+        disk: the files of this machine, where the page is for its user alone.
+    """
 
     def __init__(
         self,
@@ -53,26 +61,36 @@ class Shelf:
         precision: str,
         folder: Path,
         limit: int | None = None,
-        first: str | None = None,
+        first: Path | None = None,
+        own: Path | None = None,
+        disk: Disk | None = None,
     ) -> None:
-        self.first = first  # which of the names the first page shows
         self.build, self.device, self.precision, self.folder = build, device, precision, folder
-        self.limit = limit  # bytes of memory that a visitor's generator may take; None: what the machine has
+        self.limit, self.own, self.disk = limit, own, disk
         self._engines: dict[str, Engine] = {}  # of the pages that are open
         self._brought: OrderedDict[str, Path] = OrderedDict()
-        for path in (folder, *folder.glob("*-tuned/")):
+        for path in (folder, *folder.glob("*-tuned/"), *([] if own is None else [own])):
             sweep(path, seconds=SWEEP_SECONDS)
+        self.first = None if first is None else self._name(first)  # None: no other page knows the way back
 
     def names(self) -> list[str]:
         """What everybody may see; a file that a visitor brought is known to that visitor only."""
-        return sorted(path.stem for path in generators(self.folder))
+        return sorted(self._listed())
+
+    def _listed(self) -> dict[str, Path]:
+        folders = [self.folder] if self.own is None else [self.own, self.folder]
+        return {path.stem: path for folder in folders for path in generators(folder)}
 
     def add(self, path: Path, title: str) -> str:
         """Take a visitor's file, moved away from `path`; the name under which it opens. Raises CheckpointError."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         name = f"{SAFE.sub('-', Path(title).stem)[:40] or 'model'}~{digest}"
-        load(path, self.limit)  # refused here, where the visitor is told
+        try:
+            load(path, self.limit)  # refused here, where the visitor is told
+        except CheckpointError:
+            path.unlink()
+            raise
         kept = Path(tempfile.mkdtemp(prefix="model-", dir=path.parent.parent)) / f"{name}{Path(title).suffix}"
         shutil.move(path, kept)
         self._brought[name] = kept
@@ -80,9 +98,27 @@ class Shelf:
             shutil.rmtree(self._brought.popitem(last=False)[1].parent, ignore_errors=True)
         return name
 
+    def find(self, address: Any) -> str:
+        """The name under which a file of the disk opens. Raises CheckpointError, also where files are not offered."""
+        if self.disk is None:
+            raise CheckpointError("files of the server are opened on a page that its user alone can open")
+        path = checkpoint_at(address)
+        load(path, self.limit)  # refused here, where the user is told
+        return self._name(path) or name_of(path)
+
+    def _name(self, path: Path) -> str | None:
+        """What a file is called here, None where it cannot be opened; one of the disk is remembered."""
+        path = path.parent.resolve() / path.name
+        listed = next((name for name, known in self._listed().items() if known.resolve() == path.resolve()), None)
+        if listed is not None or self.disk is None:
+            return listed
+        self.disk.remember(path)
+        return name_of(path)
+
     def open(self, name: str) -> gr.Blocks:
         """A page for the generator of this name. Raises CheckpointError where there is none or it cannot be read."""
-        path = self._brought.get(name) or next((p for p in generators(self.folder) if p.stem == name), None)
+        on_disk = None if self.disk is None else self.disk.named(name)
+        path = self._brought.get(name) or on_disk or self._listed().get(name)
         if path is None:
             raise CheckpointError(f"there is no generator called {name[:80]!r} here: go back and choose another one")
         engine = self._engines[name] = Engine(load(path), self.device, self.precision)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,6 +103,25 @@ class Checkpoint:
         if not isinstance(names, list) or len(names) != self.generator.classes:
             return ()
         return tuple(names) if all(isinstance(name, str) for name in names) else ()
+
+    def with_domains(self, names: Mapping[str, str]) -> Checkpoint:
+        """The same generator with these domains alone, in this order, under new names: `{domain: name}`.
+
+        What the file tells of how they were learned goes with them. Raises CheckpointError where that cannot be.
+        """
+        if self.expansion is None or not names:
+            raise CheckpointError("a generator with domains keeps at least one")
+        try:
+            expansion = self.expansion.arranged(names)
+        except ValueError:
+            raise CheckpointError(
+                "two domains have the same name, or one is not this generator's: give each a name of its own"
+            ) from None
+        told = self.meta.get("learned")
+        notes = [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
+        learned = [entry | {"name": new} for old, new in names.items() for entry in notes if entry.get("name") == old]
+        meta = self.meta | {"learned": learned} if notes else self.meta
+        return replace(self, expansion=expansion, meta=meta)
 
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> Path:
         """Write the native format (safetensors); the old file stays whole until the new one is complete.

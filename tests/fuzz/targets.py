@@ -23,6 +23,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from explorer.edit import Edit, EditError, Latent
+from explorer.engine.own import OwnDirection, read_directions, write_directions
 from explorer.inversion import InversionError
 from explorer.inversion.latents import read_latent, read_npy, write_latent
 from explorer.keep import Kept, Session, Snapshot, read_link, read_picture, write_picture
@@ -279,6 +280,22 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def read_own(data: bytes) -> object:
+    return read_directions(data, "a", tiny())
+
+
+tiny = functools.cache(make_generator)
+
+
+def own_directions() -> dict[str, Seed]:
+    rows, dim = tiny().codes.rows, tiny().codes.dim
+    vector = torch.linspace(-1, 1, rows * dim).reshape(rows, dim)
+    npy = io.BytesIO()
+    np.save(npy, vector.numpy())
+    ours = write_directions([OwnDirection("a", vector), OwnDirection("b", vector, -2.0, 3.0)])
+    return {"safetensors": (ours, as_it_is), "npy": (npy.getvalue(), as_it_is)}
+
+
 TARGETS: dict[str, Target] = {
     "checkpoints": Target(from_file(load), CheckpointError, checkpoints, 3.0),
     "encoders": Target(
@@ -297,6 +314,7 @@ TARGETS: dict[str, Target] = {
     "clips": Target(from_file(read_clip), CheckpointError, clips, 0.1),
     "latents": Target(read_latent, InversionError, latents, 2.0),
     "directions": Target(read_npy, InversionError, lambda: {"npy": latents()["npy"]}, 0.5),
+    "own directions": Target(read_own, EditError, own_directions, 0.5),
     "photos": Target(open_photo, PhotoError, photos, 3.0),
     "settings": Target(read_picture, EditError, settings),
     "links": Target(lambda data: read_link(text(data)), EditError, links),

@@ -51,7 +51,7 @@ def read(**changes: object) -> Lesson:
         ({"target": "Photo"}, "nothing to learn"),
         ({"target": "x" * 201}, "at most 200"),
         ({"target": "a\x00b"}, "at most 200"),
-        ({"name": ""}, "Give the new domain a name"),
+        ({"name": ""}, "Give the domain a name"),
         ({"name": "neon"}, "already has a domain “neon”"),
         ({"name": "12"}, "not a number alone"),
         ({"name": "../up"}, "letters, digits and spaces"),

@@ -262,17 +262,24 @@ def test_foreign_values_are_refused_in_few_words(key: str, value: object) -> Non
 
 def test_a_session_comes_back() -> None:
     thumb = "data:image/jpeg;base64,AAAA"
-    session = Session(
-        "cats64", {"explore": EDIT, "compose": Edit(latent=PHOTO)}, (Snapshot(EDIT, thumb), Snapshot(Edit(), "", 1.5))
-    )
+    shots = Snapshot(EDIT, thumb), Snapshot(Edit(), seconds=1.5), Snapshot(EDIT, "", "the one", "for the\nposter")
+    session = Session("cats64", {"explore": EDIT, "compose": Edit(latent=PHOTO)}, shots)
     assert Session.from_text(session.to_text()) == session
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 10**400, True, "2", None, [1]])
 def test_seconds_that_are_none_are_left_out(seconds: object) -> None:
-    session = Session("g", {}, (Snapshot(EDIT, "", 2.5),)).to_text()
+    session = Session("g", {}, (Snapshot(EDIT, seconds=2.5),)).to_text()
     (shot,) = Session.from_text(session.replace("2.5", json.dumps(seconds))).snapshots
     assert shot == Snapshot(EDIT)
+
+
+def test_words_about_a_snapshot_are_as_long_as_the_page_takes_them() -> None:
+    shots = [{"edit": {}, "name": "x" * 99, "note": "y" * 9999}, {"edit": {}, "name": 3, "note": None}]
+    text = json.dumps({"version": 2, "generator": "g", "edits": {}, "snapshots": shots})
+    long, odd = Session.from_text(text).snapshots
+    assert (len(long.name), len(long.note)) == (60, 1000)
+    assert (odd.name, odd.note) == ("", "")
 
 
 def test_a_session_of_version_1_still_loads() -> None:

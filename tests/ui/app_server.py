@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Coroutine, Iterator
@@ -42,10 +44,17 @@ def serious_barriers(page: Page, of: str | None = None) -> list[tuple[str, str]]
 
 
 class Server:
-    """`python app.py` as a user starts it, on a free port; it can be killed and started again on the same port."""
+    """`python app.py` as a user starts it, on a free port; it can be killed and started again on the same port.
 
-    def __init__(self, checkpoint: Path, *flags: str) -> None:
+    What its user makes lies in `data`, by default in a folder of its own.
+    """
+
+    def __init__(self, checkpoint: Path, *flags: str, data: Path | None = None) -> None:
         self.checkpoint, self.flags = checkpoint, flags
+        if data is None:
+            data = Path(tempfile.mkdtemp())
+            atexit.register(shutil.rmtree, data, ignore_errors=True)
+        self.surroundings = dict(os.environ) | {"EXPLORER_DATA": str(data)}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -63,7 +72,7 @@ class Server:
             *self.flags,
         ]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=self.surroundings
         )
         deadline = time.monotonic() + READY_SECONDS
         while True:

@@ -459,7 +459,7 @@ def test_a_snapshot_is_seen_to_happen_and_keeps_all_seeds(page: Page) -> None:
     kept.get_by_role("button", name="See them").click()
     page.wait_for_selector(".explore[data-painted]")
     page.locator(".explore").get_by_role("tab", name="Snapshots").click()
-    seeds = [tile.inner_text() for tile in page.locator("#snapshots .tile").all()]
+    seeds = [tile.inner_text() for tile in page.locator("#snapshots .shot .caption").all()]
     assert seeds == ["seed 0", "seed 1", "seed 2", "seed 3"]
     page.get_by_role("button", name="Restore snapshot 3").click()
     until(page, lambda edit: edit == Edit(seed=2, strengths={"zombie": 0.6}), ".explore")
@@ -500,6 +500,8 @@ def test_messages_go_when_their_cause_is_gone(expanded_page: Page, engine: Engin
     page.keyboard.press("s")
     expect(alert).to_contain_text("no room for more snapshots")
     page.get_by_role("button", name="Delete snapshot 1", exact=True).click(force=True)
+    expect(alert.locator("span")).to_have_text("Snapshot 1 is deleted.")
+    page.keyboard.press("r")
     expect(alert).to_be_hidden()
 
 

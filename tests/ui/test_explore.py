@@ -417,7 +417,7 @@ def test_two_windows_share_the_snapshots(page: Page) -> None:
     other = page.context.new_page()
     other.goto(page.url)
     other.get_by_role("tab", name="Snapshots").click()
-    shelf = other.locator("#snapshots .tile small")
+    shelf = other.locator("#snapshots .caption")
     expect(shelf).to_have_text(["seed 1", "seed 2", "seed 3"])
     page.get_by_role("button", name="Delete snapshot 1").click()
     expect(shelf).to_have_text(["seed 2", "seed 3"])
@@ -438,7 +438,7 @@ def test_a_snapshot_too_many_is_refused(page: Page) -> None:
     expect(page.locator(".explore .message")).to_contain_text("no room for more snapshots")
     page.reload()
     expect(page.locator("#tab-snapshots .count")).to_have_text("60")
-    expect(page.locator("#snapshots .tile small").first).to_have_text("seed 0")
+    expect(page.locator("#snapshots .caption").first).to_have_text("seed 0")
 
 
 def test_a_neighbour_is_an_edit_that_can_be_undone(page: Page) -> None:

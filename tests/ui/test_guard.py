@@ -8,11 +8,12 @@ import http.client
 import http.server
 import json
 import os
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from fastapi import HTTPException
 from gradio.routes import App
 from gradio_client import Client
 from playwright.sync_api import Browser
+from starlette.formparsers import MultiPartException
 
 from explorer import Engine, load
 from explorer.ui import Serving, build_ui
-from explorer.ui.bodies import LARGE_AT_ONCE, UPLOAD_RATE, Bodies, Limits, size_of
+from explorer.ui.bodies import ALONE, LARGE_AT_ONCE, UNTOLD, UPLOAD_RATE, Bodies, Limits, size_of
 from explorer.ui.guard import CLOSED, NEAR, TRIES, Guard
 from explorer.ui.replicas import page_app
 from explorer.ui.serve import start
@@ -248,7 +250,7 @@ def test_every_path_of_gradio_is_open_or_closed_on_purpose() -> None:
 
 
 def test_a_body_that_never_ends_is_refused_while_it_comes(port: int) -> None:
-    for path, most in ((CALL, Limits().json), ("/gradio_api/upload", Limits().file)):
+    for path, most in ((CALL, Limits().json), ("/gradio_api/upload", UNTOLD)):
         kind = "application/json" if path == CALL else "multipart/form-data; boundary=x"
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
@@ -512,7 +514,11 @@ def test_uploads_have_a_share_for_each_visitor_and_a_total(tmp_path: Path) -> No
             except HTTPException as error:
                 return error.status_code
 
-        assert await status("ann", 1001) == 413
+        with pytest.raises(MultiPartException, match="maximum allowed size"):  # Gradio answers 413
+            await status("ann", 1001)
+        with pytest.raises(HTTPException, match="413"):
+            async with bodies.upload(await trickle([b""]), "ann", tmp_path, length=1001):
+                pass
         assert [await status("ann") for _ in range(3)] == [200, 200, 429]
         assert [await status(f"visitor {number}") for number in range(20)][-1] == 507
 
@@ -619,3 +625,25 @@ def test_a_browser_is_not_led_here_under_another_name(browser: Browser, port: in
         rebound.close()
         elsewhere.shutdown()
         elsewhere.server_close()
+
+
+def test_a_file_of_known_length_takes_its_own_room_and_leaves_some_on_the_disk(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+
+    async def status(limits: Limits, *lengths: int) -> int:
+        bodies = Bodies(limits)
+        try:
+            async with AsyncExitStack() as stack:
+                for length in lengths:
+                    await stack.enter_async_context(
+                        bodies.upload(await trickle([b"x"]), "ann", tmp_path, length=length)
+                    )
+                return 200
+        except HTTPException as error:
+            return error.status_code
+
+    limits = Limits(file=2000, stored=1_000_000, stored_each=3000)
+    assert finished(status(limits, 1500, 1500)) == 200
+    assert finished(status(limits, 1500, 1501)) == 429
+    assert finished(status(Limits(file=2 * free, stored=4 * free, stored_each=4 * free), free + 1)) == 507
+    assert ALONE.file > 10 * Limits().file

@@ -55,6 +55,13 @@ def test_only_a_file_that_was_uploaded_is_taken(shelf: Shelf, uploads: Path, tmp
     assert not (uploads / "abc" / "a.pkl").exists()
 
 
+def test_a_file_that_is_refused_does_not_stay(shelf: Shelf, uploads: Path) -> None:
+    (uploads / "abc" / "a.pkl").write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        take(shelf, {"path": str(uploads / "abc" / "a.pkl"), "title": "a.pkl"})
+    assert list(uploads.rglob("*.pkl")) == []
+
+
 def test_without_a_folder_of_uploads_nothing_is_taken(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

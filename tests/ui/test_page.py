@@ -117,6 +117,9 @@ def test_another_generator_is_one_choice_away_and_so_is_the_way_back(page: Page,
     page.wait_for_selector(READY["Explore"])
     choice = page.get_by_role("combobox", name="Generator")
     expect(choice).to_have_value("cats64-source")
+    choice.click()  # under a real pointer, beside tabs and a hint
+    expect(choice.locator("option img")).to_have_count(2)
+    page.keyboard.press("Escape")
     choice.select_option("cats64")
     page.wait_for_url(default_server.url)
 

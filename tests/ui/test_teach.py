@@ -23,6 +23,7 @@ from explorer.styles import ALL_STYLES
 from explorer.ui import jobs
 from explorer.ui.jobs import Jobs
 from explorer.ui.tabs.teach import Classroom
+from explorer.weights.folder import generators
 from explorer.weights.parts import save_part
 
 DOMAIN = "tolkien elf"  # one of expanded32.pkl
@@ -44,11 +45,9 @@ def server(lessons: Jobs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A tiny generator with three domains, in a folder of its own, for what is saved beside it."""
     checkpoint = tmp_path_factory.mktemp("checkpoints") / "tiny.pkl"
     shutil.copyfile(ROOT / "tests" / "fixtures" / "expanded32.pkl", checkpoint)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPLORER_DATA", str(lessons.root.parent))
-        server = Server(checkpoint)
-        yield server
-        server.kill()
+    server = Server(checkpoint, data=lessons.root.parent)
+    yield server
+    server.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +152,22 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     expect(slider).to_have_value("1")
     teach.get_by_role("tab", name="Model", exact=True).click()
     expect(teach.locator(".model figcaption").last).to_have_text("my sketch")
+    teach.get_by_role("tab", name="Explore", exact=True).click()
     teach.reload()
+    teach.wait_for_selector(".explore[data-painted]")
+    expect(teach.get_by_role("slider", name="my sketch", exact=True)).to_be_visible()
+
+    # What was kept is a generator of the user's own, which the next server offers.
+    kept = load(lessons.root.parent / "models" / "tiny-my-sketch.safetensors")
+    assert kept.expansion
+    assert kept.expansion.domains == saved.expansion.domains
+    teach.goto("about:blank")  # what is open would complain
+    server.kill()
+    server.start()
+    teach.goto(server.url)
+    teach.wait_for_selector(".explore[data-painted]")
+    teach.get_by_role("combobox", name="Generator").first.select_option("tiny-my-sketch")
+    teach.wait_for_url("**/m/tiny-my-sketch/")
     teach.wait_for_selector(".explore[data-painted]")
     expect(teach.get_by_role("slider", name="my sketch", exact=True)).to_be_visible()
 
@@ -209,7 +223,7 @@ def test_what_cannot_be_taught_is_said_at_once(teach: Page, lessons: Jobs, tmp_p
     before = len(lessons.all())
     trouble = teach.locator(".wish .trouble")
     teach.get_by_role("button", name="Teach", exact=True).click()
-    expect(trouble).to_contain_text("Give the new domain a name")
+    expect(trouble).to_contain_text("Give the domain a name")
     teach.get_by_role("textbox", name="Name", exact=True).fill("o")
     expect(trouble).to_be_hidden()  # it was given
     ask(teach, "other", 0)
@@ -370,6 +384,22 @@ def test_what_a_kept_lesson_learns_later_can_be_kept_too(tmp_path: Path) -> None
     assert not kept()
     classroom.act({"id": "20200102-whole", "what": "keep"})
     assert kept()
+    assert [path.stem for path in generators(tmp_path / "models")] == ["a-tolkien-elf"], "in the place of what it was"
+
+
+def test_a_kept_lesson_takes_no_other_ones_place_and_needs_no_disk(tmp_path: Path) -> None:
+    classroom = tiny_lesson(tmp_path)
+    there = load(ROOT / "tests" / "fixtures" / "expanded32.pkl").save(tmp_path / "models" / "a-tolkien-elf.safetensors")
+    before = there.read_bytes()
+    classroom.act({"id": "20200102-whole", "what": "keep"})
+    assert classroom.look({"id": None})["lesson"]["filed"] == "a-tolkien-elf-2"
+    assert there.read_bytes() == before
+    assert (tmp_path / "models" / "a-tolkien-elf-2.safetensors").is_file()
+    shutil.rmtree(tmp_path / "models")
+    (tmp_path / "models").write_text("no folder")
+    classroom.act({"id": "20200102-whole", "what": "keep"})
+    lesson = classroom.look({"id": None})["lesson"]
+    assert (lesson["kept"], lesson["filed"]) == (True, "")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ if (!window.domainExplorer?.openEdit) {
     link: query.has("edit") ? { text: query.get("edit"), tab: query.get("tab") === "compose" ? "compose" : "explore" } : null,
     hasTab: (tab) => Boolean(buttonOf(tab)),
     openTab: (tab) => buttonOf(tab)?.click(),
+    // A panel's script goes on once the project of the page is in its place.
+    begin: (start) => (bus.ready ?? Promise.resolve()).then(start),
+    stored: () => document.dispatchEvent(new CustomEvent("explorer:stored")),
     // Give an edit to a tab without going there; to the tab "photo" a photo, as a data URI.
     hand(tab, edit) {
       const receiver = receivers[tab];
@@ -35,7 +38,6 @@ if (!window.domainExplorer?.openEdit) {
       bus.link = null;
       const rest = new URLSearchParams(location.search);
       rest.delete("edit");
-      rest.delete("tab");
       history.replaceState(history.state, "", `${location.pathname}${rest.size ? `?${rest}` : ""}${location.hash}`);
       return text;
     },

@@ -1,7 +1,9 @@
 // What all tabs share: light or dark, the list of keys, and one sentence at the first visit of each tab.
 
 import "./bus.js";
-import { pageOf } from "./pages.js";
+import { onFirst, pageOf } from "./pages.js";
+import { createProjects } from "./projects.js";
+import { readThumbs, storeThumb } from "./thumbs.js";
 import { createTour } from "./tour.js";
 
 const find = (selector) => element.querySelector(selector);
@@ -14,14 +16,30 @@ find(".theme").addEventListener("click", () => {
   localStorage.setItem("explorer:theme", dark ? "dark" : "light");
 });
 
-// The way to another generator; what a visitor brought is in the list of its own page only.
+// The way to another generator, and back to the first page; what a visitor brought is in the list of its own page only.
 const generators = find(".generator select");
-const { name, names, first } = generators.dataset;
+const { name, names, first, resolution } = generators.dataset;
 const known = JSON.parse(names);
-generators.append(...(known.includes(name) ? known : [name, ...known]).map((one) => new Option(one, one, one === name, one === name)));
+const here = known.includes(name) ? known : [name, ...known];
+const listed = first && !onFirst && !here.includes(first) ? [...here, first] : here;
+generators.append(...listed.map((one) => new Option(one.split("~")[0], one, one === name, one === name)));
 generators.disabled = generators.length < 2;
+// Each with its picture, in browsers whose lists take pictures; others show the names.
+function showThumbs() {
+  const thumbs = readThumbs();
+  for (const option of generators.options) {
+    const uri = thumbs[option.value.split("~")[0]];
+    option.querySelector("img")?.remove();
+    if (uri) option.prepend(Object.assign(new Image(), { src: uri, alt: "" }));
+  }
+}
+showThumbs();
+for (const event of ["pointerdown", "focus"]) generators.addEventListener(event, () => { storeThumb(name); showThumbs(); });
+window.addEventListener("pagehide", () => storeThumb(name));
 generators.addEventListener("change", () => location.assign(pageOf(generators.value, first)));
 window.addEventListener("pageshow", () => (generators.value = name)); // back from another one
+
+createProjects({ key: find(".projects").dataset.key, name, resolution });
 
 const keys = find(".keys");
 const typing = (target) => target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select");
@@ -96,12 +114,23 @@ function step(bar, event) {
   next.click();
   next.focus();
 }
+// The address says which tab is open, so that a reload and the way back lead there; Explore needs no word.
+function remember(tab) {
+  const query = new URLSearchParams(location.search);
+  if (tab === "explore") query.delete("tab");
+  else query.set("tab", tab);
+  const now = `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`;
+  if (now !== `${location.pathname}${location.search}${location.hash}`) history.replaceState(history.state, "", now);
+}
 function follow() {
   const bar = document.querySelector("#tabs > .tab-wrapper");
   if (!bar) return requestAnimationFrame(follow); // the tabs are built after this header
   bar.addEventListener("keydown", (event) => step(bar, event));
-  const look = () => hint(bar.querySelector("[role=tab][aria-selected=true]")?.textContent.trim().toLowerCase());
+  const open = () => bar.querySelector("[role=tab][aria-selected=true]")?.textContent.trim().toLowerCase();
+  const look = () => { hint(open()); if (open()) remember(open()); };
+  const asked = new URLSearchParams(location.search).get("tab");
+  if (asked && !window.domainExplorer.link) window.domainExplorer.openTab(asked); // a link opens its own
   new MutationObserver(look).observe(bar, { subtree: true, attributeFilter: ["aria-selected"] });
-  look();
+  hint(open());
 }
 follow();

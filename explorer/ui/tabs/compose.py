@@ -14,6 +14,7 @@ import numpy as np
 from explorer.edit import DirectionId, Edit, EditError, Latent
 from explorer.ui import assets, keeping
 from explorer.ui.gate import NOBODY, Visitor
+from explorer.ui.naming import Naming
 from explorer.ui.pictures import answer, data_uri, render
 from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
@@ -28,7 +29,7 @@ MAX_PICKED = 16
 NO_BLEND = "Blended networks join them where the app is started with --vs and one or two checkpoints."
 
 
-def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None = None) -> gr.HTML:
+def build(engine: Engine, name: str, max_px: int | None, naming: Naming, blended: Engine | None = None) -> gr.HTML:
     """The panel of `engine`; pictures are shown at most `max_px` wide.
 
     `blended` renders the mean weights of two checkpoints, for comparison.
@@ -51,7 +52,7 @@ def build(engine: Engine, name: str, max_px: int | None, blended: Engine | None 
         apply_default_css=False,
         elem_id="compose",
         server_functions=[*map(served, (pictures, equalise, ways)), *keeping.functions(engine, name)],
-        generator=explore.describe(engine, name, max_px) | {"largest_sum": LARGEST_SUM},
+        generator=explore.describe(engine, name, max_px, naming) | {"largest_sum": LARGEST_SUM},
     )
 
 

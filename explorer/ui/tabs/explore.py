@@ -17,6 +17,7 @@ from explorer.edit import Edit
 from explorer.engine import looks
 from explorer.ui import assets, keeping
 from explorer.ui.gate import Visitor
+from explorer.ui.naming import Naming
 from explorer.ui.pictures import answer
 from explorer.ui.visitors import served
 
@@ -27,8 +28,8 @@ RANDOM_OFF = "codes_unknown"  # in a checkpoint's source: why random codes look 
 STYLES = ("explore.css", "rows.css", "stage.css", "switch.css", "keep.css", "film.css", "narrow.css")
 
 
-def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
-    """The panel of `engine`; pictures are shown at most `max_px` wide."""
+def build(engine: Engine, name: str, max_px: int | None, naming: Naming) -> gr.HTML:
+    """The panel of `engine`; pictures are shown at most `max_px` wide, directions called as `naming` says."""
 
     def pictures(request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         return answer(engine, request, visitor=visitor)
@@ -40,8 +41,8 @@ def build(engine: Engine, name: str, max_px: int | None) -> gr.HTML:
         js_on_load=assets.script("explore/main.js"),
         apply_default_css=False,
         elem_id="explore",
-        server_functions=[served(pictures), *keeping.functions(engine, name)],
-        generator=describe(engine, name, max_px),
+        server_functions=[served(pictures), *naming.functions(), *keeping.functions(engine, name)],
+        generator=describe(engine, name, max_px, naming),
     )
 
 
@@ -53,11 +54,17 @@ def template(name: str) -> str:
     return html
 
 
-def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
-    """What the panel must know of the generator. `key` names its stored state, which outlives what it is taught:
+def key_of(engine: Engine, name: str) -> str:
+    """The name of a generator's stored state in browsers, which outlives what it is taught.
 
-    the mapping network is what makes a code mean the same, and teaching never changes it.
+    The mapping network is what makes a code mean the same, and teaching never changes it.
     """
+    family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
+    return hashlib.sha256(family.encode()).hexdigest()[:16]
+
+
+def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | None = None) -> dict[str, Any]:
+    """What the panel must know of the generator."""
     directions = [
         {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
         for d in engine.directions
@@ -67,10 +74,9 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
     note = source.get(RANDOM_OFF, source.get("codes", ""))
     path = engine.checkpoint.path
     named = () if path is None else looks.load(looks.path_beside(path), {d["id"] for d in directions})
-    family = json.dumps([name, engine.resolution, engine.codes.rows, engine.generator.mean.tolist()])
     return {
         "name": name,
-        "key": hashlib.sha256(family.encode()).hexdigest()[:16],
+        "key": key_of(engine, name),
         "resolution": engine.resolution,
         "layers": engine.codes.rows,
         "classes": engine.generator.classes,
@@ -85,4 +91,41 @@ def describe(engine: Engine, name: str, max_px: int | None) -> dict[str, Any]:
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
         "directions": directions,
         "looks": [{"name": look.name, "strengths": look.strengths} for look in named],
+        "naming": None if naming is None else naming.describe(),
     }
+
+
+def tell_panels(
+    changing: list[tuple[gr.HTML, str]], engine: Engine, name: str, max_px: int | None, naming: Naming
+) -> None:
+    """Where directions come or go, on an event of a panel, the panels that show them are built anew.
+
+    Pages that are opened later are told so too, and of what directions are called.
+    """
+    page: Any = changing[0][0]
+    while page.parent is not None:
+        page = page.parent
+    panels = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    told = [panel for panel in panels if isinstance(panel.props.get("generator"), dict)]
+    told = [panel for panel in told if "directions" in panel.props["generator"]]
+
+    def refresh() -> None:
+        fresh = describe(engine, name, max_px, naming)
+        for panel in told:
+            described = panel.props["generator"]
+            panel.props["generator"] = {key: fresh.get(key, value) for key, value in described.items()}
+        page.config = page.get_config_file()  # what pages opened later are built from
+
+    def hide() -> dict[gr.HTML, gr.HTML]:
+        return {panel: gr.HTML(visible=False) for panel in told}  # the browser throws them away, and builds them anew
+
+    def show() -> dict[gr.HTML, gr.HTML]:
+        refresh()
+        return {
+            panel: gr.HTML(visible=True, generator=panel.props["generator"]) for panel in told
+        }  # and builds them anew
+
+    naming.changed = refresh
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    for panel, event in changing:
+        getattr(panel, event)(hide, None, told, **quiet).then(show, None, told, **quiet)

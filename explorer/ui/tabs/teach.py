@@ -6,12 +6,11 @@ folder, and shows pictures of its newest network. Knows no training.
 
 from __future__ import annotations
 
-import re
 import shlex
-import shutil
 import threading
 import tomllib
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,18 +18,18 @@ import gradio as gr
 import numpy as np
 
 from explorer.edit import Edit
-from explorer.engine import Engine, effects
+from explorer.engine import Engine
 from explorer.engine.judging import Judging
-from explorer.export.pictures import replacing
 from explorer.extras import require
 from explorer.styles import ALL_STYLES, render
 from explorer.ui import assets, jobs
 from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Kind, Lesson, LessonError
+from explorer.ui.own import MODELS, copy_parts, file_in, write, write_new
 from explorer.ui.pictures import data_uri
-from explorer.ui.tabs import explore
 from explorer.ui.visitors import served
-from explorer.weights import Checkpoint, load
+from explorer.weights import Checkpoint, CheckpointError, load
+from explorer.weights.folder import meta_of
 from explorer.weights.parts import part_of
 
 SEEDS = (1, 4, 7, 12)
@@ -41,7 +40,6 @@ OFFERED = 12  # free directions to choose from
 LISTED = 12  # earlier lessons to look at
 NETWORK = "network.safetensors"
 JUDGED = 16  # pictures of a lesson that the judge looks at
-FILE_NAME = re.compile(r"[\w][\w .-]*")
 NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
 READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
 
@@ -50,7 +48,7 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
     """The panel. `read_only` is for pages that strangers can open: lessons are shown there, never started."""
     classroom = Classroom(engine, name, Jobs(jobs.default_root()), read_only)
 
-    panel = gr.HTML(
+    return gr.HTML(
         value={},
         html_template=assets.read("teach.html"),
         css_template=assets.read("teach.css"),
@@ -59,34 +57,6 @@ def build(engine: Engine, name: str, max_px: int | None, read_only: bool = False
         elem_id="teach",
         server_functions=[served(work) for work in (classroom.look, classroom.styles, classroom.teach, classroom.act)],
     )
-    show_new_domains(panel, engine, name, max_px)
-    return panel
-
-
-def show_new_domains(panel: gr.HTML, engine: Engine, name: str, max_px: int | None) -> None:
-    """Once a domain is kept, other panels are told of it: this page's, and those opened later."""
-    page: Any = panel
-    while page.parent is not None:
-        page = page.parent
-    panels = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
-    others = [other for other in panels if isinstance(other.props.get("generator"), dict)]
-    others = [other for other in others if "directions" in other.props["generator"]]
-
-    def hide() -> dict[gr.HTML, gr.HTML]:
-        return {other: gr.HTML(visible=False) for other in others}  # the browser throws them away
-
-    def show() -> dict[gr.HTML, gr.HTML]:
-        fresh = explore.describe(engine, name, max_px)
-        for other in others:
-            described = other.props["generator"]
-            other.props["generator"] = {key: fresh.get(key, value) for key, value in described.items()}
-        page.config = page.get_config_file()  # what pages opened later are built from
-        return {
-            other: gr.HTML(visible=True, generator=other.props["generator"]) for other in others
-        }  # and builds them anew
-
-    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    panel.kept(hide, None, others, **quiet).then(show, None, others, **quiet)
 
 
 class Classroom:
@@ -96,6 +66,7 @@ class Classroom:
         self.engine, self.name, self.lessons, self.read_only = engine, name, lessons, read_only
         self.preview = Preview(engine)
         self.kept = network_stamp(engine.checkpoint.path)
+        self.filed = ""  # the name under which what was kept is opened later
         self.measured: float | None = None  # part of the directions, while they are being measured
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +148,7 @@ class Classroom:
             raise LessonError(f"This lesson began without {lost}, which would be lost. Teach it again to have both.")
         copy_parts(now, job.folder / NETWORK, ("encoder", "judge"))  # its discriminator it has
         self.engine.replace(new)
-        self.kept = stamp
+        self.kept, self.filed = stamp, self._file(job, new)
 
     def _measure(self) -> None:
         """Measure in the background how much every direction changes the picture, unless that is going on."""
@@ -195,31 +166,26 @@ class Classroom:
 
     def _save(self, job: Job, file: Any) -> str:
         """Write the lesson's network beside the other checkpoints; returns the path. Never replaces a file."""
-        stem = " ".join(file.split()).removesuffix(".safetensors") if isinstance(file, str) else ""
-        if not FILE_NAME.fullmatch(stem) or len(stem) > 60:
-            raise LessonError("A file name is made of letters, digits, spaces, dots and dashes.")
-        path = Path(job.about["home"]) / f"{stem}.safetensors"
-        checkpoint = load(job.folder / NETWORK)
-        meta = {**checkpoint.meta, "name": stem, "expanded_from": job.about["original"]}
-        try:
-            path.open("xb").close()  # ours from here on
-        except FileExistsError:
-            raise LessonError(f"{path.name} is there already: choose another name.") from None
-        except OSError as error:
-            raise LessonError(f"{path} cannot be written: {error.strerror}.") from None
-        try:
-            replace(checkpoint, meta=meta).save(path)
-            copy_parts(checkpoint, path, ("discriminator", "encoder", "judge"))
-            if (known := effects.path_beside(job.folder / NETWORK)).is_file():
-                shutil.copyfile(known, effects.path_beside(path))
-        except (ValueError, OSError):
-            path.unlink()
-            raise
+        path = file_in(Path(job.about["home"]), file)
+        write_new(load(job.folder / NETWORK), path, expanded_from=job.about["original"])
         return str(path)
+
+    def _file(self, job: Job, checkpoint: Checkpoint) -> str:
+        """Write what was kept among the user's own generators; its name there, empty where that cannot be written.
+
+        The lesson that is kept once more takes the place of what it was.
+        """
+        folder, stem = self.lessons.root.with_name(MODELS), f"{self.name}-{jobs.slug(job.about['name'])}"
+        paths = [folder / f"{name}.safetensors" for name in (stem, *(f"{stem}-{number}" for number in range(2, 100)))]
+        free = (path for path in paths if not path.exists() or meta_of(path).get("lesson") == job.id)
+        with suppress(CheckpointError, OSError, StopIteration):
+            write(checkpoint, path := next(free), expanded_from=job.about["original"], lesson=job.id)
+            return path.stem
+        return ""
 
     def _free(self) -> list[Any]:
         """Directions that hold no domain, least effective first; where that was not measured, the last column first."""
-        free = [direction for direction in self.engine.directions if direction.group != "domains"]
+        free = [direction for direction in self.engine.directions if direction.group in ("factors", "dormant")]
         return sorted(free, key=lambda d: (0.0 if d.effect is None else d.effect, -d.dim))
 
     def _generator(self, lessons: list[Job]) -> dict[str, Any]:
@@ -263,6 +229,7 @@ class Classroom:
             "ready": (job.folder / NETWORK).exists(),
             "resumable": bool(job.resume) and status.state != "done" and (job.folder / "checkpoint.pt").exists(),
             "kept": kept,
+            "filed": self.filed if kept else "",
             "file": f"{self.name}-{jobs.slug(name)}",
         }
 
@@ -355,15 +322,6 @@ def same_family(one: Checkpoint, other: Checkpoint) -> bool:
 def has_critic(checkpoint: Checkpoint) -> bool:
     """Whether a discriminator is in the checkpoint or beside it, where `expand` looks for it."""
     return checkpoint.critic is not None or part_of(checkpoint, "discriminator") is not None
-
-
-def copy_parts(checkpoint: Checkpoint, path: Path, roles: tuple[str, ...]) -> None:
-    """Copy the files of a checkpoint's other networks to where those of `path` are looked for: teaching keeps them."""
-    for role in roles:
-        part, target = part_of(checkpoint, role), path.with_name(f"{path.stem}-{role}.safetensors")
-        if part is not None and part != target:  # the same where a lesson is kept once more
-            with replacing(target) as temporary:
-                shutil.copyfile(part, temporary)
 
 
 def original_of(checkpoint: Checkpoint) -> str:

@@ -12,6 +12,7 @@ import { createHistory } from "../explore/history.js";
 import { createKeep } from "../explore/keep.js";
 import { createKeys } from "../explore/keys.js";
 import { createLoop } from "../explore/loop.js";
+import { withMarks } from "../explore/marks.js";
 import { createPose } from "../explore/pose.js";
 import { createShots } from "../explore/shots.js";
 import { composeKey, createState } from "../explore/state.js";
@@ -106,4 +107,4 @@ function start(generator) {
   ask(state.edit);
 }
 
-start(props.generator);
+window.domainExplorer.begin(() => start(withMarks(props.generator)));

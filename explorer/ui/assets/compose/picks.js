@@ -5,7 +5,7 @@ import { act, clamp, find, fromTemplate, make, short } from "../dom.js";
 import { typed } from "../explore/keys.js";
 import { createExtra } from "../explore/layers.js";
 
-const FIRST_WEIGHT = { domains: 0.6, factors: 1, dormant: 0.6 };
+const FIRST_WEIGHT = { domains: 0.6, own: 0.6, attributes: 0.3, factors: 1, dormant: 0.6 };
 
 export function createPicks(state, generator) {
   const list = find(".directions");
@@ -73,7 +73,7 @@ export function createPicks(state, generator) {
       showRow(rows.get(id));
     }
     for (const { id, chip } of chips) chip.ariaPressed = String(edit.strengths.has(id));
-    for (const option of menu.options) option.disabled = edit.strengths.has(Number(option.value)) && option.value !== "";
+    for (const option of menu.options) option.disabled = [...edit.strengths.keys()].some((id) => option.value === String(id));
     act("equalise")[0].disabled = picked.length < 2;
     act("clear")[0].disabled = edit.strengths.size === 0;
     showWarning(edit);
@@ -91,8 +91,13 @@ export function createPicks(state, generator) {
 
   find(".chips").append(...(chips.length ? chips.map(({ chip }) => chip) : [make("p", { textContent: "This generator has not been taught any domain yet. Factors can be added up meanwhile." })]));
   const factors = generator.directions.filter(({ group }) => group === "factors");
-  menu.append(...factors.map(({ id, label }) => make("option", { value: id, textContent: label })));
-  menu.addEventListener("change", () => { if (menu.value) add(Number(menu.value)); menu.value = ""; });
+  const offered = [...generator.directions.filter(({ group }) => group === "own"), ...factors];
+  menu.append(...offered.map(({ id, label }) => make("option", { value: String(id), textContent: label })));
+  menu.addEventListener("change", () => {
+    const chosen = offered.find(({ id }) => String(id) === menu.value);
+    if (chosen) add(chosen.id);
+    menu.value = "";
+  });
   act("clear")[0].addEventListener("click", () => state.change({ strengths: new Map(), layers: new Map() }));
   state.onChange(show);
   show(state.edit);

@@ -7,7 +7,12 @@ import { BLANK, TILE } from "./history.js";
 const LINGER = 120; // ms over a tile until its picture is asked for in full size
 const SETTLE = 80; // ms after scrolling
 
-export const domainsOf = ({ directions }) => directions.filter(({ group }) => group === "domains").map(({ id, label }) => ({ label, strengths: [[id, 1]] }));
+// Domains are called and hidden as their rows are by then.
+export const domainsOf = ({ directions }) => directions.filter(({ group }) => group === "domains").map((domain) => ({
+  strengths: [[domain.id, 1]],
+  get label() { return domain.label; },
+  get hidden() { return domain.hidden; },
+}));
 export const looksOf = ({ looks }) => looks.map(({ name, strengths }) => ({ label: name, strengths }));
 
 export function createGallery(state, generator, loop, stage, box, entries) {
@@ -51,6 +56,7 @@ export function createGallery(state, generator, loop, stage, box, entries) {
     stage.peek(null);
   }
   function inView(tile) {
+    if (tile.hidden) return false;
     const place = tile.offsetLeft - box.offsetLeft - box.scrollLeft;
     return place + tile.offsetWidth > 0 && place < box.clientWidth;
   }
@@ -60,6 +66,10 @@ export function createGallery(state, generator, loop, stage, box, entries) {
     const own = JSON.stringify(state.json());
     const missing = [];
     tiles.forEach((tile, index) => {
+      const { label, hidden = false } = entries[index];
+      tile.hidden = hidden;
+      tile.ariaLabel = `In ${label}`;
+      tile.lastElementChild.textContent = label;
       const text = JSON.stringify(state.json(moved(entries[index])));
       tile.classList.toggle("here", text === own);
       tile.classList.toggle("stale", tile.dataset.edit !== text);

@@ -52,6 +52,7 @@ export function createKeep({ tab, state, shots, generator, say, film }) {
     note.textContent = noteText;
     complain("");
     showMakes();
+    act("projects")[0].hidden = !bus.openProjects; // a browser without a database has none
     dialog.showModal();
     const answer = await server.link({ edit: state.json() });
     act("copy-link")[0].disabled = !answer?.text;
@@ -124,7 +125,7 @@ export function createKeep({ tab, state, shots, generator, say, film }) {
   for (const input of [format, settings]) {
     input.addEventListener("change", () => localStorage.setItem(OPTIONS, JSON.stringify({ format: format.value, settings: settings.checked })));
   }
-  const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click() };
+  const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click(), projects: () => { dialog.close(); bus.openProjects(); } };
   const zip = () => making.make({ kind: "zip", edits: shots.film().edits, px: size() });
   Object.assign(actions, { "make-zip": zip, "make-film": () => (dialog.close(), film.open(shots.film())) });
   for (const [name, action] of Object.entries(actions)) for (const button of act(name)) button.addEventListener("click", action);

@@ -35,7 +35,7 @@ export function createExtra(state, direction, layers, does = {}) {
     input.addEventListener("input", () => read(input));
     input.addEventListener("change", state.commit);
   }
-  for (const button of extra.querySelectorAll("[data-row]")) {
+  for (const button of extra.querySelectorAll(".extra-do [data-row]")) {
     button.addEventListener("click", () => does[button.dataset.row](direction, button));
   }
   show();

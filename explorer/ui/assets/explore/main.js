@@ -12,7 +12,9 @@ import { createKeep } from "./keep.js";
 import { createKeys } from "./keys.js";
 import { createKnobs } from "./knobs.js";
 import { createLoop } from "./loop.js";
+import { storeMarks, withMarks } from "./marks.js";
 import { createNeighbours } from "./neighbours.js";
+import { createOwn } from "./own.js";
 import { createPerform } from "./perform.js";
 import { createPose } from "./pose.js";
 import { createRows } from "./rows.js";
@@ -47,11 +49,23 @@ function start(generator) {
   const shots = createShots(generator.key);
   const tray = createTray(state, generator, loop, stage, shots);
   const film = createFilm({ state, generator, loop, stage, onOpen: () => { batch.close(); neighbours.close(); } });
-  const timeline = createTimeline({ state, shots, film, code, generator, box: find("#snapshots") });
+  const timeline = createTimeline({ state, shots, film, code, generator, stage, box: find("#snapshots") });
   const grab = createGrab(state, generator, stage, film);
   const activate = (direction, andOpen = false) => { tray.activate(direction, andOpen); rest(); };
   const does = { strip: (direction) => activate(direction, true), learn: createKnobs(state, generator, stage.say).learn, across: (direction) => grab.choose("across", direction), up: (direction) => grab.choose("up", direction) };
-  const rows = createRows(state, generator, loop, { onActive: activate, onUnfold: grab.show, does });
+  const rows = createRows(state, generator, loop, {
+    onActive: activate,
+    onUnfold: grab.show,
+    does,
+    async onMark() {
+      tray.refresh();
+      const trouble = await storeMarks(generator);
+      if (trouble) stage.say(trouble);
+    },
+    onExport: (direction) => own.onExport(direction),
+    onRemove: (direction) => own.onRemove(direction),
+  });
+  const own = createOwn(state, generator, stage.say);
   const { surprise, wander, fill, bare } = createPerform(state, generator, code);
   const frames = createFrames(state, generator, loop);
   const neighbours = createNeighbours(state, generator, loop, stage, () => batch.close());
@@ -108,6 +122,7 @@ function start(generator) {
   createTips();
   createKeep({ tab: "explore", state, shots, generator, say: stage.say, film });
   ask(state.edit);
+  own.offerBack();
 }
 
-start(props.generator);
+window.domainExplorer.begin(() => start(withMarks(props.generator)));

@@ -5,15 +5,18 @@ import { act, clamp, find, fromTemplate } from "../dom.js";
 import { createEnds } from "./ends.js";
 import { typed } from "./keys.js";
 import { createExtra } from "./layers.js";
+import { createNames } from "./names.js";
 
 const GROUPS = {
   domains: ["Domains", "What this generator was taught in addition: 0 is off, 1 the full effect."],
+  own: ["Your own", "Directions that you saved or brought; 1 is all of it."],
   attributes: ["Attributes", "What classifiers of this generator's codes know by name; 0.3 shows well."],
   factors: ["Factors", "How the pictures differ by nature, strongest first: 1 is a typical amount."],
   dormant: ["Dormant", "Hardly any effect. Free space, in which new domains can be taught."],
 };
 const EMPTY = {
   domains: "This generator has not been taught any domain yet.",
+  own: "Move sliders, and keep what they do together as one direction.",
   factors: "This generator has no free directions.",
   dormant: "Every direction of this generator is in use.",
 };
@@ -21,13 +24,13 @@ const EMPTY = {
 // A step that a key press or a drag can make without being coarse or endless.
 const stepOf = ({ low, high }) => (high - low > 8 ? 0.05 : 0.01);
 
-export function createRows(state, generator, loop, { onActive, onUnfold, does }) {
+export function createRows(state, generator, loop, { onActive, onUnfold, does, onMark, onExport, onRemove }) {
   const list = find(".directions");
   const search = find("[type=search]");
   const order = find(".sort select");
   const directions = new Map(generator.directions.map((direction) => [direction.id, direction]));
   const rows = new Map(); // id -> {node, slider, number, direction, extra}
-  const has = (name) => name !== "attributes" || generator.directions.some(({ group }) => group === name);
+  const has = (name) => (name === "own" ? generator.naming.own : name !== "attributes") || generator.directions.some(({ group }) => group === name);
   const ends = createEnds(state, generator, loop);
   const groups = Object.keys(GROUPS).filter(has).map(createGroup);
   const largest = Math.max(...generator.directions.map(({ effect }) => effect ?? 0)); // a full bar
@@ -36,12 +39,13 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does })
   function createGroup(name) {
     const node = fromTemplate("group");
     const members = generator.directions.filter((direction) => direction.group === name);
-    const group = { name, node, members, built: false, open: false, box: node.querySelector(".rows") };
+    const group = { name, node, members, built: false, open: false, all: false, box: node.querySelector(".rows") };
     node.dataset.group = name;
     node.querySelector(".group-name").textContent = GROUPS[name][0];
     node.querySelector(".group-count").textContent = members.length;
     node.querySelector(".group-hint").textContent = members.length ? GROUPS[name][1] : EMPTY[name];
     node.querySelector(".group-head").addEventListener("click", () => toggle(group, !group.open));
+    node.querySelector(".group-rest").addEventListener("click", () => { group.all = !group.all; filter(); });
     list.append(node);
     return group;
   }
@@ -52,17 +56,14 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does })
     if (open && !group.built) {
       group.built = true;
       group.box.append(...sorted(group.members).map(createRow));
+      showHidden(group);
     }
   }
   function createRow(direction) {
     const node = fromTemplate("row");
     const [slider, number] = node.querySelectorAll("input");
     const row = { node, slider, number, direction, extra: null };
-    node.querySelector(".row-label").textContent = node.querySelector(".row-label").title = direction.label;
-    slider.ariaLabel = direction.label;
-    number.ariaLabel = `${direction.label}, value`;
-    node.querySelector(".row-reset").ariaLabel = `Reset ${direction.label}`;
-    node.querySelector(".row-more").ariaLabel = `More about ${direction.label}`;
+    showLabel(row);
     const { low, high } = direction;
     Object.assign(slider, { min: low, max: high, step: stepOf(direction) });
     number.step = stepOf(direction) * 10;
@@ -73,6 +74,17 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does })
     rows.set(direction.id, row);
     showRow(row, state.edit.strengths.get(direction.id) ?? 0);
     return node;
+  }
+  function showLabel({ node, slider, number, direction }) {
+    const { label, given, starred } = direction;
+    const words = node.querySelector(".row-label");
+    words.textContent = label;
+    words.title = label === given ? label : `${label} (${given})`;
+    slider.ariaLabel = label;
+    number.ariaLabel = `${label}, value`;
+    node.querySelector(".row-reset").ariaLabel = `Reset ${label}`;
+    node.querySelector(".row-more").ariaLabel = `More about ${label}`;
+    node.classList.toggle("starred", starred);
   }
   function showEffect(node, effect) {
     const bar = node.querySelector(".effect");
@@ -129,11 +141,22 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does })
   }
   const reset = (row) => go(row, 0);
   function unfold(row) {
-    row.extra ??= createExtra(state, row.direction, generator.layers, does);
-    if (!row.extra.node.isConnected) row.node.append(row.extra.node);
+    if (!row.extra) {
+      row.extra = createExtra(state, row.direction, generator.layers, does);
+      createNames(row.extra.node, row.direction, { onMark: () => mark(row), onExport, onRemove });
+      row.node.append(row.extra.node);
+    }
     const open = row.node.classList.toggle("open");
     row.node.querySelector(".row-more").ariaExpanded = String(open);
+    if (!open) filter(); // it may have been hidden
     onUnfold();
+  }
+  // Called otherwise, starred or hidden: the row goes to its place, and stays in view while it is open.
+  function mark(row) {
+    showLabel(row);
+    resort();
+    filter();
+    onMark();
   }
   list.addEventListener("input", onInput);
   list.addEventListener("change", (event) => {
@@ -151,25 +174,35 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does })
   });
 
   const strength = ({ id }) => Math.abs(state.edit.strengths.get(id) ?? 0);
+  // Starred ones first, in the order that is chosen.
   function sorted(members) {
-    if (order.value === "effect") return [...members].sort((a, b) => (b.effect ?? -1) - (a.effect ?? -1));
-    if (order.value === "moved") return [...members].sort((a, b) => Math.sign(strength(b)) - Math.sign(strength(a)));
-    return members;
+    const orders = { effect: ({ effect }) => effect ?? -1, moved: (direction) => Math.sign(strength(direction)), given: () => 0 };
+    const rank = orders[order.value];
+    return [...members].sort((a, b) => Number(b.starred) - Number(a.starred) || rank(b) - rank(a));
   }
   function resort() {
     for (const { built, box, members } of groups) {
       if (built) box.append(...sorted(members).map(({ id }) => rows.get(id).node));
     }
   }
+  // Hidden directions come back for a search, and with the button at the end of their group; moved ones stay.
+  function showHidden({ members, all: shownToo, node }) {
+    const away = members.filter((member) => member.hidden && !strength(member));
+    for (const { id } of away) if (!rows.get(id).node.classList.contains("open")) rows.get(id).node.hidden = !shownToo;
+    const rest = node.querySelector(".group-rest");
+    rest.hidden = !away.length;
+    rest.textContent = shownToo ? "Hide them again" : `Show ${away.length} hidden`;
+  }
   function filter() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = ({ label }) => words.every((word) => label.toLowerCase().includes(word));
+    const fits = ({ label, given }) => words.every((word) => `${label} ${given}`.toLowerCase().includes(word));
     for (const group of groups) {
       const found = group.members.filter(fits);
       group.node.hidden = words.length > 0 && found.length === 0;
       group.node.querySelector(".group-count").textContent = words.length ? `${found.length} of ${group.members.length}` : group.members.length;
       if (words.length && found.length) toggle(group, true);
       if (group.built) for (const member of group.members) rows.get(member.id).node.hidden = !fits(member);
+      if (group.built && !words.length) showHidden(group);
     }
     list.classList.toggle("nothing", groups.every(({ node }) => node.hidden));
   }
@@ -181,7 +214,8 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does })
     order.querySelector("[value=effect]").textContent = "By effect (not measured)";
   }
   state.onChange(show);
-  for (const group of groups) toggle(group, group.name !== "dormant" || group.members.length < 40);
+  const begins = { dormant: ({ length }) => length < 40, own: ({ length }) => length > 0 };
+  for (const group of groups) toggle(group, begins[group.name]?.(group.members) ?? true);
   showCounts(state.edit);
   return {
     focusSearch: () => search.focus(),

@@ -55,9 +55,9 @@ function captionOf(edit, generator) {
   return [edit.latent ? "photo" : `seed ${edit.seed ?? 0}`, ...moves].join(", ");
 }
 
-export async function saveSheet(loop, generator, edits) {
-  const uris = await loop.all({ name: "save", edits, exact: true });
+export async function saveSheet(loop, generator, shots) {
+  const uris = await loop.all({ name: "save", edits: shots.map(({ edit }) => edit), exact: true });
   const columns = Math.ceil(Math.sqrt(uris.length));
-  const captions = edits.map((edit) => captionOf(edit, generator));
+  const captions = shots.map(({ edit, name }) => name || captionOf(edit, generator));
   download(await composeSheet(uris, captions, columns), `${generator.name}-contact-sheet.png`);
 }

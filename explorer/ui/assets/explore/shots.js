@@ -1,5 +1,5 @@
-// Snapshots: a list of {edit, thumb, seconds} in this browser, one per generator, shared by its tabs and pages. They are
-// the pictures of a film, in its order; `seconds` are those to the next one, where they were chosen.
+// Snapshots: a list of {edit, thumb, name, note, seconds} in this browser, one per generator, shared by its tabs and pages.
+// They are the pictures of a film, in its order; `seconds` are those to the next one, where they were chosen.
 
 import { make, panel } from "../dom.js";
 import { readJSON } from "./state.js";
@@ -20,6 +20,7 @@ export function createShots(key) {
       return false;
     }
     document.dispatchEvent(new CustomEvent(storageKey));
+    window.domainExplorer.stored();
     return true;
   }
   // How many there was no room for.
@@ -35,6 +36,11 @@ export function createShots(key) {
     const list = read();
     const at = list.findIndex((other) => JSON.stringify(other.edit) === JSON.stringify(edit));
     write(list.filter((_, index) => index !== at));
+    return { shot: list[at], at };
+  }
+  const insert = ({ shot, at }) => write(read().toSpliced(at, 0, shot));
+  function describe(edit, changes) {
+    write(read().map((shot) => (JSON.stringify(shot.edit) === JSON.stringify(edit) ? { ...shot, ...changes } : shot)));
   }
   // Whether there are both places.
   function move(from, to) {
@@ -54,7 +60,7 @@ export function createShots(key) {
     document.addEventListener(storageKey, changed, { signal });
     window.addEventListener("storage", ({ key }) => (key === storageKey || key === null) && changed(), { signal }); // null: all was cleared
   }
-  return { read, merge, remove, move, secondsOf, setSeconds, film, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
+  return { read, merge, remove, insert, describe, move, secondsOf, setSeconds, film, onChange, add: (edit, image) => write([...read(), { edit, thumb: thumbnail(image) }]) };
 }
 
 function thumbnail(image) {

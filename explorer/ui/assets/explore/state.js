@@ -81,6 +81,7 @@ export function createState({ key, defaults, directions }) {
     try {
       const stored = { edit: packed(committed), past: past.map(packed), future: future.map(packed) };
       sessionStorage.setItem(storageKey, JSON.stringify({ ...stored, noises }));
+      window.domainExplorer.stored();
     } catch {
       // storage full or forbidden: the page works on, it only forgets at a reload
     }

@@ -10,7 +10,7 @@ const FIRST_WALK = 6; // seeds
 const APART = 6; // px until a press is a drag
 const HOLD = 350; // ms until a finger that rests picks a picture up
 
-export function createTimeline({ state, shots, film, code, generator, box }) {
+export function createTimeline({ state, shots, film, code, generator, stage, box }) {
   function show() {
     const list = shots.read();
     find("#tab-snapshots .count").textContent = list.length || "";
@@ -23,10 +23,13 @@ export function createTimeline({ state, shots, film, code, generator, box }) {
     }
     box.replaceChildren(...list.flatMap((shot, index) => [showShot(shot, index), ...(list.length > 1 ? [showLeg(shot, index, list.length)] : [])]));
   }
-  function showShot({ edit, thumb }, index) {
-    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}` }, make("img", { src: thumb || BLANK, alt: "", draggable: false }), make("small", { textContent: `seed ${edit.seed ?? 0}` }));
+  function showShot({ edit, thumb, name, note }, index) {
+    const restore = make("button", { type: "button", className: "tile", ariaLabel: `Restore snapshot ${index + 1}`, title: [name, note].filter(Boolean).join(": ") }, make("img", { src: thumb || BLANK, alt: "", draggable: false }));
+    const caption = make("button", { type: "button", className: "quiet caption", ariaLabel: `Name and note of snapshot ${index + 1}`, textContent: name || `seed ${edit.seed ?? 0}` });
+    caption.classList.toggle("noted", Boolean(note));
+    caption.addEventListener("click", () => describeShot({ edit, name, note }));
     const remove = make("button", { type: "button", className: "remove", ariaLabel: `Delete snapshot ${index + 1}`, textContent: "\u00d7" });
-    const shot = make("div", { className: "shot" }, restore, remove);
+    const shot = make("div", { className: "shot" }, restore, caption, remove);
     restore.setAttribute("aria-keyshortcuts", "Shift+ArrowLeft Shift+ArrowRight");
     restore.addEventListener("click", () => state.change(state.parse(edit)));
     restore.addEventListener("keydown", (event) => {
@@ -35,9 +38,20 @@ export function createTimeline({ state, shots, film, code, generator, box }) {
       event.preventDefault();
       if (shots.move(index, index + step)) box.querySelectorAll(".tile")[index + step].focus();
     });
-    remove.addEventListener("click", () => shots.remove(edit));
+    remove.addEventListener("click", () => {
+      const gone = shots.remove(edit);
+      stage.say(`Snapshot ${index + 1} is deleted.`, { label: "Undo", go: () => shots.insert(gone) });
+    });
     makeMovable(shot, index);
     return shot;
+  }
+  function describeShot({ edit, name = "", note = "" }) {
+    const dialog = find(".shot-words");
+    const form = dialog.querySelector("form");
+    form.elements.shot.value = name;
+    form.elements.note.value = note;
+    form.onsubmit = () => shots.describe(edit, { name: form.elements.shot.value.trim(), note: form.elements.note.value.trim() });
+    dialog.showModal();
   }
   function showLeg(shot, index, count) {
     const to = index + 1 < count ? `snapshot ${index + 2}` : "the first again";

@@ -99,7 +99,7 @@ export function createTray(state, generator, loop, stage, shots) {
   }
   act("snapshot")[0].addEventListener("click", snapshot);
   act("save-strip")[0].addEventListener("click", () => saveStrip(loop, generator, active, JSON.parse(stripOf), tiles.map((tile) => short(tile.strength))));
-  act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, shots.read().map(({ edit }) => edit)));
+  act("sheet")[0].addEventListener("click", () => saveSheet(loop, generator, shots.read()));
   open(gallery.empty ? "strip" : "gallery");
   return {
     snapshot,

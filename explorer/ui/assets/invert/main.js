@@ -60,4 +60,4 @@ function start(studio) {
   window.domainExplorer.receive("photo", panel, session.takePhoto);
 }
 
-start(props.generator);
+window.domainExplorer.begin(() => start(props.generator));

@@ -38,7 +38,10 @@ export function createSession(studio) {
   function set(change) {
     if ("use" in change && !("trouble" in change)) change = { ...change, trouble: "" }; // it was about another use
     state = { ...state, ...change };
-    if (change.past) storePast(change.past);
+    if (change.past) {
+      storePast(change.past);
+      window.domainExplorer.stored();
+    }
     if (change.box || change.photo || change.result === null) judge();
     show(state);
   }

@@ -83,7 +83,9 @@ export function createLesson(onAct) {
     find(".plots").replaceChildren(...lesson.curves.filter(({ points }) => points.length > 1).map(plot));
     find(".command code").textContent = lesson.command;
     kept.hidden = !lesson.kept;
-    find(".where").textContent = `“${lesson.name}” is a slider in Explore now, until the app is restarted. Save it as a file to have it for good.`;
+    find(".where").textContent = lesson.filed
+      ? `“${lesson.name}” is a slider in Explore now. It is kept as ${lesson.filed}, which the list of generators has from the next start on.`
+      : `“${lesson.name}” is a slider in Explore now, until the app is restarted: it could not be kept on this disk. Save it as a file to have it for good.`;
     if (other) {
       kept.elements.file.value = lesson.file;
       say(find(".saved"), "");

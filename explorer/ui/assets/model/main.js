@@ -1,9 +1,12 @@
 // The Model tab: facts of the loaded generator, one small picture a domain, and the way to another generator.
 
-import { find, make, panel, say } from "./dom.js";
-import { pageOf } from "./pages.js";
+import { find, make, panel, say } from "../dom.js";
+import { pageOf } from "../pages.js";
+import { createArrange } from "./arrange.js";
+import { createFiles } from "./files.js";
+import { createUpload } from "./upload.js";
 
-const trouble = find(".trouble");
+const trouble = find(".others .trouble");
 const SEED = 4;
 
 // A lesson that was kept, or a file that was saved, may have changed both: asked again whenever the tab is opened.
@@ -17,6 +20,8 @@ async function look() {
   first = answer.first;
   showFacts(answer.model);
   showOthers(answer.others);
+  files.show(answer.latest);
+  arrange.show(answer.model);
   await showDomains(answer.model.domains);
   panel.dataset.ready = "";
 }
@@ -69,36 +74,14 @@ function open(name) {
   find(".open").textContent = "Opening";
   location.assign(pageOf(name, first));
 }
-
-async function bring(file) {
-  say(trouble, "");
-  const words = find(".drop span");
-  const before = words.textContent;
-  words.textContent = `Reading ${file.name}`;
-  try {
-    const form = new FormData();
-    form.append("files", file);
-    const response = await fetch(`${location.pathname.replace(/\/?$/, "/")}gradio_api/upload`, { method: "POST", body: form });
-    if (!response.ok) return say(trouble, response.status === 413 ? "This file has more than 64 MB: start the app with --checkpoint to open it." : "The file did not arrive: try again.");
-    const [path] = await response.json();
-    const answer = await server.bring({ path, title: file.name });
-    if (!answer || answer.error) return say(trouble, answer?.error ?? "The server did not answer: try again.");
-    open(answer.name);
-  } catch {
-    say(trouble, "The server did not answer: try again.");
-  } finally {
-    words.textContent = before;
-  }
+// What an answer leads to: a page, or a sentence on why not.
+function follow(answer) {
+  if (answer?.name) open(answer.name);
+  else say(trouble, answer?.error ?? "The server did not answer: try again.");
 }
 
+const files = createFiles(trouble, follow);
+const arrange = createArrange(open);
+createUpload(trouble, follow);
 find(".open").addEventListener("click", () => open(find("select").value));
-const drop = find(".drop");
-find(".drop input").addEventListener("change", (event) => event.target.files[0] && bring(event.target.files[0]));
-drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  if (event.dataTransfer.files[0]) bring(event.dataTransfer.files[0]);
-});
 new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && look()).observe(panel);
