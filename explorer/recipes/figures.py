@@ -136,7 +136,7 @@ def measure(
         found["adaptation"] = report.adaptation(seen, generators, original, domains, best, distance)
     if data is not None:
         judges, pictures = FEATURES[features](), Pictures(data, source.generator.resolution)
-        found["frechet"] = report.preservation(subject(frechet_count), judges, real(pictures, slice(None)))
+        found["frechet"] = report.preservation(subject(frechet_count), judges, real(pictures))
         found["frechet"] |= {"features": judges.name, "count": frechet_count}
         names = {name: (classes or {}).get(name, name) for name in domains}
         found["diversity of photos"] = photos_diversity(pictures, names, count, distance)
