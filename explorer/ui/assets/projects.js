@@ -42,8 +42,8 @@ export function createProjects({ key, name, resolution }) {
     const known = current && (await store.get(id)); // another window may have renamed it
     if (known?.deleted) return;
     current = { id, key, owns, name: known?.name ?? UNNAMED, session, shots, thumb: pictureNow(THUMB) || (current?.thumb ?? ""), changed: Date.now() };
-    point(id);
     await store.put(current);
+    point(id); // not before it is there: other windows look for it at once
     tell();
   }
   function point(id) {
@@ -125,8 +125,8 @@ export function createProjects({ key, name, resolution }) {
     dialog.showModal();
   }
 
-  async function begin() {
-    await bus.ready;
+  // The project that the browser shows, where it is one of this generator.
+  async function take() {
     const id = localStorage.getItem(store.pointer) ?? "";
     const known = await store.get(id); // fails where there is no database
     const ours = known && known.key === key && !known.deleted;
@@ -135,6 +135,10 @@ export function createProjects({ key, name, resolution }) {
       sessionStorage.setItem(store.pointer, id);
     } else point(null);
     tell();
+  }
+  async function begin() {
+    await bus.ready;
+    await take();
     document.addEventListener("explorer:stored", later);
     document.addEventListener("visibilitychange", () => document.hidden && saving !== undefined && save().catch(() => {}));
     // Another window of this page has opened another project: this one goes along, since both share the snapshots.
@@ -142,7 +146,7 @@ export function createProjects({ key, name, resolution }) {
       if (changed !== store.pointer || newValue === (current?.id ?? null)) return;
       if (newValue === null) for (const one of held()) sessionStorage.removeItem(one);
       if (current || newValue === null) location.reload();
-      else begin();
+      else take();
     });
     opener.hidden = false;
     opener.addEventListener("click", openDialog);
