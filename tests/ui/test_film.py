@@ -46,7 +46,7 @@ def keep(page: Page) -> None:
 
 
 def seeds(page: Page) -> list[str]:
-    return page.locator("#snapshots .shot small").all_inner_texts()
+    return page.locator("#snapshots .shot .caption").all_inner_texts()
 
 
 def frame(page: Page, of: str = ".explore") -> int:

@@ -53,7 +53,9 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def open_model(page: Page) -> None:
-    page.wait_for_selector(".explore[data-painted], .model[data-ready]")  # the address may say which tab is open
+    page.wait_for_selector(
+        ".explore[data-painted]:visible, .model[data-ready]:visible"
+    )  # the address may say which tab is open
     page.locator("#tabs > .tab-wrapper").get_by_role("tab", name="Model", exact=True).click()
     page.wait_for_selector(".model[data-ready]")
 

@@ -77,7 +77,7 @@ export function createBatch({ state, generator, loop, stage, shots, code, ask, o
   for (const radio of all("[name=batch]")) radio.addEventListener("change", () => { refresh(); ask(); });
   act("batch-others")[0].addEventListener("click", code.random);
   act("batch-others")[0].disabled = !generator.random;
-  act("batch-sheet")[0].addEventListener("click", () => saveSheet(loop, generator, edits()));
+  act("batch-sheet")[0].addEventListener("click", () => saveSheet(loop, generator, edits().map((edit) => ({ edit }))));
   act("batch-zip")[0].addEventListener("click", () => making.make({ kind: "zip", edits: edits() }));
   state.onChange(refresh);
   shots.onChange(showStars);
