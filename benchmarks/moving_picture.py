@@ -93,7 +93,7 @@ def main() -> None:
     with opened_page(WIDTH, HEIGHT) as page:
         if page is None:
             sys.exit("no Chromium on this machine: install it with your system's packages")
-        page.locator(".first button").click()  # the hint of the first visit
+        page.locator(".first .got-it").click()  # the hint of the first visit
         page.evaluate(POINTER)
         write(filmed(page), Path(sys.argv[1]))
 
