@@ -30,7 +30,8 @@ export function createStage() {
   function draw(image) {
     const { scale, left, top } = view;
     const { width, height } = image;
-    context.drawImage(image, left * width, top * height, width / scale, height / scale, 0, 0, canvas.width, canvas.height);
+    if (scale === 1) context.drawImage(image, 0, 0, canvas.width, canvas.height); // quicker than with a part named: a drag would miss frames
+    else context.drawImage(image, left * width, top * height, width / scale, height / scale, 0, 0, canvas.width, canvas.height);
   }
   function repaint() {
     if (!after) return;
