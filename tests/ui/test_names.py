@@ -21,6 +21,7 @@ EXPANDED = ROOT / "tests" / "fixtures" / "expanded32.pkl"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Of its own: names are kept for everybody who opens its generator."""
     checkpoint = tmp_path_factory.mktemp("names") / "expanded32.pkl"
     shutil.copyfile(EXPANDED, checkpoint)
     server = Server(checkpoint)

@@ -264,8 +264,8 @@ class Preview:
         with self._lock:
             if self._styles is None or self._styles[0] is not checkpoint:
                 picture = self.engine.render(Edit(seed=SEEDS[0]), max_px=PREVIEW_PX)
-                drawn = {name: render(name, picture, np.random.default_rng(0)) for name in ALL_STYLES}
-                self._styles = checkpoint, {name: data_uri(drawn[name], exact=False) for name in drawn}
+                drawn = [(name, render(name, picture, np.random.default_rng(0))) for name in ALL_STYLES]
+                self._styles = checkpoint, {name: data_uri(pixels, exact=False) for name, pixels in drawn}
             return self._styles[1]
 
     def stamp(self, job: Job | None) -> str:
