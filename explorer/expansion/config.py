@@ -53,6 +53,7 @@ class Config:
     lr: float = option(0.001, "the generator's learning rate")
     warmup: int = option(0, "steps at first in which domains learn by the styles of their own directions alone")
     warmup_lr: float = option(0.01, "the generator's learning rate then")
+    grow: float = option(0.0, "channels for the new domains alone, in parts of each width; nothing else learns then")
     d_lr: float = option(0.001, "the discriminators' learning rate")
     anneal: float = option(0.2, "part of the run at whose end the learning rates have fallen to 0")
     distance: float = option(0.0, "how far along its direction a domain lies; 0 for 20 * sqrt(dim / 512)")

@@ -39,6 +39,7 @@ from explorer.inversion import gather
 from explorer.latents import compose, factorize, project, sample_codes
 from explorer.networks import Discriminator, Generator
 from explorer.networks.family import Autoencoder
+from explorer.networks.growing import grow_asleep
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.loop import loop
@@ -124,6 +125,11 @@ def new_run(
     plan = make_plan(settings, basis, checkpoint.generator.mean, checkpoint.expansion)  # names, directions
     dims = dict(zip(plan.expansion.domains, plan.expansion.dims, strict=True))
     settings = with_dims(replace(settings, source=str(checkpoint.path or source)), dims)
+    if settings.grow:
+        try:
+            grow_asleep(checkpoint.generator, settings.grow)
+        except ValueError as error:
+            raise ExpansionError(f"{error}: leave grow out") from None
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("source-discriminator", "incoming"):  # of a start that failed
@@ -229,7 +235,10 @@ def prepare(folder: Folder, config: Config, accelerator: Accelerator) -> Trainer
                 " that it was trained on, with their labels"
             )
     kind = DenoisingTrainer if denoises else Trainer
-    trainer = kind(config, plan, incoming.generator.to(device), studio, tasks, pictures, accelerator)
+    start, free = incoming.generator, None
+    if config.grow and not config.plain:
+        start, free = grow_asleep(start, config.grow)
+    trainer = kind(config, plan, start.to(device), studio, tasks, pictures, accelerator, free)
     if state is not None:
         trainer.load_state(state)
     return trainer

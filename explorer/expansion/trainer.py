@@ -7,7 +7,7 @@ of codes learns (`Generator.learnable`). Knows no files and no schedule of repor
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +42,9 @@ class Trainer:
     """The networks, their optimisers and the step count: what a checkpoint holds, and what one step does to it.
 
     `start` is the generator as it came in; if it had domains, it teaches those that are kept. The original source, on
-    whose base subspace everything is replayed, is `studio.networks.generator`.
+    whose base subspace everything is replayed, is `studio.networks.generator`. `free` are masks of the weights of
+    channels that sleep on that subspace (`networks.growing`): where there are some, they and the styles along the new
+    directions learn, and nothing else.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Trainer:
         tasks: Sequence[Task],
         pictures: Pictures | None,
         accelerator: Accelerator,
+        free: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.config, self.plan, self.studio, self.accelerator = config, plan, studio, accelerator
         self.source, self.device, self.dtype = studio.networks.generator, studio.device, studio.dtype
@@ -83,6 +86,7 @@ class Trainer:
             torch.optim.Adam(self.critics, config.d_lr, (0.0, 0.99), fused=True) if self.critics else None
         )
         self.before = {name: weight.detach().clone() for name, weight in self.G.learnable().items()}
+        self.free = {} if free is None else free
         self.odds = torch.tensor([config.domains[i].weight for i in range(len(tasks))]).cumsum(0)
 
     @property
@@ -96,7 +100,7 @@ class Trainer:
 
         so nothing has to be replayed, and domains arrive in a fraction of the steps. Ours.
         """
-        return self.step < self.config.warmup and not self.config.plain
+        return (self.step < self.config.warmup or bool(self.free)) and not self.config.plain
 
     @property
     def alone(self) -> bool:
@@ -113,7 +117,8 @@ class Trainer:
         layers, mean = self.G.style_layers(), self.expansion.mean.to(self.device)
         added = [(layer.weight - self.before[f"{layer.name}.weight"]) @ new @ new.t() for layer in layers]
         for name, weight in self.G.learnable().items():
-            weight.copy_(self.before[name])
+            before = self.before[name]
+            weight.copy_(torch.where(self.free[name], weight, before) if name in self.free else before)
         for layer, change in zip(layers, added, strict=True):
             layer.weight.add_(change)
             layer.bias.sub_(layer.weight_gain / layer.bias_gain * (change @ mean))

@@ -3,16 +3,19 @@
 What is new starts with outgoing weights of 0, so a generator's first picture is the small one's, enlarged, and all that
 was learned is kept (Net2Net, arXiv 1511.05641, widens by copies of neurons instead; ProGAN, arXiv 1710.10196, fades
 whole resolutions in). The discriminator's new resolutions pass on what the small one's first layer would have seen.
+`grow_asleep` gives a generator channels that only chosen codes wake.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from explorer.networks.discriminator import Discriminator
+from explorer.networks.family import Generator
 from explorer.networks.layers import Conv2d
 from explorer.networks.stylegan2 import StyleGAN2
 
@@ -28,6 +31,37 @@ def grow_generator(small: StyleGAN2, large: StyleGAN2) -> None:
         torgb = large.synthesis.get_submodule(f"b{resolution}.torgb")
         for name in ("weight", "bias"):
             nn.init.zeros_(torgb.get_parameter(name))
+
+
+def grow_asleep(small: Generator, part: float) -> tuple[StyleGAN2, dict[str, Tensor]]:
+    """A copy of `small` with more channels whose styles are 0 for every code: the same pictures, number by number.
+
+    Each width grows by `part` of it, to a multiple of 8. Whoever lets the new styles depend on some directions of the
+    code wakes the channels along those alone, whatever their weights are: what is multiplied by 0 reaches neither a
+    convolution nor its demodulation. Ours.
+
+    Returns the wide generator, and by its name in `learnable()` a mask of every parameter that they brought new weights
+    to, true where one is new; style maps are not among them. Raises ValueError for other generators than StyleGAN2's,
+    and for the architecture resnet, whose skips take channels without styles.
+    """
+    if not isinstance(small, StyleGAN2) or small.config.architecture == "resnet":
+        raise ValueError("only a StyleGAN2 of the architecture skip or orig can get channels that sleep")
+    widths = tuple(8 * math.ceil(width * (1 + part) / 8) for width in small.config.channels)
+    large = StyleGAN2(replace(small.config, channels=widths)).to(small.device)
+    _place_all(small, large)
+    old, new = small.learnable(), {}
+    affine = {f"{layer.name}.{kind}" for layer in large.style_layers() for kind in ("weight", "bias")}
+    with torch.no_grad():
+        for name, weight in large.learnable().items():
+            mask = torch.ones_like(weight, dtype=torch.bool)
+            mask[tuple(slice(side) for side in old[name].shape)] = False
+            if name in affine:
+                weight[mask] = 0
+                continue
+            if name.endswith("weight"):  # `_place_all` has silenced what new channels bring to the old ones
+                weight.copy_(torch.where(mask, torch.randn_like(weight), weight))
+            new[name] = mask
+    return large, new
 
 
 def grow_discriminator(small: Discriminator, large: Discriminator) -> None:

@@ -31,6 +31,7 @@ from explorer.metrics.frechet import (
 from explorer.metrics.manifolds import NEIGHBOURS, apart, nearest, precision_recall
 from explorer.metrics.perceptual import load_perceptual
 from explorer.networks import Generator
+from explorer.networks.hardware import tune_allocator
 from explorer.networks.pixels import as_rgb, as_shown, from_pixels
 from explorer.refused import Refused
 from explorer.training.data import Pictures
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> str:
         raise Refused(f"--plot writes {', '.join(PLOTS)}, got {arguments.plot}")
     if arguments.sheet and Path(arguments.sheet).suffix not in SHEETS:
         raise Refused(f"--sheet writes {', '.join(SHEETS)}, got {arguments.sheet}")
+    tune_allocator()
     generator = load(arguments.checkpoint).generator
     pictures = Pictures(arguments.data, generator.resolution)
     if min(len(pictures), arguments.count) <= NEIGHBOURS:

@@ -258,3 +258,20 @@ def test_warming_up_moves_the_domain_and_nothing_of_the_base(files: dict[str, Pa
         assert (trainer.G.synthesize(moved) - before).abs().mean() > 0.02
     assert not trainer.warming
     assert "replay" in trainer.train_step()
+
+
+def test_a_grown_generator_learns_in_new_channels_alone(files: dict[str, Path], tmp_path: Path) -> None:
+    settings = config(files["clip"], steps=5, grow=0.5, warmup_lr=0.05, lambda_src=0.0)
+    trainer = trainer_of(files["source"], settings, tmp_path)
+    ws = trainer.source.draw(torch.randn(4, trainer.source.codes.z_dim))
+    base, moved = trainer.codes(ws, torch.zeros(4, dtype=torch.int64))
+    started = {name: weight.detach().clone() for name, weight in trainer.G.learnable().items()}
+    with torch.no_grad():
+        before = trainer.source.synthesize(base)
+        for _ in range(5):
+            with torch.enable_grad():
+                assert "replay" not in trainer.train_step()
+        torch.testing.assert_close(trainer.G.synthesize(base), before, rtol=1e-4, atol=1e-4)
+        assert (trainer.G.synthesize(moved) - before).abs().mean() > 0.02
+    learned = [name for name, weight in trainer.G.learnable().items() if not torch.equal(weight, started[name])]
+    assert any(name.endswith("conv1.weight") for name in learned)

@@ -15,7 +15,7 @@ from tiny_expansion import config, write_clip
 from explorer import Edit, Engine, load
 from explorer.cli import main
 from explorer.engine import effects
-from explorer.expansion import expand
+from explorer.expansion import ExpansionError, expand
 from explorer.expansion.carry import carry
 from explorer.latents import Expansion, factorize
 from explorer.metrics import Perceptual
@@ -58,6 +58,22 @@ def test_a_domain_is_taught(source: Path, tmp_path: Path) -> None:
     engine = Engine(after, "cpu", "fp32")
     plain, sketch = engine.render([Edit(seed=1), Edit(seed=1, strengths={"sketch": 1})])
     assert not np.array_equal(plain, sketch)
+
+
+def test_a_domain_has_channels_of_its_own_where_a_family_can_have_them(source: Path, tmp_path: Path) -> None:
+    before = load(source).generator
+    settings = config(write_clip(tmp_path / "clip.safetensors"), steps=2, grow=0.5, lambda_src=0.0)
+    if before.family != "stylegan2":
+        with pytest.raises(ExpansionError, match="only a StyleGAN2 .* can get channels that sleep: leave grow out"):
+            expand(source, settings, tmp_path / "run", cpu=True)
+        assert not (tmp_path / "run").exists()
+        return
+    expand(source, settings, tmp_path / "run", cpu=True)
+    after = load(tmp_path / "run" / "network.safetensors")
+    base, sketch = Edit(seed=1), Edit(seed=1, strengths={"sketch": 1})
+    assert after.generator.parameter_count() > before.parameter_count()
+    plain, drawn = Engine(after, "cpu", "fp32").render([base, sketch])
+    assert not np.array_equal(plain, drawn)
 
 
 def test_domains_are_carried_to_a_generator_trained_further(source: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer import kernels
 from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, StyleGAN2Config
-from explorer.networks.growing import grow_discriminator, grow_generator
+from explorer.networks.growing import grow_asleep, grow_discriminator, grow_generator
 from explorer.networks.layers import upsample_image
 
 
@@ -127,3 +127,36 @@ def test_what_does_not_fit_is_said(small: StyleGAN2, large: StyleGAN2, message: 
 def test_what_a_discriminator_has_no_room_for_is_said(small: Discriminator, large: Discriminator, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         grow_discriminator(small, large)
+
+
+@pytest.mark.parametrize("architecture", ["skip", "orig"])
+def test_channels_asleep_change_no_picture_and_wake_along_a_direction(architecture: str) -> None:
+    small = generator((6, 5, 4), architecture=architecture)
+    large, new = grow_asleep(small, 0.5)
+    assert large.config.channels == (16, 8, 8)
+    learnable, generated = large.learnable(), torch.Generator().manual_seed(3)
+    affine = {f"{layer.name}.{kind}" for layer in large.style_layers() for kind in ("weight", "bias")}
+    assert new.keys() == learnable.keys() - affine
+    with torch.no_grad():
+        for name, mask in new.items():  # whatever new weights become
+            assert mask.sum() == mask.numel() - small.learnable()[name].numel()
+            learnable[name][mask] = torch.randn(int(mask.sum()), generator=generated)
+        torch.testing.assert_close(pictures(large), pictures(small), rtol=1e-4, atol=1e-5)
+        direction = torch.zeros(8)
+        direction[5] = 1
+        mean = small.mean
+        for layer, awake in zip(large.style_layers(), small.style_layers(), strict=True):
+            asleep = torch.arange(len(layer.bias)) >= len(awake.bias)
+            added = torch.randn(int(asleep.sum()), generator=generated)[:, None] * direction
+            layer.weight[asleep] += added
+            layer.bias[asleep] -= layer.weight_gain / layer.bias_gain * (added @ mean)
+        codes = small.draw(torch.randn(4, 8, generator=generated))
+        codes[..., 5] = mean[5]
+        torch.testing.assert_close(large.synthesize(codes), small.synthesize(codes), rtol=1e-4, atol=1e-5)
+        codes[..., 5] += 3
+        assert (large.synthesize(codes) - small.synthesize(codes)).abs().mean() > 0.05
+
+
+def test_channels_cannot_sleep_where_skips_pass_them_on() -> None:
+    with pytest.raises(ValueError, match="only a StyleGAN2 of the architecture skip or orig"):
+        grow_asleep(generator((6, 5, 4), architecture="resnet"), 0.5)
