@@ -31,6 +31,7 @@ from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
 MAX_BATCH_FEATURES = 2**29  # and of at most this many numbers in their largest features: 2 GB
+MAX_BATCH_FEATURES_CPU = 2**26  # two pictures of 1024 px: more at once would only take more memory
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,8 @@ class Engine:
     @property
     def _chunk(self) -> int:
         """Pictures that are synthesised at once."""
-        most = min(MAX_BATCH_PIXELS // self.resolution**2, MAX_BATCH_FEATURES // self.generator.features)
+        features = MAX_BATCH_FEATURES_CPU if self.device.type == "cpu" else MAX_BATCH_FEATURES
+        most = min(MAX_BATCH_PIXELS // self.resolution**2, features // self.generator.features)
         return max(most, 1)
 
     def ws(self, edit: Edit) -> Tensor:
