@@ -1,17 +1,34 @@
 """Measured effects of a generator's directions, kept in a small JSON file beside its checkpoint.
 
-A file counts only for the very weights, distance and perceptual measure that it names.
+A file counts only for the very weights, distance and perceptual measure that it names. Of a large generator on a CPU
+whole pictures would take hours: there reduced ones of fewer samples are looked at, and the file says how wrong that is.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.replacing import replacing
 
 VERSION = 1
 SAMPLES = 16  # codes over which an effect is averaged
+LARGE = 512  # px from which on pictures are reduced
+QUICK_SAMPLES, QUICK_SHARE = 4, 0.15  # then; of a whole picture's multiplications: of 1024 px it is what 64 px show
+CHECKED = 4  # columns of which whole pictures of all samples are looked at too
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Effects of all columns of a basis.
+
+    `error` is None where they are of whole pictures and SAMPLES codes, else their root mean square difference to those,
+    of the CHECKED columns where both are known.
+    """
+
+    effects: tuple[float, ...]
+    error: float | None = None
 
 
 def path_beside(checkpoint: Path) -> Path:
@@ -19,19 +36,21 @@ def path_beside(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".effects.json")
 
 
-def load(path: Path, key: dict[str, str | float]) -> list[float] | None:
-    """Effects of all basis columns, or None where the file is not there, not readable or made for something else."""
+def load(path: Path, key: dict[str, str | float]) -> Measured | None:
+    """What was measured, or None where the file is not there, not readable or made for something else."""
     try:
         data = json.loads(path.read_text())
-        effects = data.pop("effects")
-        return [float(effect) for effect in effects] if data == {"version": VERSION} | key else None
+        effects, error = tuple(map(float, data.pop("effects"))), data.pop("error", None)
+        return Measured(effects, error if error is None else float(error)) if data == {"version": VERSION} | key else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def save(path: Path, key: dict[str, str | float], effects: list[float]) -> None:
+def save(path: Path, key: dict[str, str | float], measured: Measured) -> None:
     """Write atomically; a folder that cannot be written to only costs the next start a measurement."""
-    data = {"version": VERSION} | key | {"effects": [round(effect, 5) for effect in effects]}
+    data = {"version": VERSION} | key | {"effects": [round(effect, 5) for effect in measured.effects]}
+    if measured.error is not None:
+        data |= {"error": round(measured.error, 5)}
     try:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(data))

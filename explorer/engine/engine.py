@@ -18,10 +18,11 @@ from explorer.edit import Direction, DirectionId, Edit, EditError
 from explorer.engine import effects
 from explorer.engine.codes import Coder
 from explorer.engine.directions import Directions, directions_of
+from explorer.engine.effects import Measured
 from explorer.engine.frames import SIDE, halved
 from explorer.engine.own import OwnDirection
 from explorer.engine.previews import Previews, allowed_seconds
-from explorer.engine.renderers import Renderer, renderer
+from explorer.engine.renderers import Lower, Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
 from explorer.networks.family import Autoencoder, fingerprint
@@ -31,6 +32,7 @@ from explorer.weights import Checkpoint
 
 MAX_BATCH_PIXELS = 8 * 1024 * 1024  # pictures are synthesised in batches of at most this many pixels
 MAX_BATCH_FEATURES = 2**29  # and of at most this many numbers in their largest features: 2 GB
+MAX_BATCH_FEATURES_CPU = 2**26  # two pictures of 1024 px: more at once would only take more memory
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Model:
     perceptual: Perceptual
     effects_key: dict[str, str | float]  # what measured effects count for
     previews: Previews | None  # on a CPU, of a kind that makes pictures at once
+    error: float | None = None  # of measured effects, see `Measured`
 
 
 def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, preview_seconds: float) -> Model:
@@ -63,7 +66,12 @@ def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, pr
     model = Model(checkpoint, render, code, directions, perceptual, key, previews)
     path = checkpoint.path
     measured = None if path is None else effects.load(effects.path_beside(path), key)
-    return model if measured is None else replace(model, directions=directions.with_effects(measured))
+    return model if measured is None else with_effects(model, measured)
+
+
+def with_effects(model: Model, measured: Measured) -> Model:
+    """The model with what was measured of its directions."""
+    return replace(model, directions=model.directions.with_effects(measured.effects), error=measured.error)
 
 
 def with_own(model: Model, own: Sequence[OwnDirection]) -> Model:
@@ -113,7 +121,7 @@ class Engine:
         before, model = self._model, self._prepare(checkpoint)
         model = with_own(model, before.directions.own)
         if (measured := self._measured_before(before, model)) is not None:
-            model = replace(model, directions=model.directions.with_effects(measured))
+            model = with_effects(model, measured)
             _save_effects(model, measured)
         with self._lock:
             self._model = model
@@ -273,7 +281,8 @@ class Engine:
     @property
     def _chunk(self) -> int:
         """Pictures that are synthesised at once."""
-        most = min(MAX_BATCH_PIXELS // self.resolution**2, MAX_BATCH_FEATURES // self.generator.features)
+        features = MAX_BATCH_FEATURES_CPU if self.device.type == "cpu" else MAX_BATCH_FEATURES
+        most = min(MAX_BATCH_PIXELS // self.resolution**2, features // self.generator.features)
         return max(most, 1)
 
     def ws(self, edit: Edit) -> Tensor:
@@ -281,38 +290,71 @@ class Engine:
         with torch.inference_mode():
             return self._code(self._model, edit).clone()
 
-    def measure_effects(self, progress: Callable[[float], None] | None = None) -> None:
+    def measure_effects(
+        self, progress: Callable[[float], None] | None = None, thorough: bool = False
+    ) -> float | None:
         """Measure how much every direction changes the picture at the expansion distance, unless that is known.
 
-        Sets `Direction.effect` and keeps the result beside the checkpoint. Takes the engine's lock only for one
-        direction at a time, so that pictures go on being rendered; `progress` gets the fraction done.
+        Sets `Direction.effect` and keeps the result beside the checkpoint. Of a large generator on a CPU reduced
+        pictures of few samples tell it, unless it is to be `thorough`, which can take hours; returns how wrong that is,
+        see `Measured`, or None. Takes the engine's lock only for one direction at a time, so that pictures go on being
+        rendered; `progress` gets the fraction done, and ends it by an exception.
         """
-        model, measured = self._model, []
-        if model.directions.effects():
-            return
-        for effect in self._effects(model, range(self.generator.codes.dim)):
-            measured.append(effect)
-            if progress is not None:
-                progress(len(measured) / self.generator.codes.dim)
+        model = self._model
+        if model.directions.effects() and not (thorough and model.error is not None):
+            return model.error
+        quick = not thorough and self._reduced(model)
+        dims = range(self.generator.codes.dim)
+        checked = list(dims)[:: -(-len(dims) // effects.CHECKED)] if quick else []
+        # A checked column costs as much as many quick ones.
+        weight = effects.SAMPLES / (effects.QUICK_SAMPLES * effects.QUICK_SHARE)
+        total = len(dims) + weight * len(checked)
+
+        def measure(dims: Sequence[int], quick: bool, before: float, each: float) -> list[float]:
+            found: list[float] = []
+            for effect in self._effects(model, dims, quick):
+                found.append(effect)
+                if progress is not None:
+                    progress((before + each * len(found)) / total)
+            return found
+
+        found = measure(dims, quick, 0, 1)
+        error = None
+        if checked:
+            whole = measure(checked, False, len(dims), weight)
+            error = float(np.sqrt(np.mean([(found[d] - w) ** 2 for d, w in zip(checked, whole, strict=True)])))
+        measured = Measured(tuple(found), error)
         _save_effects(model, measured)
         with self._lock:
             if self._model is model:  # else another checkpoint took its place meanwhile
-                self._model = replace(model, directions=model.directions.with_effects(measured))
+                self._model = with_effects(model, measured)
+        return error
 
-    def _measured_before(self, before: Model, model: Model) -> list[float] | None:
+    @property
+    def effects_error(self) -> float | None:
+        """How wrong measured effects are, see `Measured`."""
+        return self._model.error
+
+    def _reduced(self, model: Model) -> bool:
+        """Whether effects are measured on reduced pictures: whole ones would take hours."""
+        return model.previews is not None and isinstance(model.render, Lower) and self.resolution >= effects.LARGE
+
+    def _measured_before(self, before: Model, model: Model) -> Measured | None:
         """Effects of all columns where `before` knows them but for newly taught domains; None where it does not."""
         known = before.directions.effects()
         as_far = before.effects_key["distance"] == model.effects_key["distance"]
         if len(known) < model.checkpoint.generator.codes.dim or not as_far or model.directions.effects():
             return None
         taught = [direction.dim for direction in model.directions if direction.id not in before.directions.by_id]
-        known |= zip(taught, self._effects(model, taught), strict=True)
-        return [known[dim] for dim in range(len(known))]
+        known |= zip(taught, self._effects(model, taught, before.error is not None), strict=True)
+        return Measured(tuple(known[dim] for dim in range(len(known))), before.error)
 
-    def _effects(self, model: Model, dims: Sequence[int]) -> Iterator[float]:
+    def _effects(self, model: Model, dims: Sequence[int], quick: bool) -> Iterator[float]:
         """Effects of columns of the basis on always the same samples, one by one."""
         rng = torch.Generator().manual_seed(1)
         seeds = torch.randint(2**31, (effects.SAMPLES,), generator=rng).tolist()
+        if quick:
+            seeds = seeds[: effects.QUICK_SAMPLES]
         with torch.inference_mode():
             codes = torch.stack([self._code(model, Edit(seed=seed)) for seed in seeds])
         columns = model.directions.basis[:, list(dims)]
@@ -324,13 +366,20 @@ class Engine:
             with self._lock_of(codes), torch.inference_mode():
                 return model.render(codes, steps=steps)
 
+        def reduced(code: Tensor) -> Tensor:
+            with torch.inference_mode():
+                assert isinstance(model.render, Lower)
+                picture = model.render.lower(code, "const", None, effects.QUICK_SHARE)
+            return render(code) if picture is None else picture
+
         def synthesize(codes: Tensor) -> Tensor:
-            return torch.cat([render(part) for part in codes.split(self._chunk)])
+            parts = codes.split(1) if quick else codes.split(self._chunk)
+            return torch.cat([(reduced if quick else render)(part) for part in parts])
 
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
 
 
-def _save_effects(model: Model, measured: list[float]) -> None:
+def _save_effects(model: Model, measured: Measured) -> None:
     if (path := model.checkpoint.path) is not None:
         effects.save(effects.path_beside(path), model.effects_key, measured)
 

@@ -29,7 +29,9 @@ from explorer.networks import StyleGAN2
 from explorer.networks.family import NoiseMode
 from explorer.networks.stylegan2 import SynthesisLayer, ToRGB
 
-KEPT_BYTES = 256 * 2**20  # features of the last picture that are kept for the next
+# Features of the last picture that are kept for the next: at 1024 px all but the largest, which only the last ToRGB
+# starts from.
+KEPT_BYTES = 128 * 2**20
 
 
 @dataclass
@@ -184,6 +186,7 @@ class Synthesis:
             return self._run(ws, noises)
         noise_key = (noise_mode, noise_seed if noise_mode == "random" else None)
         kept = self._shared(ws, noise_key)
+        self._last = None  # the features that no longer count go before new ones are made
         img = self._run(ws, noises, kept)
         self._last = (ws.clone(), noise_key, kept)
         return img
@@ -262,6 +265,7 @@ class Synthesis:
             if following is not None:
                 assert x is not None
                 assert next_demod is not None
+                del raw  # three of the largest features at once would be the peak of a picture
                 raw, demod = following.conv(x), next_demod
         assert img is not None
         return img

@@ -48,13 +48,14 @@ def choose_precision(name: str, device: torch.device) -> str:
 def tune_allocator() -> None:
     """Let glibc keep freed memory: page faults cost up to 1.9x at 1024 px. `EXPLORER_MALLOC=default` opts out.
 
-    All threads share two heaps: each would keep as much as its largest picture took.
+    All threads share one heap: each would keep as much as its largest picture took, and only the main one keeps pieces
+    of more than 64 MB, as the features of 1024 px are.
     """
     if platform.libc_ver()[0] != "glibc" or os.environ.get("EXPLORER_MALLOC") == "default":
         return
     libc = ctypes.CDLL(None)
     m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8  # malloc.h
-    libc.mallopt(m_arena_max, 2)
+    libc.mallopt(m_arena_max, 1)
     libc.mallopt(m_mmap_max, 0)
     libc.mallopt(m_trim_threshold, 1 << 30)
     libc.mallopt(m_top_pad, 64 << 20)

@@ -189,6 +189,36 @@ def test_effects_are_measured_once_and_kept_beside_the_checkpoint(
 
 
 @pytest.mark.usefixtures("quick")
+def test_effects_of_a_large_generator_come_of_reduced_pictures_and_say_how_wrong_they_are(
+    tiny_generator: StyleGAN2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = replace(expanded(tiny_generator), path=tmp_path / "x.safetensors")
+    whole = Engine(replace(checkpoint, path=None), device="cpu", precision="fp32")
+    assert whole.measure_effects() is None
+    monkeypatch.setattr(effects, "LARGE", 1)
+    monkeypatch.setattr(effects, "QUICK_SHARE", 0.5)
+    engine = Engine(checkpoint, device="cpu", precision="fp32")
+    progress: list[float] = []
+    error = engine.measure_effects(progress.append)
+    assert error is not None
+    assert progress == sorted(progress)
+    assert progress[-1] == pytest.approx(1)
+    dims = range(engine.codes.dim)
+    off = [by_dim(engine)[dim] - by_dim(whole)[dim] for dim in dims[:: len(dims) // effects.CHECKED]]
+    assert error == pytest.approx(np.sqrt(np.mean(np.square(off))))
+    assert error > 1e-3, "the pictures are no reduced ones"
+    again = Engine(checkpoint, device="cpu", precision="fp32")
+    assert again.measure_effects() == pytest.approx(error, abs=1e-5)
+    assert again.measure_effects(thorough=True) is None
+    assert by_dim(again) == pytest.approx(by_dim(whole))
+    assert Engine(checkpoint, device="cpu", precision="fp32").effects_error is None
+
+
+def by_dim(engine: Engine) -> dict[int, float]:
+    return {direction.dim: direction.effect or 0.0 for direction in engine.directions}
+
+
+@pytest.mark.usefixtures("quick")
 def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_measured(
     tiny_generator: StyleGAN2, tmp_path: Path
 ) -> None:
@@ -217,9 +247,9 @@ def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_me
 
 def test_a_damaged_file_of_effects_is_measured_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.effects.json"
-    effects.save(path, {"metric": "pyramid"}, [0.25, 0.5])
-    assert effects.load(path, {"metric": "pyramid"}) == [0.25, 0.5]
+    effects.save(path, {"metric": "pyramid"}, measured := effects.Measured((0.25, 0.5), 0.125))
+    assert effects.load(path, {"metric": "pyramid"}) == measured
     assert effects.load(path, {"metric": "lpips-alex"}) is None
-    for damage in ("", "{}", "[]", path.read_text()[:-3], '{"effects": [null]}'):
+    for damage in ("", "{}", "[]", path.read_text()[:-3], '{"effects": [null]}', path.read_text().replace("0.125", "[]")):
         path.write_text(damage)
         assert effects.load(path, {"metric": "pyramid"}) is None

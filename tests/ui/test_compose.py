@@ -32,6 +32,15 @@ DROP = """([selector, name, type, base64]) => {
   document.querySelector(selector).dispatchEvent(event);
 }"""
 
+ALL_IN_VIEW = """() => {
+  const board = document.querySelector(".board").getBoundingClientRect();
+  return [...document.querySelectorAll(".board .cell")].every((cell) => {
+    const { left, right, top, bottom } = cell.getBoundingClientRect();
+    const seen = left < board.right && right > board.left && top < board.bottom && bottom > board.top;
+    return !seen || cell.querySelector("img").src;
+  });
+}"""
+
 CUT = """(spans) => spans.filter(({ scrollWidth, clientWidth, scrollHeight, clientHeight }) =>
   scrollWidth > clientWidth + 1 || scrollHeight > clientHeight + 1).map((span) => span.textContent)"""
 
@@ -233,6 +242,26 @@ def test_all_pairs_become_a_contact_sheet(page: Page) -> None:
         assert image.width > 3 * 256
     page.get_by_role("button", name="sketch and zombie").first.click()
     until(page, lambda edit: dict(edit.strengths) == {"sketch": 0.7, "zombie": 0.7})
+
+
+def test_of_all_pairs_only_those_in_view_are_made(browser: Browser, default_server: Server) -> None:
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(default_server.url)
+    to_tab(page, "Compose")
+    page.wait_for_selector(".compose[data-painted]")
+    page.get_by_role("tab", name="All pairs").click()
+    images = page.locator(".board .cell img")
+    expect(images.first).to_have_attribute("src", re.compile("^data:"))
+    page.wait_for_function(ALL_IN_VIEW)
+    made = page.locator(".board .cell img[src]").count()
+    assert 0 < made < images.count(), "pictures that nobody sees are made"
+    images.last.scroll_into_view_if_needed()
+    expect(images.last).to_have_attribute("src", re.compile("^data:"))
+    before = images.first.get_attribute("src")
+    images.last.click()
+    expect(page.locator(".board .cell.here img")).to_have_attribute("src", re.compile("^data:"))
+    assert images.first.get_attribute("src") == before, "a board that stays as it is is made again"
+    page.context.close()
 
 
 def test_all_pairs_have_heads_that_stay_and_nothing_is_cut(browser: Browser, default_server: Server) -> None:

@@ -23,6 +23,7 @@ from explorer.engine.judging import Judging
 from explorer.extras import require
 from explorer.styles import ALL_STYLES, render
 from explorer.ui import assets, jobs
+from explorer.ui.gate import step_back
 from explorer.ui.jobs import Job, Jobs
 from explorer.ui.lessons import Kind, Lesson, LessonError
 from explorer.ui.own import MODELS, copy_parts, file_in, write, write_new
@@ -157,6 +158,7 @@ class Classroom:
         self.measured = 0.0
 
         def work() -> None:
+            step_back()
             try:
                 self.engine.measure_effects(lambda part: setattr(self, "measured", part))
             finally:

@@ -1,5 +1,6 @@
 // The boards beside the live picture: a grid over two or three of the picked directions, all pairs of domains, and the
-// other ways to combine domains. Filled while nothing moves; a tile is an edit, and a click goes there.
+// other ways to combine domains. Filled while nothing moves, where they are seen: a hundred domains have 4,950 pairs. A
+// tile is an edit, and a click goes there.
 
 import { act, all, download, find, make, panel, short } from "../dom.js";
 import { composeSheet } from "../explore/sheets.js";
@@ -7,6 +8,8 @@ import { composeSheet } from "../explore/sheets.js";
 const BOARD_TILE = 160; // px asked for a tile
 const STEPS = 5; // of an axis
 const PAIR_WEIGHT = 0.7; // of both domains of a pair
+const SETTLE = 80; // ms after scrolling
+const MOST_SAVED = 400; // tiles of a sheet: of a larger board those in view are saved
 
 const amounts = ({ group }, count) => Array.from({ length: count }, (_, i) => (group === "factors" ? -2 + (4 * i) / (count - 1) : i / (count - 1)));
 const withWeights = (edit, pairs) => ({ ...edit, strengths: new Map([...edit.strengths, ...pairs]) });
@@ -16,8 +19,17 @@ export function createViews(state, generator, picks, loop, stage) {
   const axes = Object.fromEntries(["x", "y", "z"].map((name) => [name, find(`[name=${name}]`)]));
   let view = "picture";
   let shown = ""; // what the board shows, as JSON
-  let cells = []; // {edit, caption, image, at} in the order asked for; at: line and column, where not one after another
+  let cells = []; // {edit, text, caption, image, node, at} in the order asked for; at: line and column, where not one after another
+  let made = new Map(); // pictures by the JSON of their edits: most of a board stays as it is when one of its tiles is picked
+  let settle;
+  const inView = new Set(); // nodes of cells
+  const observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) isIntersecting ? inView.add(target) : inView.delete(target);
+    clearTimeout(settle);
+    settle = setTimeout(ask, SETTLE);
+  }, { root: board });
   let columns = 1;
+  let here = ""; // the edit of now, as JSON
 
   const showCount = ({ latent }) => { find(".count").hidden = view !== "picture" || Boolean(latent); }; // a photo has no next one
   function open(name) {
@@ -48,9 +60,13 @@ export function createViews(state, generator, picks, loop, stage) {
   function refresh() {
     if (view === "picture" || !state.atRest) return;
     const fill = { grid: showGrid, pairs: showPairs, ways: showWays }[view];
+    here = JSON.stringify(state.json());
     const now = JSON.stringify([view, state.json(), ...Object.values(axes).map(({ value }) => value)]);
     if (now === shown) return;
     shown = now;
+    observer.disconnect();
+    inView.clear();
+    made = new Map(cells.filter(({ text, image }) => text && image.src).map(({ text, image }) => [text, image.src]));
     fill();
   }
   function empty(text) {
@@ -61,14 +77,20 @@ export function createViews(state, generator, picks, loop, stage) {
   function createCell(edit, caption, /** @type {[number, number] | null} */ at = null) {
     const image = make("img", { alt: "", draggable: false });
     const node = make("button", { type: "button", className: "cell", title: caption, ariaLabel: caption }, image);
-    node.classList.toggle("here", JSON.stringify(state.json(edit)) === JSON.stringify(state.json()));
+    const text = JSON.stringify(state.json(edit));
+    if (made.has(text)) image.src = made.get(text);
+    node.classList.toggle("here", text === here);
     node.addEventListener("click", () => state.change(edit));
-    cells.push({ edit, caption, image, at });
+    cells.push({ edit, text, caption, image, node, at });
+    observer.observe(node);
     return node;
   }
+  // The pictures that are seen and missing; what has left the view is no longer made, nor on a board that is hidden.
   function ask() {
-    const images = cells.map(({ image }) => image);
-    loop.later({ name: "board", edits: cells.map(({ edit }) => state.json(edit)), max_px: BOARD_TILE, done: (index, uri) => { images[index].src = uri; } });
+    loop.cancel("board");
+    const missing = cells.filter(({ node, image }) => inView.has(node) && !image.src);
+    if (!missing.length) return;
+    loop.later({ name: "board", edits: missing.map(({ edit }) => state.json(edit)), max_px: BOARD_TILE, done: (index, uri) => { missing[index].image.src = uri; } });
   }
   const label = (text, className = "") => make("span", { textContent: text, title: text, className });
   function figure(caption, count, ...children) {
@@ -107,7 +129,6 @@ export function createViews(state, generator, picks, loop, stage) {
       return figure(`Across: ${x.label}. Down: ${y.label}.${z ? ` ${z.label} ${short(at)}` : ""}`, STEPS, ...head, ...lines);
     });
     board.replaceChildren(make("div", { className: `sheets ${z ? "three" : "one"}` }, ...grids));
-    ask();
   }
   function showPairs() {
     const all = picks.domains;
@@ -132,7 +153,6 @@ export function createViews(state, generator, picks, loop, stage) {
     const sheet = make("div", { className: "sheets pairs" }, figure(`Both at ${PAIR_WEIGHT}; at the end of each line, one alone at 1.`, all.length, corner, ...heads, ...lines));
     sheet.style.setProperty("--columns", all.length);
     board.replaceChildren(sheet);
-    ask();
   }
   async function showWays() {
     const picked = picks.picked().filter(({ id }) => state.edit.strengths.get(id));
@@ -154,11 +174,15 @@ export function createViews(state, generator, picks, loop, stage) {
 
   // What the board shows as one picture, in the model's size.
   async function save() {
-    if (!cells.length) return;
-    const captions = cells.map(({ caption }) => caption);
-    const edits = cells.map(({ edit }) => edit && state.json(edit));
-    const uris = edits[0] ? await loop.all({ name: "save", edits, exact: true }) : cells.map(({ image }) => image.src);
-    download(await composeSheet(uris, captions, columns, cells.map(({ at }) => at)), `${generator.name}-${view}.png`);
+    const large = cells.length > MOST_SAVED;
+    const saved = large ? cells.filter(({ node }) => inView.has(node)) : cells;
+    if (!saved.length) return;
+    const captions = saved.map(({ caption }) => caption);
+    const edits = saved.map(({ edit }) => edit && state.json(edit));
+    const uris = edits[0] ? await loop.all({ name: "save", edits, max_px: large ? BOARD_TILE : null, exact: true }) : saved.map(({ image }) => image.src);
+    const [top, left] = [0, 1].map((axis) => Math.min(...saved.map(({ at }) => at?.[axis] ?? 0)));
+    const wide = large ? Math.max(...saved.map(({ at }) => at?.[1] ?? 0)) - left + 1 : columns;
+    download(await composeSheet(uris, captions, wide, saved.map(({ at }) => at && [at[0] - top, at[1] - left])), `${generator.name}-${view}.png`);
   }
   for (const [name, select] of Object.entries(axes)) {
     select.addEventListener("change", () => { select.dataset.chosen = name; refresh(); });
