@@ -51,9 +51,12 @@ def inspect(arguments: argparse.Namespace) -> str:
 
 
 def measure_effects(arguments: argparse.Namespace) -> str:
-    """Measure how much every direction changes the picture; the app shows it, and sorts by it."""
+    """Measure how much every direction changes the picture, and say in words what factors change; the app shows it."""
+    from explorer.engine import captions
+
     engine = cli_export.engine_of(arguments)
     engine.measure_effects(cli_export.show)
+    captions.measure(engine, cli_export.show)
     found = sorted((d.effect or 0.0, d.label) for d in engine.directions)
     dormant = sum(effect <= DORMANT for effect, _ in found)
     lines = [
@@ -63,6 +66,7 @@ def measure_effects(arguments: argparse.Namespace) -> str:
         f"least: {found[0][1]} {found[0][0]:.3f}; median: {found[len(found) // 2][0]:.3f};"
         f" most: {found[-1][1]} {found[-1][0]:.3f}",
     ]
+    lines += [f"{d.label}: {d.caption.words} ({d.caption.certainty:.0%})" for d in engine.directions if d.caption]
     return "\n".join(lines)
 
 
@@ -164,7 +168,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
     measures = commands.add_parser("measure", help="figures of a generator").add_subparsers(
         required=True, metavar="WHAT"
     )
-    command = measures.add_parser("effects", help="how much every direction changes the picture")
+    command = measures.add_parser("effects", help="how much every direction changes the picture, and what")
     command.add_argument("checkpoint", nargs="?", help=source)
     command.add_argument("--device", default="auto")
     command.set_defaults(run=measure_effects, precision="auto")

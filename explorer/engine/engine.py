@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import overload
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer import latents
-from explorer.edit import Direction, DirectionId, Edit, EditError
+from explorer.edit import Caption, Direction, DirectionId, Edit, EditError
 from explorer.engine import effects
 from explorer.engine.codes import Coder
 from explorer.engine.directions import Directions, directions_of
@@ -63,7 +63,9 @@ def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, pr
     model = Model(checkpoint, render, code, directions, perceptual, key, previews)
     path = checkpoint.path
     measured = None if path is None else effects.load(effects.path_beside(path), key)
-    return model if measured is None else replace(model, directions=directions.with_effects(measured))
+    if measured is None:
+        return model
+    return replace(model, directions=directions.with_effects(measured.effects).with_captions(measured.captions))
 
 
 def with_own(model: Model, own: Sequence[OwnDirection]) -> Model:
@@ -113,8 +115,9 @@ class Engine:
         before, model = self._model, self._prepare(checkpoint)
         model = with_own(model, before.directions.own)
         if (measured := self._measured_before(before, model)) is not None:
-            model = replace(model, directions=model.directions.with_effects(measured))
-            _save_effects(model, measured)
+            directions = model.directions.with_effects(measured).with_captions(before.directions.captions())
+            model = replace(model, directions=directions)
+            _save_measured(model)
         with self._lock:
             self._model = model
 
@@ -294,10 +297,19 @@ class Engine:
             measured.append(effect)
             if progress is not None:
                 progress(len(measured) / self.generator.codes.dim)
-        _save_effects(model, measured)
+        self._tell(model, model.directions.with_effects(measured))
+
+    def caption(self, captions: Mapping[int, Caption]) -> None:
+        """Say in words what factors do, by column of the basis; kept with the effects, once those are measured."""
+        self._tell(self._model, self._model.directions.with_captions(captions))
+
+    def _tell(self, model: Model, directions: Directions) -> None:
+        """Keep what was measured of `model`, and show it unless another checkpoint took its place meanwhile."""
+        measured = replace(model, directions=directions)
+        _save_measured(measured)
         with self._lock:
-            if self._model is model:  # else another checkpoint took its place meanwhile
-                self._model = replace(model, directions=model.directions.with_effects(measured))
+            if self._model is model:
+                self._model = measured
 
     def _measured_before(self, before: Model, model: Model) -> list[float] | None:
         """Effects of all columns where `before` knows them but for newly taught domains; None where it does not."""
@@ -330,8 +342,10 @@ class Engine:
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
 
 
-def _save_effects(model: Model, measured: list[float]) -> None:
-    if (path := model.checkpoint.path) is not None:
+def _save_measured(model: Model) -> None:
+    known = model.directions.effects()
+    if known and (path := model.checkpoint.path) is not None:
+        measured = effects.Measured([known[dim] for dim in range(len(known))], model.directions.captions())
         effects.save(effects.path_beside(path), model.effects_key, measured)
 
 
