@@ -51,9 +51,12 @@ def inspect(arguments: argparse.Namespace) -> str:
 
 
 def measure_effects(arguments: argparse.Namespace) -> str:
-    """Measure how much every direction changes the picture; the app shows it, and sorts by it."""
+    """Measure how much every direction changes the picture, and say in words what factors change; the app shows it."""
+    from explorer.engine import captions
+
     engine = cli_export.engine_of(arguments)
     error = engine.measure_effects(cli_export.show, arguments.thorough)
+    captions.measure(engine, cli_export.show)
     found = sorted((d.effect or 0.0, d.label) for d in engine.directions)
     dormant = sum(effect <= DORMANT for effect, _ in found)
     lines = [
@@ -68,6 +71,7 @@ def measure_effects(arguments: argparse.Namespace) -> str:
             f"of reduced pictures and few samples: {error:.3f} off at a few directions that were measured both ways;"
             " --thorough takes whole pictures, and hours"
         )
+    lines += [f"{d.label}: {d.caption.words} ({d.caption.certainty:.0%})" for d in engine.directions if d.caption]
     return "\n".join(lines)
 
 
@@ -169,7 +173,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
     measures = commands.add_parser("measure", help="figures of a generator").add_subparsers(
         required=True, metavar="WHAT"
     )
-    command = measures.add_parser("effects", help="how much every direction changes the picture")
+    command = measures.add_parser("effects", help="how much every direction changes the picture, and what")
     command.add_argument("checkpoint", nargs="?", help=source)
     command.add_argument("--device", default="auto")
     command.add_argument(

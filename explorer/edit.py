@@ -100,13 +100,22 @@ class Noise(_Numbers):
 
 
 @dataclass(frozen=True)
+class Caption:
+    """What a direction does, in words, and the part of the pictures looked at in which that was seen, 0 to 1."""
+
+    words: str
+    certainty: float
+
+
+@dataclass(frozen=True)
 class Direction:
     """One slider: a column of the basis of W, or a vector of its own, what it is called and how far it goes.
 
     `unit` is the length in W of strength 1 (a domain's published distance; a standard deviation of W for a factor; an
     attribute's amount of 1; the vector itself). `dim` is its column, -1 for a vector of its own.
     `[low, high]` is the slider's range. `effect` is the measured change of the picture at the expansion distance, as a
-    fraction of the distance between two random pictures; None until it has been measured.
+    fraction of the distance between two random pictures; None until it has been measured. `caption` is None until then
+    too, and where no words fit.
     """
 
     id: DirectionId
@@ -117,6 +126,7 @@ class Direction:
     low: float
     high: float
     effect: float | None = None
+    caption: Caption | None = None
 
 
 @dataclass(frozen=True)

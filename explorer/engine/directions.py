@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from explorer import latents
-from explorer.edit import Direction, DirectionId, EditError
+from explorer.edit import Caption, Direction, DirectionId, EditError
 from explorer.engine.own import OwnDirection
 from explorer.networks.family import Autoencoder
 from explorer.weights import Checkpoint
@@ -79,6 +79,15 @@ class Directions:
         """The same directions with the measured effect of every column of the basis."""
         measured = range(len(effects))  # an attribute lies along no single column of the basis
         entries = tuple(replace(d, effect=effects[d.dim]) if d.dim in measured else d for d in self)
+        return replace(self, entries=entries)
+
+    def captions(self) -> dict[int, Caption]:
+        """What is known in words of the factors, by column of the basis."""
+        return {direction.dim: direction.caption for direction in self if direction.caption is not None}
+
+    def with_captions(self, captions: Mapping[int, Caption]) -> Directions:
+        """The same directions, each factor with what is known of it in words: whatever else has a name needs none."""
+        entries = tuple(replace(d, caption=captions.get(d.dim)) if d.group == "factors" else d for d in self)
         return replace(self, entries=entries)
 
 

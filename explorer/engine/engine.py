@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import overload
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer import latents
-from explorer.edit import Direction, DirectionId, Edit, EditError
+from explorer.edit import Caption, Direction, DirectionId, Edit, EditError
 from explorer.engine import effects
 from explorer.engine.codes import Coder
 from explorer.engine.directions import Directions, directions_of
@@ -66,12 +66,13 @@ def prepare(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, pr
     model = Model(checkpoint, render, code, directions, perceptual, key, previews)
     path = checkpoint.path
     measured = None if path is None else effects.load(effects.path_beside(path), key)
-    return model if measured is None else with_effects(model, measured)
+    return model if measured is None else with_measured(model, measured)
 
 
-def with_effects(model: Model, measured: Measured) -> Model:
+def with_measured(model: Model, measured: Measured) -> Model:
     """The model with what was measured of its directions."""
-    return replace(model, directions=model.directions.with_effects(measured.effects), error=measured.error)
+    directions = model.directions.with_effects(measured.effects).with_captions(measured.captions)
+    return replace(model, directions=directions, error=measured.error)
 
 
 def with_own(model: Model, own: Sequence[OwnDirection]) -> Model:
@@ -121,8 +122,8 @@ class Engine:
         before, model = self._model, self._prepare(checkpoint)
         model = with_own(model, before.directions.own)
         if (measured := self._measured_before(before, model)) is not None:
-            model = with_effects(model, measured)
-            _save_effects(model, measured)
+            model = with_measured(model, measured)
+            _save_measured(model)
         with self._lock:
             self._model = model
 
@@ -290,9 +291,7 @@ class Engine:
         with torch.inference_mode():
             return self._code(self._model, edit).clone()
 
-    def measure_effects(
-        self, progress: Callable[[float], None] | None = None, thorough: bool = False
-    ) -> float | None:
+    def measure_effects(self, progress: Callable[[float], None] | None = None, thorough: bool = False) -> float | None:
         """Measure how much every direction changes the picture at the expansion distance, unless that is known.
 
         Sets `Direction.effect` and keeps the result beside the checkpoint. Of a large generator on a CPU reduced
@@ -323,12 +322,19 @@ class Engine:
         if checked:
             whole = measure(checked, False, len(dims), weight)
             error = float(np.sqrt(np.mean([(found[d] - w) ** 2 for d, w in zip(checked, whole, strict=True)])))
-        measured = Measured(tuple(found), error)
-        _save_effects(model, measured)
-        with self._lock:
-            if self._model is model:  # else another checkpoint took its place meanwhile
-                self._model = with_effects(model, measured)
+        self._tell(model, with_measured(model, Measured(tuple(found), model.directions.captions(), error)))
         return error
+
+    def caption(self, captions: Mapping[int, Caption]) -> None:
+        """Say in words what factors do, by column of the basis; kept with the effects, once those are measured."""
+        self._tell(self._model, replace(self._model, directions=self._model.directions.with_captions(captions)))
+
+    def _tell(self, model: Model, measured: Model) -> None:
+        """Keep what was measured of `model`, and show it unless another checkpoint took its place meanwhile."""
+        _save_measured(measured)
+        with self._lock:
+            if self._model is model:
+                self._model = measured
 
     @property
     def effects_error(self) -> float | None:
@@ -347,7 +353,8 @@ class Engine:
             return None
         taught = [direction.dim for direction in model.directions if direction.id not in before.directions.by_id]
         known |= zip(taught, self._effects(model, taught, before.error is not None), strict=True)
-        return Measured(tuple(known[dim] for dim in range(len(known))), before.error)
+        effects_of_all = tuple(known[dim] for dim in range(len(known)))
+        return Measured(effects_of_all, before.directions.captions(), before.error)
 
     def _effects(self, model: Model, dims: Sequence[int], quick: bool) -> Iterator[float]:
         """Effects of columns of the basis on always the same samples, one by one."""
@@ -379,8 +386,10 @@ class Engine:
         return latents.measure_effects(synthesize, model.perceptual, codes, columns, model.directions.distance)
 
 
-def _save_effects(model: Model, measured: Measured) -> None:
-    if (path := model.checkpoint.path) is not None:
+def _save_measured(model: Model) -> None:
+    known = model.directions.effects()
+    if known and (path := model.checkpoint.path) is not None:
+        measured = Measured(tuple(known[dim] for dim in range(len(known))), model.directions.captions(), model.error)
         effects.save(effects.path_beside(path), model.effects_key, measured)
 
 

@@ -13,6 +13,7 @@ from app_server import ROOT, Server, open_page
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from explorer import Edit, EditError, Engine, load
+from explorer.edit import Caption
 from explorer.engine.own import read_directions
 from explorer.ui.naming import Naming, identity
 
@@ -24,6 +25,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Of its own: names are kept for everybody who opens its generator."""
     checkpoint = tmp_path_factory.mktemp("names") / "expanded32.pkl"
     shutil.copyfile(EXPANDED, checkpoint)
+    engine = Engine(load(checkpoint), "cpu", "fp32")
+    engine.measure_effects()  # captions are kept with the effects
+    engine.caption({3: Caption("fur: dark to light", 0.75)})
     server = Server(checkpoint)
     yield server
     server.kill()
@@ -100,6 +104,20 @@ def test_directions_are_called_otherwise_starred_and_hidden_for_good(page: Page,
     expect(slider(page, "Factor 5")).to_be_visible()
     page.get_by_role("tab", name="Compose", exact=True).click()
     expect(page.locator(".add option", has_text="Factor 5").first).to_be_attached()
+
+
+def test_a_search_finds_what_a_direction_does(page: Page) -> None:
+    search = page.get_by_role("searchbox", name="Search directions")
+    search.fill("fur light")
+    expect(page.locator(".row:visible")).to_have_count(1)
+    row = page.locator(".row").filter(has=slider(page, "Factor 3"))
+    expect(row.locator(".row-caption")).to_have_text("fur: dark to light")
+    row.locator(".row-name").hover()
+    expect(page.locator(".tip")).to_contain_text("fur: dark to light, in 75 % of pictures")
+    search.fill("eye")
+    expect(page.locator(".row:visible")).to_have_count(0)
+    search.fill("")
+    expect(page.locator(".row-caption:visible")).to_have_count(1)
 
 
 def test_what_sliders_do_becomes_a_direction_that_is_saved_deleted_and_brought_back(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -90,6 +90,7 @@ def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | Non
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
         "directions": directions,
+        "captions": [[d.id, asdict(d.caption)] for d in engine.directions if d.caption],
         "looks": [{"name": look.name, "strengths": look.strengths} for look in named],
         "naming": None if naming is None else naming.describe(),
     }

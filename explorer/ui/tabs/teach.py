@@ -18,7 +18,7 @@ import gradio as gr
 import numpy as np
 
 from explorer.edit import Edit
-from explorer.engine import Engine
+from explorer.engine import Engine, captions
 from explorer.engine.judging import Judging
 from explorer.extras import require
 from explorer.styles import ALL_STYLES, render
@@ -161,6 +161,7 @@ class Classroom:
             step_back()
             try:
                 self.engine.measure_effects(lambda part: setattr(self, "measured", part))
+                captions.measure(self.engine)
             finally:
                 self.measured = None
 

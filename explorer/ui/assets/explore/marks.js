@@ -12,13 +12,16 @@ function readMarks(generator) {
   return window.domainExplorer.marks ?? kept ?? NONE;
 }
 
-// The generator with its directions as they are called and marked here; `given` is the name that it has itself.
+// The generator with its directions as they are called and marked here; `given` is the name that it has itself,
+// `caption` what is known of it in words.
 export function withMarks(generator) {
   const { names, stars, hidden } = readMarks(generator);
   const called = new Map(names);
+  const captions = new Map(generator.captions);
   const marked = (direction) => ({
     ...direction,
     given: direction.label,
+    caption: captions.get(direction.id) ?? null,
     label: called.get(direction.id) ?? direction.label,
     starred: stars.includes(direction.id),
     hidden: hidden.includes(direction.id),

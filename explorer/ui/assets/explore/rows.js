@@ -41,6 +41,7 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
     const members = generator.directions.filter((direction) => direction.group === name);
     const group = { name, node, members, built: false, open: false, all: false, box: node.querySelector(".rows") };
     node.dataset.group = name;
+    node.classList.toggle("captioned", members.some(({ caption }) => caption));
     node.querySelector(".group-name").textContent = GROUPS[name][0];
     node.querySelector(".group-count").textContent = members.length;
     node.querySelector(".group-hint").textContent = members.length ? GROUPS[name][1] : EMPTY[name];
@@ -68,7 +69,8 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
     Object.assign(slider, { min: low, max: high, step: stepOf(direction) });
     number.step = stepOf(direction) * 10;
     slider.style.setProperty("--zero", clamp(-low / (high - low), 0, 1));
-    if (direction.effect !== null) showEffect(node, direction.effect);
+    if (direction.caption) showCaption(node, direction.caption);
+    if (direction.effect !== null) showEffect(node, direction);
     node.row = row;
     ends.watch(node);
     rows.set(direction.id, row);
@@ -86,10 +88,16 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
     node.querySelector(".row-more").ariaLabel = `More about ${label}`;
     node.classList.toggle("starred", starred);
   }
-  function showEffect(node, effect) {
+  function showCaption(node, { words }) {
+    const caption = node.querySelector(".row-caption");
+    caption.hidden = false;
+    caption.textContent = words;
+  }
+  function showEffect(node, { effect, caption }) {
+    const seen = caption ? `To the right CLIP sees ${caption.words}, in ${Math.round(caption.certainty * 100)} % of pictures. ` : "";
     const bar = node.querySelector(".effect");
     bar.hidden = false;
-    node.querySelector(".row-name").dataset.tip = `Effect ${Math.round(effect * 100)} %: how much it changes a picture; 100 % is as much as two random pictures differ.`;
+    node.querySelector(".row-name").dataset.tip = `${seen}Effect ${Math.round(effect * 100)} %: how much it changes a picture; 100 % is as much as two random pictures differ.`;
     bar.firstElementChild.style.width = `${clamp(effect / largest, 0.02, 1) * 100}%`;
   }
   function showRow({ node, slider, number, direction }, value) {
@@ -195,7 +203,7 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
   }
   function filter() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = ({ label, given }) => words.every((word) => `${label} ${given}`.toLowerCase().includes(word));
+    const fits = ({ label, given, caption }) => words.every((word) => `${label} ${given} ${caption?.words ?? ""}`.toLowerCase().includes(word));
     for (const group of groups) {
       const found = group.members.filter(fits);
       group.node.hidden = words.length > 0 && found.length === 0;
