@@ -247,7 +247,7 @@ def test_what_was_measured_before_a_lesson_still_counts_and_the_new_domain_is_me
 
 def test_a_damaged_file_of_effects_is_measured_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.effects.json"
-    effects.save(path, {"metric": "pyramid"}, measured := effects.Measured((0.25, 0.5), 0.125))
+    effects.save(path, {"metric": "pyramid"}, measured := effects.Measured((0.25, 0.5), {}, 0.125))
     assert effects.load(path, {"metric": "pyramid"}) == measured
     assert effects.load(path, {"metric": "lpips-alex"}) is None
     for damage in ("", "{}", "[]", path.read_text()[:-3], '{"effects": [null]}', path.read_text().replace("0.125", "[]")):
