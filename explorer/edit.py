@@ -115,7 +115,7 @@ class Direction:
     attribute's amount of 1; the vector itself). `dim` is its column, -1 for a vector of its own.
     `[low, high]` is the slider's range. `effect` is the measured change of the picture at the expansion distance, as a
     fraction of the distance between two random pictures; None until it has been measured. `caption` is None until then
-    too, and where no words fit.
+    too, and where no words fit; `about` is what the file of a domain says of it, or "".
     """
 
     id: DirectionId
@@ -127,6 +127,7 @@ class Direction:
     high: float
     effect: float | None = None
     caption: Caption | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True)

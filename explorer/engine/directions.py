@@ -19,6 +19,7 @@ FACTORS = 64  # basis columns called factors; the rest, least effective last, ar
 FACTOR_LIMIT = 4.0  # range of a factor's slider in standard deviations of the codes; pictures fall apart beyond
 AMOUNT = 0.5  # of an attribute, either way: pictures fall apart beyond (arXiv 2111.15640)
 SAMPLES = 4096  # codes for their statistics
+MAX_ABOUT = 200  # characters of a sentence on a domain
 FEW = 128  # where each takes many steps of a large network; standard deviations are right to 6 % then
 
 
@@ -100,7 +101,10 @@ def directions_of(checkpoint: Checkpoint) -> Directions:
     scales = latents.direction_scales(w, basis).tolist()
     distance = (w - generator.mean).norm(dim=1).mean().item() if expansion is None else expansion.distance
     names = {} if expansion is None else dict(zip(expansion.dims, expansion.domains, strict=True))
-    domains = [Direction(name, name, "domains", dim, distance, -0.5, 1.5) for dim, name in names.items()]
+    domains = [
+        Direction(name, name, "domains", dim, distance, -0.5, 1.5, about=_about(checkpoint, name))
+        for dim, name in names.items()
+    ]
     free = [dim for dim in range(generator.codes.dim) if dim not in names]
     factors = [
         Direction(dim, f"Factor {dim}", "factors", dim, scales[dim], -FACTOR_LIMIT, FACTOR_LIMIT)
@@ -109,6 +113,12 @@ def directions_of(checkpoint: Checkpoint) -> Directions:
     dormant = [Direction(dim, f"Dormant {dim}", "dormant", dim, distance, -1.5, 1.5) for dim in free[FACTORS:]]
     attributes, columns = _attributes(checkpoint)
     return Directions(torch.cat([basis, columns.to(basis)], 1), distance, (*domains, *attributes, *factors, *dormant))
+
+
+def _about(checkpoint: Checkpoint, domain: str) -> str:
+    """What a file says of its domain; files from elsewhere may hold anything."""
+    words = checkpoint.learned.get(domain, {}).get("about")
+    return words[:MAX_ABOUT] if isinstance(words, str) and words.isprintable() else ""
 
 
 def _attributes(checkpoint: Checkpoint) -> tuple[list[Direction], Tensor]:  # [dim, attributes]

@@ -22,18 +22,23 @@ from explorer.weights.clip import TEACHERS
 Kind = TypeVar("Kind")
 PATHS = ("data", "discriminator", "original", "image", "images", "folder")  # settings that name files
 FIGURES = ("replay", "kept domains", "source", "path", "R1")  # a run's own, beside its domains' losses
+MAX_ABOUT = 200  # characters of a sentence on a domain
 UNSAFE = set('/\\:*?"<>|')  # a domain's name is a file's name too
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One domain to learn. `dim` None takes the least effective free direction; `arguments` are its task's."""
+    """One domain to learn. `dim` None takes the least effective free direction; `arguments` are its task's.
+
+    `about` is a sentence on it, shown with its name.
+    """
 
     name: str
     type: str
     dim: int | None
     weight: float
     arguments: Any
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,14 @@ def _domain(table: dict[str, Any], index: int) -> Domain:
         raise ExpansionError(f"{where}: the run has a figure of that name; choose another one")
     if kind not in TASKS:
         raise ExpansionError(f"{where}: type must be one of {', '.join(TASKS)}, got {kind!r}")
-    dim, weight = arguments.pop("dim", None), arguments.pop("weight", 1.0)
+    dim, weight, about = arguments.pop("dim", None), arguments.pop("weight", 1.0), arguments.pop("about", "")
     if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int)):
         raise ExpansionError(f"{where}: dim must be the number of a direction, got {dim!r}")
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
         raise ExpansionError(f"{where}: weight must be a positive number, got {weight!r}")
-    return Domain(name, kind, dim, float(weight), fill(TASKS[kind].Arguments, arguments, where))
+    if not isinstance(about, str) or len(about) > MAX_ABOUT or (about and not about.isprintable()):
+        raise ExpansionError(f"{where}: about must be one sentence of at most {MAX_ABOUT} characters, got {about!r}")
+    return Domain(name, kind, dim, float(weight), fill(TASKS[kind].Arguments, arguments, where), about)
 
 
 def fill(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
@@ -203,6 +210,7 @@ def to_toml(config: Config) -> str:
     text = lines(top)
     for domain in config.domains:
         head = {"name": domain.name, "type": domain.type, "dim": domain.dim, "weight": domain.weight}
+        head |= {"about": domain.about or None}
         text += "\n[[domain]]\n" + lines(head | asdict(domain.arguments))
     return text
 

@@ -327,7 +327,7 @@ def export(folder: Path, trainer: Trainer) -> None:
     new = config.domains[: len(trainer.tasks)]
     learned = [
         *trainer.plan.notes,
-        *({"name": d.name, "type": d.type, "arguments": asdict(d.arguments)} for d in new),
+        *({"name": d.name, "type": d.type, "about": d.about, "arguments": asdict(d.arguments)} for d in new),
     ]
     meta: dict[str, Any] = {
         "name": Path(config.source).stem,

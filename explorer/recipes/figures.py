@@ -119,7 +119,7 @@ def measure(
     if (judge := judge or part_of(checkpoint, "judge")) is not None:
         scorers["judge"] = report.judge_scorer(load_judge(judge)[0], domains, classes)
     network = load_clip(clip)
-    texts = taught(checkpoint.meta, domains) | dict(prompts or {})
+    texts = taught(checkpoint.learned, domains) | dict(prompts or {})
     scorers[network.name] = report.clip_scorer(network, domains, texts, style_prompts(PHOTO))
 
     def subject(size: int) -> report.Subject:
@@ -199,11 +199,9 @@ def signals(photos: Sequence[np.ndarray]) -> Tensor:  # uint8 [H, W, 3] each -> 
     return from_array(np.stack(photos))
 
 
-def taught(meta: Mapping[str, Any], domains: Sequence[str]) -> dict[str, list[str]]:
+def taught(learned: Mapping[str, Mapping[str, Any]], domains: Sequence[str]) -> dict[str, list[str]]:
     """What each domain is called: the target text that the expansion noted, or its name; all captions of a style."""
-    noted = meta.get("learned")
-    entries = [entry for entry in noted if isinstance(entry, dict)] if isinstance(noted, list) else []
-    arguments = {entry.get("name"): entry.get("arguments") for entry in entries}
+    arguments = {name: entry.get("arguments") for name, entry in learned.items()}
     found = {name: values.get("target") for name, values in arguments.items() if isinstance(values, dict)}
     texts = {name: str(found.get(name) or name) for name in domains}
     styles = {name: style_of(text) for name, text in texts.items()}

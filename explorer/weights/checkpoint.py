@@ -104,6 +104,13 @@ class Checkpoint:
             return ()
         return tuple(names) if all(isinstance(name, str) for name in names) else ()
 
+    @property
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """How its domains were learned, by their names, as far as the file notes it."""
+        told = self.meta.get("learned")
+        entries = [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
+        return {name: entry for entry in entries if isinstance(name := entry.get("name"), str)}
+
     def with_domains(self, names: Mapping[str, str]) -> Checkpoint:
         """The same generator with these domains alone, in this order, under new names: `{domain: name}`.
 
@@ -117,10 +124,8 @@ class Checkpoint:
             raise CheckpointError(
                 "two domains have the same name, or one is not this generator's: give each a name of its own"
             ) from None
-        told = self.meta.get("learned")
-        notes = [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
-        learned = [entry | {"name": new} for old, new in names.items() for entry in notes if entry.get("name") == old]
-        meta = self.meta | {"learned": learned} if notes else self.meta
+        learned = [self.learned[old] | {"name": new} for old, new in names.items() if old in self.learned]
+        meta = self.meta | {"learned": learned} if self.learned else self.meta
         return replace(self, expansion=expansion, meta=meta)
 
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> Path:

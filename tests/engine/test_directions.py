@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from generators import make_generator
@@ -91,3 +93,19 @@ def test_an_unknown_direction_is_told_what_there_is(expanded: Directions, plain:
     with pytest.raises(EditError, match="the domains none"):
         plain[70]
     assert Edit(strengths={0: 1}).moves()[0][0] == expanded[0].id
+
+
+@pytest.mark.parametrize(
+    ("noted", "about"),
+    [
+        ([{"name": "sketch", "about": "Grey skin"}], "Grey skin"),
+        ([{"name": "bronze", "about": "Lines"}], ""),
+        ([{"name": "sketch", "about": "two\nlines"}], ""),
+        ([{"name": "sketch", "about": 3}, "damaged"], ""),
+        ("damaged", ""),
+    ],
+)
+def test_a_domain_is_told_of_as_its_file_does(noted: object, about: str) -> None:
+    checkpoint = make_checkpoint(True)
+    directions = directions_of(replace(checkpoint, meta={"learned": noted}))
+    assert next(d.about for d in directions if d.id == "sketch") == about

@@ -40,6 +40,7 @@ CASES = {
     "nameless": ('[[domain]]\ntype = "nada"', "domain 1 has no name"),
     "a path for a name": (SKETCH.replace("new", "../new"), "a name is letters"),
     "unknown task": (SKETCH.replace("nada", "magic"), "type must be one of nada"),
+    "a sentence of two lines": (SKETCH + 'about = "a\\nb"', "about must be one sentence of at most 200 characters"),
     "unknown argument": (SKETCH + "colour = 1", "unknown setting 'colour'"),
     "missing argument": ('[[domain]]\nname = "x"\ntype = "mystyle"', "folder is missing"),
     "twice": (SKETCH * 2, "two domains are called 'new'"),

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import torch
 from tiny_expansion import NADA, SETTINGS, config, differences, fixtures, train
 
-from explorer import cli
+from explorer import Engine, cli
 from explorer.expansion import expand, trainer
 from explorer.expansion.config import read_config, to_toml
 from explorer.latents import factorize
@@ -78,7 +79,9 @@ def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch, number: int = s
 def test_the_exit_code_tells_that_a_signal_ended_it(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "domains.toml").write_text(to_toml(two_domains(files)))
+    told = two_domains(files)
+    told = replace(told, domains=(replace(told.domains[0], about="Lines on paper"), *told.domains[1:]))
+    (tmp_path / "domains.toml").write_text(to_toml(told))
     command = ["expand", str(files["source"]), "--config", str(tmp_path / "domains.toml"), "--out", str(tmp_path / "x")]
     with monkeypatch.context() as patch:
         interrupt_after(2, patch, signal.SIGTERM)
@@ -87,6 +90,7 @@ def test_the_exit_code_tells_that_a_signal_ended_it(
     assert ended.value.code == 128 + signal.SIGTERM
     assert "--resume" in capsys.readouterr().out
     assert cli.main(["expand", "--resume", "--out", str(tmp_path / "x"), "--cpu"]) == 0
+    assert Engine(load(tmp_path / "x" / "network.safetensors"), "cpu").direction("a").about == "Lines on paper"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

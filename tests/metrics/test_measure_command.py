@@ -178,13 +178,13 @@ def test_only_the_domains_asked_for_are_measured(folder: Path, capsys: pytest.Ca
 
 def test_domains_are_called_by_what_they_were_taught() -> None:
     taught = {"moon": "a cat of cheese", "ink": "woodcut"}
-    meta = {"learned": [{"name": name, "arguments": {"target": text}} for name, text in taught.items()]}
-    found = figures.taught(meta, ("moon", "ink", "mosaic", "tom"))
+    learned = {name: {"arguments": {"target": text}} for name, text in taught.items()}
+    found = figures.taught(learned, ("moon", "ink", "mosaic", "tom"))
     assert found["moon"] == ["a cat of cheese"]
     assert found["ink"] == style_prompts("woodcut")
     assert found["mosaic"] == style_prompts("mosaic")
     assert found["tom"] == ["tom"]
-    assert figures.taught({"learned": "damaged"}, ("tom",)) == {"tom": ["tom"]}
+    assert figures.taught({"tom": {"arguments": "damaged"}}, ("tom",)) == {"tom": ["tom"]}
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def key_of(engine: Engine, name: str) -> str:
 def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | None = None) -> dict[str, Any]:
     """What the panel must know of the generator."""
     directions = [
-        {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high, "effect": d.effect}
+        {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high}
+        | {"effect": d.effect, "about": d.about}
         for d in engine.directions
     ]
     source = engine.checkpoint.meta.get("source")

@@ -41,7 +41,7 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
     const members = generator.directions.filter((direction) => direction.group === name);
     const group = { name, node, members, built: false, open: false, all: false, box: node.querySelector(".rows") };
     node.dataset.group = name;
-    node.classList.toggle("captioned", members.some(({ caption }) => caption));
+    node.classList.toggle("captioned", members.some(({ caption, about }) => caption || about));
     node.querySelector(".group-name").textContent = GROUPS[name][0];
     node.querySelector(".group-count").textContent = members.length;
     node.querySelector(".group-hint").textContent = members.length ? GROUPS[name][1] : EMPTY[name];
@@ -69,7 +69,7 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
     Object.assign(slider, { min: low, max: high, step: stepOf(direction) });
     number.step = stepOf(direction) * 10;
     slider.style.setProperty("--zero", clamp(-low / (high - low), 0, 1));
-    if (direction.caption) showCaption(node, direction.caption);
+    if (direction.caption || direction.about) showCaption(node, direction.caption?.words ?? direction.about);
     if (direction.effect !== null) showEffect(node, direction);
     node.row = row;
     ends.watch(node);
@@ -88,13 +88,13 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
     node.querySelector(".row-more").ariaLabel = `More about ${label}`;
     node.classList.toggle("starred", starred);
   }
-  function showCaption(node, { words }) {
+  function showCaption(node, words) {
     const caption = node.querySelector(".row-caption");
     caption.hidden = false;
     caption.textContent = words;
   }
-  function showEffect(node, { effect, caption }) {
-    const seen = caption ? `To the right CLIP sees ${caption.words}, in ${Math.round(caption.certainty * 100)} % of pictures. ` : "";
+  function showEffect(node, { effect, caption, about }) {
+    const seen = caption ? `To the right CLIP sees ${caption.words}, in ${Math.round(caption.certainty * 100)} % of pictures. ` : about && `${about}. `;
     const bar = node.querySelector(".effect");
     bar.hidden = false;
     node.querySelector(".row-name").dataset.tip = `${seen}Effect ${Math.round(effect * 100)} %: how much it changes a picture; 100 % is as much as two random pictures differ.`;
@@ -203,7 +203,7 @@ export function createRows(state, generator, loop, { onActive, onUnfold, does, o
   }
   function filter() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = ({ label, given, caption }) => words.every((word) => `${label} ${given} ${caption?.words ?? ""}`.toLowerCase().includes(word));
+    const fits = ({ label, given, caption, about }) => words.every((word) => `${label} ${given} ${caption?.words ?? about}`.toLowerCase().includes(word));
     for (const group of groups) {
       const found = group.members.filter(fits);
       group.node.hidden = words.length > 0 && found.length === 0;
