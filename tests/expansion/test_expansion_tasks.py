@@ -41,7 +41,7 @@ def domain(kind: str, files: dict[str, Path]) -> dict[str, Any]:
             "lambda_critic": 0.1,
         },
         "image_folder": {"name": "x", "type": "image_folder", "folder": folder},
-        "style": {"name": "x", "type": "style", "style": "sepia", "lambda_lpips": 0.0},
+        "style": {"name": "x", "type": "style", "style": "sepia", "lambda_lpips": 0.0, "lambda_texture": 1.0},
     }[kind]
 
 

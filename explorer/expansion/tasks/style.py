@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Shown, Task
+from explorer.expansion.tasks.texture import directions, texture_distance
 from explorer.networks.pixels import from_array, to_pixels
 from explorer.styles import ALL_STYLES, render
 from explorer.training.draws import Draws
@@ -25,17 +26,20 @@ class Arguments:
     Attributes:
         style: the style's name.
         lambda_lpips, lambda_l2: weights of the perceptual distance and the squared error to the drawn picture.
+        lambda_texture: weight of `texture.texture_distance` to it: strokes, tiles and grain that lie elsewhere in every
+            drawing.
     """
 
     style: str
     lambda_lpips: float = 1.0
     lambda_l2: float = 1.0
+    lambda_texture: float = 0.0
 
     def __post_init__(self) -> None:
         if self.style not in ALL_STYLES:
             raise ExpansionError(f"style must be one of {', '.join(sorted(ALL_STYLES))}, got {self.style!r}")
-        if self.lambda_lpips < 0 or self.lambda_l2 < 0:
-            raise ExpansionError("lambda_lpips and lambda_l2 must be at least 0")
+        if min(self.lambda_lpips, self.lambda_l2, self.lambda_texture) < 0:
+            raise ExpansionError("lambda_lpips, lambda_l2 and lambda_texture must be at least 0")
 
 
 class Style(Task):
@@ -50,6 +54,10 @@ class Style(Task):
         loss = self.arguments.lambda_l2 * F.mse_loss(shown.images, drawn)
         if self.arguments.lambda_lpips:
             loss = loss + self.arguments.lambda_lpips * self.studio.perceptual_to(drawn)(shown.images).mean()
+        if self.arguments.lambda_texture:
+            along = directions(drawn.shape[1], shown.draws.generator).to(drawn.device)
+            texture = texture_distance(shown.images, drawn, along).mean()
+            loss = loss + self.arguments.lambda_texture * texture
         return loss
 
     def examples(self, photos: Tensor, draws: Draws) -> tuple[Tensor, bool]:
