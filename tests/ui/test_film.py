@@ -276,7 +276,7 @@ def test_results_of_photos_are_the_pictures_of_a_film(expanded_page: Page, engin
         code = engine.ws(Edit(seed=seed)).cpu().numpy()[rows]
         np.save(tmp_path / f"{seed}.npy", code)
         picture = Image.fromarray(engine.render(Edit(latent=Latent.of(code)))).convert("RGBA")
-        expected.append(np.array(picture.resize((32, 32))).ravel())
+        expected.append(np.array(picture.resize((32, 32))).ravel().astype(float))
         page.get_by_role("tab", name="Photo", exact=True).click()
         expect(page.get_by_role("button", name="Film of them")).to_be_hidden()
         page.locator(".latent-file").set_input_files(tmp_path / f"{seed}.npy")
@@ -285,10 +285,10 @@ def test_results_of_photos_are_the_pictures_of_a_film(expanded_page: Page, engin
     until_frame(page, 10)
     page.keyboard.press("p")
     assert page.evaluate("document.querySelector('.explore').dataset.painted").find("latent") < 0, "the own edit stays"
-    first, second = (settled(page, number) for number in (0, 50))
-    assert alike(first, expected[0])
-    assert alike(second, expected[1])
-    assert not alike(first, second)
+    stops = [settled(page, number) for number in (0, 50)]  # smoothed, so that they are not the very pixels
+    far = [[float(np.abs(stop - other).mean()) for other in expected] for stop in stops]
+    assert far[0][0] * 2 < far[0][1], "the oldest first"
+    assert far[1][1] * 2 < far[1][0]
     page.keyboard.press("Escape")
     expect(film_bar(page)).to_be_hidden()
 
