@@ -74,7 +74,7 @@ const HINTS = {
   explore: "Drag a slider: the picture follows.",
   photo: "Bring a photo: it is rebuilt, and every slider works on it.",
   compose: "Choose two domains, drag their weights, share the result.",
-  teach: "A style, words or pictures become a new slider within minutes.",
+  teach: "A style, words or pictures become a slider.",
   model: "What this generator knows, and the way to others.",
 };
 const SEEN = "explorer:seen"; // tabs whose hint was read, or left behind
