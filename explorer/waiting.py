@@ -17,12 +17,14 @@ from typing import Any
 from explorer.refused import Refused
 
 PATIENCE = 5  # seconds for a browser's request
+ASKING = "Starting"  # the header of the page's question and of the answer, which the app itself does not give
 PAGE = (Path(__file__).parent / "ui/assets/waiting.html").read_text()
 
 
 class Waiting:
     """A page at the app's address until the app is there; every answer is 503, so that no program takes it for that.
 
+    But for the page itself, which asks with a header of its own how far it is: browsers write every 503 into a console.
     Raises Refused where the port is taken or the host is none.
     """
 
@@ -68,10 +70,13 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         assert isinstance(self.server, Answering)
-        body = PAGE.replace("WORDS", self.server.waiting.words).encode()
-        self.send_response(HTTPStatus.SERVICE_UNAVAILABLE)
+        words = self.server.waiting.words
+        asked = ASKING in self.headers
+        body = (words if asked else PAGE.replace("WORDS", words)).encode()
+        self.send_response(HTTPStatus.OK if asked else HTTPStatus.SERVICE_UNAVAILABLE)
         for name, value in (
-            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Type", f"text/{'plain' if asked else 'html'}; charset=utf-8"),
+            (ASKING, "still"),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("Retry-After", "2"),

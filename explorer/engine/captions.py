@@ -61,8 +61,8 @@ CONTRASTS = (
     ),
     Contrast(
         "fur",
-        "one colour",
-        "white patches",
+        "even",
+        "patched",
         ("black", "ginger", "grey tabby"),
         ("black and white", "ginger and white", "tabby and white"),
     ),

@@ -30,6 +30,7 @@ from explorer.refused import Refused
 from explorer.replacing import replacing, sweep
 
 ROOT = Path(__file__).parents[2]  # where `python -m explorer` is found
+WAITING = "waiting"
 RUNNING = ("preparing", "training", "paused", "stopping")
 ENDED = ("done", "stopped", "failed")
 NICENESS = 10  # pictures on the page go first
@@ -55,7 +56,8 @@ class Job:
         resume: the command that continues it once it has ended; empty where it cannot be continued.
         about: plain JSON data of whoever started it.
         pid, created: the process, and what `identity` says of it; a number alone may belong to another by now.
-        started: when the job was first started.
+        started: when the job was asked for.
+        waits: whether it is in line still, for others to end.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Job:
     pid: int = 0
     created: str = ""
     started: float = 0.0
+    waits: bool = False
 
     @property
     def id(self) -> str:
@@ -81,7 +84,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Status:
-    """How a job stands: `state` is one of RUNNING or ENDED, the rest is what the command said last."""
+    """How a job stands: `state` is WAITING or one of RUNNING or ENDED, the rest is what the command said last."""
 
     state: str
     step: int = 0
@@ -111,10 +114,13 @@ def default_root() -> Path:
 
 
 class Jobs:
-    """The jobs in the folders under `root`; one runs at a time, whichever server started it."""
+    """The jobs in the folders under `root`; one runs at a time, whichever server started it, the others wait in line.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    `ready` may change a job that waited when its turn comes.
+    """
+
+    def __init__(self, root: Path, ready: Callable[[Job], Job] = lambda job: job) -> None:
+        self.root, self.ready = root, ready
         for folder in (*root.glob("*/"), *root.glob("*/*/")):
             sweep(folder, seconds=SWEEP_SECONDS)
 
@@ -139,16 +145,22 @@ class Jobs:
     def running(self) -> Job | None:
         return next((job for job in self.all() if job.process() is not None), None)
 
+    def waiting(self) -> list[Job]:
+        """The line, first come first."""
+        return [job for job in reversed(self.all()) if job.waits]
+
     def start(self, title: str, prepare: Callable[[Path], Job]) -> Job:
-        """Start what `prepare` returns for a new, empty folder. Raises JobError where another job is running."""
+        """Start what `prepare` returns for a new, empty folder; where another job is running, it waits in line."""
         with self._alone():
+            busy = self.running() is not None or bool(self.waiting())
             folder = self.root / f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(title)}"
             try:
                 folder.mkdir()
             except OSError as error:
                 raise JobError(f"The folder {folder} cannot be made: {error.strerror}.") from None
             try:
-                return launch(replace(prepare(folder), started=time.time()))
+                job = replace(prepare(folder), started=time.time())
+                return write_job(replace(job, waits=True)) if busy else self._launch(job)
             except Exception:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -158,25 +170,51 @@ class Jobs:
         if not job.resume:
             raise JobError("This lesson cannot be continued; start a new one.")
         with self._alone():
+            if (running := self.running()) is not None:
+                title = running.about.get("name", "another")
+                raise JobError(f"The lesson “{title}” is still running: wait until it ends, or stop it first.")
             (job.folder / "stop").unlink(missing_ok=True)
-            return launch(replace(job, command=job.resume))
+            return self._launch(replace(job, command=job.resume))
+
+    def go_on(self) -> None:
+        """Start the first job in line, where none is running."""
+        if self.running() is not None or not self.waiting():
+            return
+        with self._alone():
+            if self.running() is None and (line := self.waiting()):  # nobody else did meanwhile
+                self._launch(self.ready(line[0]))
+
+    def leave(self, job: Job) -> None:
+        """Take a job out of the line. Raises JobError where it has begun."""
+        with self._alone():
+            if job.id not in {waiting.id for waiting in self.waiting()}:
+                raise JobError("This lesson has begun already: stop it instead.")
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _launch(self, job: Job) -> Job:
+        job, process = launch(job)
+        # No zombie stays while this server lives, and the next in line begins without a page being open.
+        threading.Thread(target=self._after, args=(process,), daemon=True).start()
+        return job
+
+    def _after(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        with suppress(JobError):  # the next look tries again
+            self.go_on()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else starts a job meanwhile. Raises JobError where one is running."""
+        """Nobody else starts a job meanwhile. Raises JobError where the folder cannot be used."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.root / ".lock", timeout=LOCK_SECONDS).acquire()
         except (OSError, filelock.Timeout) as error:
             raise JobError(f"The folder {self.root} cannot be used: {error}.") from None
         with lock:
-            if (running := self.running()) is not None:
-                title = running.about.get("name", "another")
-                raise JobError(f"The lesson “{title}” is still running: wait until it ends, or stop it first.")
             yield
 
 
-def launch(job: Job) -> Job:
+def launch(job: Job) -> tuple[Job, subprocess.Popen[bytes]]:
     """Start the command as the leader of its own session, so that neither page nor server end it."""
     threads = str(max((os.cpu_count() or 2) - 1, 1))  # one core stays free for pictures
     quiet = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
@@ -190,16 +228,23 @@ def launch(job: Job) -> Job:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    job = replace(job, pid=process.pid, created=identity(process.pid))
-    write_json(job.folder / "job.json", {k: v for k, v in asdict(job).items() if k != "folder"})
-    threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays while this server lives
+    job = replace(job, pid=process.pid, created=identity(process.pid), waits=False)
+    write_job(job)
     with suppress(psutil.Error):  # it has ended already, or this system has other ideas of niceness
         psutil.Process(process.pid).nice(NICENESS)
+    return job, process
+
+
+def write_job(job: Job) -> Job:
+    """Write down what the job is, in its folder."""
+    write_json(job.folder / "job.json", {k: v for k, v in asdict(job).items() if k != "folder"})
     return job
 
 
 def status(job: Job) -> Status:
     """How the job stands, from its folder and its process."""
+    if job.waits:
+        return Status(WAITING, steps=int(number(job.about.get("steps")) or 0))
     process = job.process()
     told = read_json(job.folder / "progress.json")
     known = Status(
@@ -303,7 +348,7 @@ def read_job(folder: Path) -> Job | None:
         return None
     words = all(isinstance(word, str) for word in (*job.command, *job.resume))
     numbers = type(job.pid) is int and number(job.started) is not None
-    return job if words and numbers and isinstance(job.about, dict) else None
+    return job if words and numbers and isinstance(job.about, dict) and isinstance(job.waits, bool) else None
 
 
 def number(value: Any) -> float | None:

@@ -123,7 +123,7 @@ class Lesson:
         (folder / "lesson.toml").write_text(toml(settings, self._domain(folder)), encoding="utf-8")
         expand = (sys.executable, "-m", "explorer", "expand")
         out = ("--out", str(folder))
-        about = {"name": self.name, "steps": self.steps, "what": self.what()}
+        about: dict[str, Any] = {"name": self.name, "steps": self.steps, "what": self.what(), "dim": self.dim}
         about |= {"source": str(source), "home": str(home), "original": original}
         if self.target:
             about["target"] = self.target

@@ -56,6 +56,8 @@ def until(true: Callable[[], bool]) -> None:
 def lessons(tmp_path: Path) -> Iterator[Jobs]:
     lessons = Jobs(tmp_path / "lessons")
     yield lessons
+    for job in lessons.waiting():
+        lessons.leave(job)  # or it would begin as soon as the others end
     for job in lessons.all():
         if (process := job.process()) is not None:
             process.kill()
@@ -95,15 +97,38 @@ def test_a_job_outlives_the_server_that_started_it(lessons: Jobs) -> None:
     until(lambda: jobs.status(job).state == "stopped")
 
 
-def test_one_job_runs_at_a_time(job: Job, lessons: Jobs) -> None:
-    with pytest.raises(JobError, match="“counting” is still running"):
-        lessons.start("second", counter)
+def test_one_job_runs_at_a_time_and_the_next_in_line_when_it_ends(job: Job, lessons: Jobs) -> None:
+    second, third, fourth = (lessons.start(title, counter) for title in ("second", "third", "fourth"))
+    assert lessons.waiting() == [second, third, fourth]
+    assert [jobs.status(job).state for job in lessons.all()] == ["waiting", "waiting", "waiting", "training"]
+    lessons.go_on()
+    assert lessons.running() == job
+    lessons.leave(third)
+    assert lessons.waiting() == [second, fourth]
+    with pytest.raises(JobError, match="begun already"):
+        lessons.leave(job)
     (job.folder / "finish").touch()
-    until(lambda: jobs.status(job).state == "done")
-    second = lessons.start("second", counter)
-    assert lessons.all() == [second, job]
-    with pytest.raises(JobError, match="still running"):
+    until(lambda: lessons.running() is not None and lessons.waiting() == [fourth])  # nobody looked
+    assert lessons.running() == lessons.find(second.id)
+    with pytest.raises(JobError, match="“counting” is still running"):
         lessons.resume(job)
+
+
+def test_who_comes_after_a_lost_server_goes_on_with_the_line(lessons: Jobs) -> None:
+    """The line is in the folders; a job may learn when its turn comes what those before it made."""
+    first = lessons.start("first", counter)
+    lessons.start("second", counter)
+    process = first.process()
+    assert process
+    lost, lessons.go_on = lessons.go_on, lambda: None  # the server that would go on is gone
+    process.kill()
+    until(lambda: first.process() is None)
+    later = Jobs(lessons.root, lambda job: replace(job, about={"name": "ready"}))
+    later.go_on()
+    until(lambda: later.running() is not None)
+    assert [(job.about["name"], job.waits) for job in later.all()] == [("ready", False), ("counting", False)]
+    lost()
+    assert len(later.all()) == 2
 
 
 def test_pause_holds_it_still_until_it_goes_on(job: Job) -> None:
@@ -183,8 +208,9 @@ def test_a_clock_that_is_set_changes_no_job(job: Job, lessons: Jobs, monkeypatch
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
     monkeypatch.setattr(time, "time", lambda before=time.time: before() + 3600)
     assert jobs.status(job).state == "training"
+    assert lessons.running() == job
     with pytest.raises(JobError, match="still running"):
-        lessons.start("second", counter)
+        lessons.resume(job)
     jobs.stop(job)
     until(lambda: jobs.status(job).state == "stopped")
 

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
 
 from explorer.__main__ import main
+from explorer.waiting import Waiting
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -69,6 +70,8 @@ def test_who_comes_too_early_sees_how_far_it_is_and_then_the_app(browser: Browse
     url = f"http://127.0.0.1:{port}/"
     command = [sys.executable, "app.py", "--checkpoint", "tests/fixtures/expanded32.pkl", "--port", str(port)]
     page = browser.new_page()
+    answers: list[int] = []  # to the page's questions how far it is
+    page.on("response", lambda reply: answers.append(reply.status) if "starting" in reply.request.headers else None)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
             while True:
@@ -81,9 +84,23 @@ def test_who_comes_too_early_sees_how_far_it_is_and_then_the_app(browser: Browse
             assert reply.status == 503
             assert page.locator("p").text_content() in ("Starting", "Reading the generator", "Preparing it")
             page.wait_for_selector(".explore[data-painted]", timeout=120_000)
+            assert set(answers) == {200}, "whatever else a browser writes into its console"
         finally:
             process.kill()
             page.close()
+
+
+def test_a_program_hears_503_and_only_the_page_that_waits_how_far_it_is() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    with Waiting("127.0.0.1", port) as waiting:
+        waiting.say("Reading")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(url)
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Starting": "yet"})) as reply:
+            assert (reply.read(), reply.headers["Starting"]) == (b"Reading", "still")
 
 
 def ask(server: Server, **headers: str) -> dict:

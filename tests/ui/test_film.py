@@ -14,7 +14,7 @@ from app_server import ROOT, Server, serious_barriers
 from PIL import Image, ImageSequence
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from explorer import Edit, Engine, load
+from explorer import Edit, Engine, Latent, load
 from explorer.actions import Animate, run
 from explorer.export import along
 from explorer.ui.pictures import answer
@@ -266,6 +266,31 @@ def test_a_seed_walk_is_one_click(page: Page) -> None:
     bar.get_by_role("button", name="Done").click()
     assert alike(canvas(page), played), "it begins with the picture of now"
     assert len(seeds(page)) == 3, "it is no snapshot"
+
+
+def test_results_of_photos_are_the_pictures_of_a_film(expanded_page: Page, engine: Engine, tmp_path: Path) -> None:
+    """From saved codes, so that nothing is searched for: one in W, one in W+."""
+    page = expanded_page
+    expected = []
+    for seed, rows in ((5, 0), (6, slice(None))):
+        code = engine.ws(Edit(seed=seed)).cpu().numpy()[rows]
+        np.save(tmp_path / f"{seed}.npy", code)
+        picture = Image.fromarray(engine.render(Edit(latent=Latent.of(code)))).convert("RGBA")
+        expected.append(np.array(picture.resize((32, 32))).ravel().astype(float))
+        page.get_by_role("tab", name="Photo", exact=True).click()
+        expect(page.get_by_role("button", name="Film of them")).to_be_hidden()
+        page.locator(".latent-file").set_input_files(tmp_path / f"{seed}.npy")
+        expect(page.locator(".outcome .note")).to_have_text(f"Loaded from {seed}.npy.")
+    page.get_by_role("button", name="Film of them").click()
+    until_frame(page, 10)
+    page.keyboard.press("p")
+    assert page.evaluate("document.querySelector('.explore').dataset.painted").find("latent") < 0, "the own edit stays"
+    stops = [settled(page, number) for number in (0, 50)]  # smoothed, so that they are not the very pixels
+    far = [[float(np.abs(stop - other).mean()) for other in expected] for stop in stops]
+    assert far[0][0] * 2 < far[0][1], "the oldest first"
+    assert far[1][1] * 2 < far[1][0]
+    page.keyboard.press("Escape")
+    expect(film_bar(page)).to_be_hidden()
 
 
 def test_a_way_of_the_puck_is_recorded_as_a_film(expanded_page: Page) -> None:

@@ -130,7 +130,7 @@ def test_beside_a_long_name_the_hint_lies_right_of_the_tabs(expanded_page: Page,
     page.set_viewport_size({"width": width, "height": 844})
     page.evaluate("document.querySelector('#header .generator option').text = 'stylegan2-ffhq-expanded'")
     tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab").last.bounding_box()
-    line, keys = hint.bounding_box(), page.get_by_role("button", name="Keyboard shortcuts").bounding_box()
+    line, keys = hint.bounding_box(), page.get_by_role("button", name="Help").bounding_box()
     assert tab
     assert line
     assert keys
@@ -155,7 +155,7 @@ def test_the_list_of_keys_opens_in_every_tab(expanded_page: Page) -> None:
     for tab in TABS:
         open_tab(page, tab)
         page.keyboard.press("?")
-        expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+        expect(page.get_by_role("dialog", name="Help")).to_be_visible()
         page.keyboard.press("r")  # the page behind it stays as it is
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_be_hidden()

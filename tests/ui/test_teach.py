@@ -7,6 +7,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from explorer.networks.judge import Judge, JudgeConfig
 from explorer.refused import Refused
 from explorer.styles import ALL_STYLES
 from explorer.ui import jobs
-from explorer.ui.jobs import Jobs
-from explorer.ui.tabs.teach import Classroom
+from explorer.ui.jobs import Job, Jobs
+from explorer.ui.tabs.teach import Classroom, domains_of, on_top
 from explorer.weights.folder import generators
 from explorer.weights.parts import save_part
 
@@ -84,7 +85,7 @@ def ask(page: Page, name: str, steps: int) -> None:
     page.get_by_label("What they should become").fill("pencil sketch")
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.get_by_role("spinbutton", name="Steps").fill(str(steps))
-    page.get_by_role("button", name="Teach", exact=True).click()
+    page.locator(".wish .start").click()
 
 
 def state(page: Page, *states: str) -> None:
@@ -112,7 +113,23 @@ def test_what_is_taught_and_kept_is_a_slider_in_explore_and_a_file(teach: Page, 
     expect(teach.get_by_role("textbox", name="Name", exact=True)).to_have_value("pencil sketch")
     ask(teach, "my sketch", 2)
     state(teach, "preparing", "training")
-    expect(teach.get_by_role("button", name="One lesson at a time")).to_be_disabled()
+    teach.get_by_role("button", name="Pause").click()  # however fast this machine is
+    state(teach, "paused")
+    ask(teach, "my second", 2)
+    ask(teach, "my third", 2)
+    line = teach.get_by_role("region", name="Lessons in line")
+    expect(line.get_by_role("listitem")).to_have_count(2)
+    line.get_by_role("button", name="Take my third out of the line").click()
+    expect(line.get_by_role("listitem")).to_have_count(1)
+    teach.get_by_role("button", name="Continue").click()
+    second = teach.locator(".earlier option", has_text="my second (finished)")
+    second.wait_for(state="attached", timeout=PATIENCE)
+    expect(line).to_be_hidden()
+    on_top = load(lessons.all()[0].folder / "network.safetensors").expansion
+    assert on_top
+    assert {"my sketch", "my second"} <= set(on_top.domains)
+    teach.locator(".earlier select").select_option(label="my sketch (finished)")
+    expect(teach.get_by_role("heading", name="my sketch")).to_be_visible()
     state(teach, "done")
     expect(teach.get_by_role("status").first).to_contain_text("step 2 of 2")
     expect(teach.locator(".sheet img")).to_have_count(12)
@@ -385,6 +402,45 @@ def test_what_a_kept_lesson_learns_later_can_be_kept_too(tmp_path: Path) -> None
     classroom.act({"id": "20200102-whole", "what": "keep"})
     assert kept()
     assert [path.stem for path in generators(tmp_path / "models")] == ["a-tolkien-elf"], "in the place of what it was"
+
+
+def test_the_best_so_far_is_kept_beside_the_last_and_either_can_be_taken(tmp_path: Path) -> None:
+    classroom = tiny_lesson(tmp_path, target="pencil sketch")
+    lesson = tmp_path / "lessons" / "20200102-whole"
+    assert "16 of 16" in classroom.look({"id": None})["verdict"]
+    assert classroom.look({"id": None})["lesson"]["best"] is None, "the last is the best"
+    best = (lesson / "best.safetensors").read_bytes()
+    about = json.loads((lesson / "job.json").read_text())
+    about["about"]["target"] = "mosaic"  # of which this judge sees nothing: as if it had unlearned
+    (lesson / "job.json").write_text(json.dumps(about))
+    (lesson / "progress.json").write_text('{"state": "done", "step": 80}')
+    before = load(lesson / "network.safetensors")
+    before.with_domains({name: name for name in domains_of(before)}).save(lesson / "network.safetensors")
+    os.utime(lesson / "network.safetensors", ns=(2**60, 2**60))
+    seen = classroom.look({"id": None, "stamp": "older"})
+    assert "0 of 16" in seen["verdict"]
+    assert seen["lesson"]["best"] == {"seen": 16, "step": 0, "of": 16}
+    assert (lesson / "best.safetensors").read_bytes() == best
+
+    classroom.act({"id": "20200102-whole", "what": "keep", "best": True})
+    assert classroom.engine.checkpoint.path == lesson / "best.safetensors"
+    assert classroom.look({"id": None})["lesson"]["kept"]
+    os.utime(lesson / "network.safetensors", ns=(2**61, 2**61))  # it learned on
+    assert not classroom.look({"id": None})["lesson"]["kept"]
+    classroom.act({"id": "20200102-whole", "what": "keep"})
+    assert classroom.engine.checkpoint.path == lesson / "network.safetensors"
+
+
+def test_a_lesson_in_line_learns_on_top_of_the_last_that_made_something(tmp_path: Path) -> None:
+    tiny_lesson(tmp_path)
+    root, about = tmp_path / "lessons", {"what": "a style", "source": "base.pkl"}
+    waiting = Job(root / "x", ("expand", "base.pkl", "--out", "x"), about=about)
+    assert on_top(waiting) == waiting
+    assert on_top(replace(waiting, about={**about, "before": ["lost"]})).command == waiting.command
+    job = on_top(replace(waiting, about={**about, "before": ["20200102-whole", "lost"]}))
+    network = str(root / "20200102-whole" / "network.safetensors")
+    assert job.command == ("expand", network, "--out", "x")
+    assert (job.about["source"], job.about["what"]) == (network, f"a style, on top of “{DOMAIN}”")
 
 
 def test_a_kept_lesson_takes_no_other_ones_place_and_needs_no_disk(tmp_path: Path) -> None:

@@ -48,6 +48,27 @@ def test_a_tour_that_is_not_wanted_is_never_offered_again(expanded_page: Page, t
     expect(tour).to_be_hidden()
 
 
+def test_on_a_phone_the_tour_is_found_again_and_the_tools_are_one_line(expanded_page: Page, tour: Locator) -> None:
+    page = expanded_page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("button", name="Got it").click()
+    page.get_by_role("button", name="Help", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Help")
+    dark = page.evaluate("document.body.classList.contains('dark')")
+    dialog.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate("document.body.classList.contains('dark')") is not dark
+    dialog.get_by_role("button", name="Take the tour, 20 s").click()
+    expect(tour).to_contain_text("1 of 5")
+    page.keyboard.press("Escape")
+    for width in (320, 390, 800):
+        page.set_viewport_size({"width": width, "height": 844})
+        tools = page.locator(".explore .toolbar button:visible")
+        tops = tools.evaluate_all("buttons => buttons.map((button) => button.getBoundingClientRect().top)")
+        assert len(tops) > 9
+        assert len(set(tops)) == 1, f"one line at {width} px"
+        assert min(tools.evaluate_all("buttons => buttons.map((button) => button.offsetWidth)")) >= 24
+
+
 @pytest.mark.parametrize("key", ["w", "f"])
 def test_no_tour_lies_over_a_picture_that_is_shown_around(expanded_page: Page, tour: Locator, key: str) -> None:
     page = expanded_page

@@ -1,6 +1,7 @@
 // How tabs hand edits to each other, and the edit of the address `?edit=...&tab=...`. Each panel brings this script; the
 // first one runs it. A closed tab is not in the page: its edit waits until the panel is built.
 if (!window.domainExplorer?.openEdit) {
+  const TOAST = 4000; // ms
   const query = new URLSearchParams(location.search);
   const receivers = {}; // tab -> {panel, take}
   const pending = {};
@@ -13,6 +14,14 @@ if (!window.domainExplorer?.openEdit) {
     openTab: (tab) => buttonOf(tab)?.click(),
     // A panel's script goes on once the project of the page is in its place.
     begin: (start) => (bus.ready ?? Promise.resolve()).then(start),
+    // One sentence on what was done, for as long as it takes to read it; the next one takes its place.
+    toast(text) {
+      const toast = document.querySelector(".toast") ?? document.body.appendChild(Object.assign(document.createElement("p"), { className: "toast" }));
+      toast.role = "status";
+      toast.textContent = text;
+      clearTimeout(bus.toasting);
+      bus.toasting = setTimeout(() => toast.remove(), TOAST);
+    },
     stored: () => document.dispatchEvent(new CustomEvent("explorer:stored")),
     // Give an edit to a tab without going there; to the tab "photo" a photo, as a data URI.
     hand(tab, edit) {

@@ -11,10 +11,12 @@ const find = (selector) => element.querySelector(selector);
 // Gradio follows the system; a choice made here is kept in this browser.
 const chosen = localStorage.getItem("explorer:theme");
 if (chosen) document.body.classList.toggle("dark", chosen === "dark");
-find(".theme").addEventListener("click", () => {
-  const dark = document.body.classList.toggle("dark");
-  localStorage.setItem("explorer:theme", dark ? "dark" : "light");
-});
+for (const button of element.querySelectorAll(".theme")) {
+  button.addEventListener("click", () => {
+    const dark = document.body.classList.toggle("dark");
+    localStorage.setItem("explorer:theme", dark ? "dark" : "light");
+  });
+}
 
 // The way to another generator, and back to the first page; what a visitor brought is in the list of its own page only.
 const generators = find(".generator select");
@@ -72,7 +74,7 @@ const HINTS = {
   explore: "Drag a slider: the picture follows.",
   photo: "Bring a photo: it is rebuilt, and every slider works on it.",
   compose: "Choose two domains, drag their weights, share the result.",
-  teach: "A style, words or pictures become a new slider within minutes.",
+  teach: "A style, words or pictures become a slider.",
   model: "What this generator knows, and the way to others.",
 };
 const SEEN = "explorer:seen"; // tabs whose hint was read, or left behind

@@ -8,7 +8,7 @@ const STOPS = [
   [".explore .tray", "This picture in every domain: point at one to see it, click to go there."],
   ["#tabs [role=tab]:nth-of-type(2)", "Photo takes yours: it is rebuilt, and every slider works on it."],
   [".explore .toolbar", "S keeps the picture you see. P plays the kept ones as a film, which you can save and send."],
-  ["#tabs [role=tab]:nth-of-type(4)", "Teach makes words or pictures a new slider. The question mark has this tour again, and all keys."],
+  ["#tabs [role=tab]:nth-of-type(4)", "Teach makes words or pictures a new slider. The question mark above has this tour again."],
 ];
 const NARROW = 800; // px of a window in which everything scrolls below the picture
 const ALONE = ".explore.bare, .explore.wandering"; // nothing lies over a picture that is shown around

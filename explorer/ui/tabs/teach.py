@@ -7,10 +7,11 @@ folder, and shows pictures of its newest network. Knows no training.
 from __future__ import annotations
 
 import shlex
+import shutil
 import threading
 import tomllib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from explorer.edit import Edit
 from explorer.engine import Engine, captions
 from explorer.engine.judging import Judging
 from explorer.extras import require
+from explorer.replacing import replacing
 from explorer.styles import ALL_STYLES, render
 from explorer.ui import assets, jobs
 from explorer.ui.gate import step_back
@@ -40,6 +42,8 @@ LENGTHS = {"quick": 60, "good": 120, "thorough": 400}
 OFFERED = 12  # free directions to choose from
 LISTED = 12  # earlier lessons to look at
 NETWORK = "network.safetensors"
+BEST = "best.safetensors"  # the network of which the judge saw most
+SEEN = "seen.json"  # {network: [pictures in which it saw it, step]}
 JUDGED = 16  # pictures of a lesson that the judge looks at
 NO_CRITIC = "This generator comes without its discriminator: what it knows is kept by comparing pictures alone."
 READ_ONLY = "This page is open to everybody, so lessons cannot be started or changed here."
@@ -65,21 +69,29 @@ class Classroom:
 
     def __init__(self, engine: Engine, name: str, lessons: Jobs, read_only: bool = False) -> None:
         self.engine, self.name, self.lessons, self.read_only = engine, name, lessons, read_only
+        lessons.ready = on_top
         self.preview = Preview(engine)
-        self.kept = network_stamp(engine.checkpoint.path)
+        self.kept = network_stamp(engine.checkpoint.path), newest_beside(engine.checkpoint.path)
         self.filed = ""  # the name under which what was kept is opened later
         self.measured: float | None = None  # part of the directions, while they are being measured
 
     def look(self, request: dict[str, Any]) -> dict[str, Any]:
-        """For `{id, stamp}`: how the lesson `id` (the newest where null) stands, and pictures newer than `stamp`."""
+        """For `{id, stamp}`: how the lesson `id` stands, and pictures newer than `stamp`; where it is null, the newest
+
+        that has begun.
+        """
+        if not self.read_only:
+            self.lessons.go_on()  # whoever started what ran before may be gone
         lessons = [job for job in self.lessons.all() if is_lesson(job)]
-        job = next((job for job in lessons if job.id == request.get("id")), lessons[0] if lessons else None)
+        begun = [job for job in lessons if not job.waits] or lessons
+        job = next((job for job in lessons if job.id == request.get("id")), begun[0] if begun else None)
         stamp = self.preview.stamp(job)
         answer: dict[str, Any] = {
             "lesson": None if job is None else self._describe(job),
             "lessons": [
                 {"id": job.id, "name": job.about["name"], "state": jobs.status(job).state} for job in lessons[:LISTED]
             ],
+            "line": [{"id": job.id, "name": job.about["name"]} for job in reversed(lessons) if job.waits],
             "running": self.lessons.running() is not None,
             "generator": self._generator(lessons),
             "closed": self.read_only,
@@ -87,6 +99,7 @@ class Classroom:
         if stamp != request.get("stamp"):
             shown = self.preview.pictures(job, stamp)
             answer |= {"stamp": stamp, "full": shown.full, "pictures": shown.pictures, "verdict": shown.verdict}
+            answer["lesson"] = None if job is None else self._describe(job)  # the best may be another now
         return answer
 
     def styles(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -94,22 +107,36 @@ class Classroom:
         return {"styles": [{"name": name, "picture": picture} for name, picture in self.preview.styles().items()]}
 
     def teach(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Start the lesson that the form asks for; `{id}`."""
+        """Start the lesson that the form asks for, or let it wait in line; `{id, waits}`.
+
+        What waits will learn on top of what the lessons before it made, so that all of them can be kept.
+        """
         self._refuse_strangers()
         require("train")
         checkpoint = self.engine.checkpoint
-        lesson = Lesson.read(request, domains_of(checkpoint), [direction.dim for direction in self._free()])
         source = checkpoint.path
         if source is None:
             raise LessonError("This generator lies in no file: save it first.")
+        home, original = home_of(source), original_of(checkpoint)
+        before = [job for job in (self.lessons.running(), *self.lessons.waiting()) if job is not None]
+        before = [job for job in before if (job.about.get("home"), job.about.get("original")) == (str(home), original)]
+        taken = [*domains_of(checkpoint), *(str(job.about.get("name")) for job in before)]
+        used = {job.about.get("dim") for job in before}
+        free = [direction.dim for direction in self._free() if direction.dim not in used]
+        lesson = Lesson.read(request, taken, free)
 
         def prepare(folder: Path) -> Job:
-            return lesson.job(folder, source, has_critic(checkpoint), home_of(source), original_of(checkpoint))
+            job = lesson.job(folder, source, has_critic(checkpoint), home, original)
+            return replace(job, about={**job.about, "before": [job.id for job in before]})
 
-        return {"id": self.lessons.start(lesson.name, prepare).id}
+        job = self.lessons.start(lesson.name, prepare)
+        return {"id": job.id, "waits": job.waits}
 
     def act(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Pause, unpause, stop, resume, keep or save the lesson `id`; or measure the directions, with no lesson."""
+        """Pause, unpause, stop, resume, keep, save or take out of the line the lesson `id`; or measure the directions,
+
+        with no lesson. To keep is to keep the last or, with `best`, what the judge saw most of.
+        """
         self._refuse_strangers()
         if request.get("what") == "measure":
             self._measure()
@@ -117,12 +144,13 @@ class Classroom:
         job = self.lessons.find(request.get("id"))
         if not is_lesson(job):
             raise LessonError(f"The folder {job.id} is damaged: it does not say which lesson this was.")
-        acts = {"pause": jobs.pause, "unpause": jobs.unpause, "stop": jobs.stop, "resume": self.lessons.resume}
+        acts = {"pause": jobs.pause, "unpause": jobs.unpause, "stop": jobs.stop}
+        acts |= {"resume": self.lessons.resume, "leave": self.lessons.leave}
         what = request.get("what")
         if what in acts:
             acts[what](job)
         elif what == "keep":
-            self._keep(job)
+            self._keep(job, job.folder / (BEST if request.get("best") is True else NETWORK))
         elif what == "save":
             return {"saved": self._save(job, request.get("file"))}
         else:
@@ -133,12 +161,12 @@ class Classroom:
         if self.read_only:
             raise LessonError(READ_ONLY)
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: Job, network: Path) -> None:
         """Let the engine render what the lesson made, unless that would take something away from the page."""
         if self.measured is not None:
             raise LessonError("Directions are being measured: keep this lesson when that is done.")
-        stamp = network_stamp(job.folder / NETWORK)  # before it is read: a newer one is not kept yet
-        new, now = load(job.folder / NETWORK), self.engine.checkpoint
+        stamps = network_stamp(network), newest_beside(network)  # before it is read: a newer one is not kept yet
+        new, now = load(network), self.engine.checkpoint
         if not same_family(new, now):
             raise LessonError(
                 f"This lesson belongs to another generator ({Path(job.about['source']).name}): open that one."
@@ -147,9 +175,18 @@ class Classroom:
         if missing:
             lost = ", ".join(missing)
             raise LessonError(f"This lesson began without {lost}, which would be lost. Teach it again to have both.")
-        copy_parts(now, job.folder / NETWORK, ("encoder", "judge"))  # its discriminator it has
+        copy_parts(now, network, ("encoder", "judge"))
+        if network.name == BEST:
+            copy_parts(load(job.folder / NETWORK), network, ("discriminator",))
         self.engine.replace(new)
-        self.kept, self.filed = stamp, self._file(job, new)
+        self.kept, self.filed = stamps, self._file(job, new)
+
+    def _kept(self, job: Job) -> bool:
+        """Whether the engine has this lesson, as it was chosen, and it has not learned on since."""
+        path = self.engine.checkpoint.path
+        return (
+            path is not None and path.parent == job.folder and self.kept == (network_stamp(path), newest_beside(path))
+        )
 
     def _measure(self) -> None:
         """Measure in the background how much every direction changes the picture, unless that is going on."""
@@ -170,7 +207,8 @@ class Classroom:
     def _save(self, job: Job, file: Any) -> str:
         """Write the lesson's network beside the other checkpoints; returns the path. Never replaces a file."""
         path = file_in(Path(job.about["home"]), file)
-        write_new(load(job.folder / NETWORK), path, expanded_from=job.about["original"])
+        made = self.engine.checkpoint if self._kept(job) else load(job.folder / NETWORK)
+        write_new(made, path, expanded_from=job.about["original"])
         return str(path)
 
     def _file(self, job: Job, checkpoint: Checkpoint) -> str:
@@ -215,8 +253,8 @@ class Classroom:
         name = job.about["name"]
         curves = jobs.losses(job)
         titles = {name: "Loss of the new domain", "replay": "Change of what it knew"}
-        network = job.folder / NETWORK
-        kept = self.engine.checkpoint.path == network and self.kept == network_stamp(network)
+        kept = self._kept(job)
+        best, last = seen_in(job, BEST), seen_in(job, NETWORK)
         return {
             "id": job.id,
             "name": name,
@@ -231,6 +269,7 @@ class Classroom:
             "command": shlex.join(job.command),
             "ready": (job.folder / NETWORK).exists(),
             "resumable": bool(job.resume) and status.state != "done" and (job.folder / "checkpoint.pt").exists(),
+            "best": {"seen": best[0], "step": best[1], "of": JUDGED} if best and last and best[0] > last[0] else None,
             "kept": kept,
             "filed": self.filed if kept else "",
             "file": f"{self.name}-{jobs.slug(name)}",
@@ -287,16 +326,31 @@ class Preview:
         if job is not None and stamp.startswith(job.id):
             engine = Engine(load(job.folder / NETWORK), str(self.engine.device), self.engine.precision)
             strengths, domain = STRENGTHS, job.about["name"]
-            verdict = self._verdict(engine, domain, str(job.about.get("target", domain)))
+            verdict = self._verdict(engine, job, stamp)
         edits = [Edit(seed=seed, strengths={domain: strength}) for strength in strengths for seed in SEEDS]
         pictures = engine.render(edits, max_px=PREVIEW_PX)
         return Shown(len(strengths) > 1, [data_uri(picture, exact=False) for picture in pictures], verdict)
 
-    def _verdict(self, engine: Engine, domain: str, word: str) -> str:
-        """In how many pictures the judge sees what was to be learned; empty where it does not know the word."""
+    def _verdict(self, engine: Engine, job: Job, stamp: str) -> str:
+        """In how many pictures the judge sees what was to be learned; empty where it does not know the word.
+
+        The network of which it saw most so far is kept beside the last one.
+        """
+        domain = job.about["name"]
         edits = [Edit(seed=seed, strengths={domain: 1.0}) for seed in range(JUDGED)]
-        seen = self._judging.seen(self.engine.checkpoint, engine, edits, word)
-        return "" if seen is None else f"The judge sees “{seen[0]}” in {seen[1]} of {JUDGED} pictures at full strength."
+        seen = self._judging.seen(self.engine.checkpoint, engine, edits, str(job.about.get("target", domain)))
+        if seen is None:
+            return ""
+        word, count = seen
+        best, step = seen_in(job, BEST), jobs.status(job).step
+        told = jobs.read_json(job.folder / SEEN) | {NETWORK: [count, step]}
+        with suppress(OSError):  # a folder that cannot be written to has no best
+            # Of equals the one that learned longer; unless the lesson has written the next one meanwhile.
+            if (best is None or count >= best[0]) and self.stamp(job) == stamp:
+                link(job.folder / NETWORK, job.folder / BEST)
+                told[BEST] = [count, step]
+            jobs.write_json(job.folder / SEEN, told)
+        return f"The judge sees “{word}” in {count} of {JUDGED} pictures at full strength."
 
 
 def network_stamp(path: Path | None) -> tuple[Path, int] | None:
@@ -305,6 +359,43 @@ def network_stamp(path: Path | None) -> tuple[Path, int] | None:
         return None if path is None else (path, path.stat().st_mtime_ns)
     except OSError:
         return None
+
+
+def newest_beside(path: Path | None) -> tuple[Path, int] | None:
+    """The newest network of the lesson that a file belongs to, as it is now."""
+    return None if path is None else network_stamp(path.with_name(NETWORK))
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under another name, in the place of what is there: lessons replace files, never write into them."""
+    with replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(source)
+        except OSError:  # this disk has no links
+            shutil.copyfile(source, temporary)
+
+
+def seen_in(job: Job, network: str) -> tuple[int, int] | None:
+    """What the judge saw of a lesson's network, and after how many steps; None where that is not known."""
+    entry = jobs.read_json(job.folder / SEEN).get(network)
+    if not isinstance(entry, list) or len(entry) != 2 or not all(type(number) is int for number in entry):
+        return None
+    return (entry[0], entry[1]) if (job.folder / network).exists() else None
+
+
+def on_top(job: Job) -> Job:
+    """The lesson whose turn it is, taught to what the last lesson before it in line made, where it made something."""
+    before = job.about.get("before")
+    networks = [job.folder.parent / str(id_) / NETWORK for id_ in (before if isinstance(before, list) else [])]
+    made = next((path for path in reversed(networks) if path.exists()), None)
+    previous = None if made is None else jobs.read_job(made.parent)
+    if made is None or previous is None or not is_lesson(previous):
+        return job
+    source = job.about["source"]
+    command = tuple(str(made) if word == source else word for word in job.command)
+    what = f"{job.about['what']}, on top of “{previous.about['name']}”"
+    return replace(job, command=command, about={**job.about, "source": str(made), "what": what})
 
 
 def is_lesson(job: Job) -> bool:

@@ -4,6 +4,7 @@
 import "../bus.js";
 import { act, download, find, panel, readAsURI } from "../dom.js";
 import { createMaking } from "./making.js";
+import { SECONDS } from "./shots.js";
 import { composeKey, readJSON, storedEdit } from "./state.js";
 
 const LARGEST_FILE = 20 * 2 ** 20; // bytes; the server refuses more
@@ -130,7 +131,11 @@ export function createKeep({ tab, state, shots, generator, say, film }) {
   Object.assign(actions, { "make-zip": zip, "make-film": () => (dialog.close(), film.open(shots.film())) });
   for (const [name, action] of Object.entries(actions)) for (const button of act(name)) button.addEventListener("click", action);
 
-  bus.receive(tab, panel, (edit) => state.change(state.parse(edit)));
+  // An edit; or the edits of a film, which plays at once and leaves the own one as it is.
+  bus.receive(tab, panel, (given) => {
+    if (given.film) film.open({ edits: given.film, seconds: given.film.map(() => SECONDS.standard) });
+    else state.change(state.parse(given));
+  });
   const text = bus.takeLink(tab);
   if (text) restore({ link: text });
   else if (bus.link) bus.openTab(bus.link.tab);

@@ -1,9 +1,9 @@
 // The results of this session as thumbnails: a click brings one back.
 
-import { draw, find, make } from "../dom.js";
+import { act, draw, find, make } from "../dom.js";
 import { METHOD_TEXTS } from "./settings.js";
 
-export function createPast(session) {
+export function createPast(session, go) {
   const tiles = find(".past .tiles");
   const empty = tiles.firstElementChild;
   let shown = null;
@@ -24,7 +24,10 @@ export function createPast(session) {
     node.dataset.id = result.id;
     return node;
   }
+  const [film] = act("film");
+  film.addEventListener("click", () => go("explore", { film: session.state.past.map(({ edit }) => edit).reverse() }));
   return function show({ past, result }) {
+    film.hidden = past.length < 2;
     if (past !== shown) tiles.replaceChildren(...(past.length ? past.map(tile) : [empty]));
     shown = past;
     for (const node of tiles.querySelectorAll(".tile")) node.classList.toggle("here", node.dataset.id === result?.id);

@@ -31,7 +31,9 @@ function showFacts(model) {
   const count = model.domains.length;
   find(".what").textContent = count
     ? `Makes pictures of ${model.resolution} x ${model.resolution} px, and knows ${count} ${count === 1 ? "domain" : "domains"}:`
-    : `Makes pictures of ${model.resolution} x ${model.resolution} px. It has not learned any domain yet; the Teach tab is for that.`;
+    : `Makes pictures of ${model.resolution} x ${model.resolution} px.`;
+  find(".no-domains").hidden = count > 0;
+  find(".no-domains .teach").hidden = !window.domainExplorer.hasTab("teach");
   const facts = [
     ["Kind", model.kind, "of generator"],
     ["Free directions", model.free, "room for new domains"],
@@ -83,5 +85,6 @@ function follow(answer) {
 const files = createFiles(trouble, follow);
 const arrange = createArrange(open);
 createUpload(trouble, follow);
+find(".no-domains .teach").addEventListener("click", () => window.domainExplorer.openTab("teach"));
 find(".open").addEventListener("click", () => open(find("select").value));
 new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && look()).observe(panel);

@@ -3,6 +3,7 @@
 import { draw, duration, find, make, number, panel, say } from "../dom.js";
 
 export const STATES = {
+  waiting: "Waiting in line",
   preparing: "Getting ready", training: "Learning", paused: "Paused", stopping: "Saving",
   done: "Finished", stopped: "Stopped", failed: "Failed",
 };
@@ -30,17 +31,25 @@ export function createLesson(onAct) {
   }
   function showActions() {
     const { state, resumable, ready } = lesson;
+    const ended = state !== "waiting" && !RUNNING.includes(state);
     const shown = {
       pause: ["preparing", "training"].includes(state),
       unpause: state === "paused",
       stop: ["preparing", "training", "paused"].includes(state),
-      resume: !RUNNING.includes(state) && resumable,
-      keep: !RUNNING.includes(state) && ready && !lesson.kept,
+      resume: ended && resumable,
+      keep: ended && ready && !lesson.kept,
+      best: ended && lesson.best !== null && !lesson.kept,
+      leave: state === "waiting",
     };
     for (const [name, on] of Object.entries(shown)) find(`.actions [data-do=${name}]`).hidden = !on;
     const advice = RUNNING.includes(state) ? (ready ? "Stop when you like what you see: it can be kept then." : "")
-      : shown.keep ? "Keep makes it a slider in Explore." : "";
+      : shown.best ? "Keep makes what was learned last a slider in Explore, Keep the best what the judge saw most of."
+        : shown.keep ? "Keep makes it a slider in Explore."
+          : shown.leave ? "It begins when the lesson before it ends, on top of what that learned, with or without this page." : "";
     find(".advice").textContent = advice;
+    find("[data-do=keep]").lastChild.textContent = shown.best ? "Keep the last" : "Keep";
+    const { best } = lesson;
+    say(find(".best"), best && `Best so far: ${best.seen} of ${best.of} at step ${number(best.step)}, which is kept beside the last.`);
   }
   function showProgress() {
     const { state, step, steps, seconds_left, images_per_second } = lesson;
@@ -75,6 +84,7 @@ export function createLesson(onAct) {
     lesson = next;
     panel.dataset.state = lesson?.state ?? "empty";
     find(".course").hidden = !lesson;
+    if (!lesson) say(find(".best"), "");
     if (!lesson) return;
     find(".lesson h2").textContent = lesson.name;
     find(".what").textContent = lesson.what;
@@ -103,19 +113,22 @@ export function createLesson(onAct) {
     return answer;
   }
 
-  async function keep() {
-    const { error } = await act("keep");
-    if (!error) trigger("kept");
+  async function keep(best) {
+    const { error } = await act("keep", { best });
+    if (error) return;
+    trigger("kept");
+    window.domainExplorer.toast(`“${lesson.name}” is a slider in Explore now.`);
   }
   function explore() {
     const edit = { version: 1, strengths: [[lesson.name, 1]] };
     window.domainExplorer.openEdit("explore", edit);
   }
 
-  for (const name of ["pause", "unpause", "stop", "resume"]) {
+  for (const name of ["pause", "unpause", "stop", "resume", "leave"]) {
     find(`[data-do=${name}]`).addEventListener("click", () => act(name));
   }
-  find("[data-do=keep]").addEventListener("click", keep);
+  find("[data-do=keep]").addEventListener("click", () => keep(false));
+  find("[data-do=best]").addEventListener("click", () => keep(true));
   find("[data-do=explore]").addEventListener("click", explore);
   kept.addEventListener("submit", async (event) => {
     event.preventDefault();

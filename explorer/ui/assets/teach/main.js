@@ -9,6 +9,7 @@ const SELDOM = 5000;
 
 function start() {
   const earlier = find(".earlier select");
+  const line = find(".line");
   let shown = null; // id of the lesson on the page; null is the newest
   let stamp = null; // of the pictures on the page
   let timer;
@@ -16,12 +17,18 @@ function start() {
 
   const lesson = createLesson(async (request) => {
     const answer = await ask(server.act, request);
+    if (request.what === "leave" && !answer.error) shown = null;
     if (!answer.error) await look();
     return answer;
   });
   const wish = createWish(async (request) => {
     const answer = await ask(server.teach, request);
     if (answer.error) return answer.error;
+    if (answer.waits) {
+      window.domainExplorer.toast(`“${request.name}” waits in line: it begins by itself when the lessons before it end.`);
+      await look();
+      return "";
+    }
     shown = null;
     await look();
     find(".lesson").scrollIntoView({ block: "nearest", behavior: "smooth" });
@@ -65,6 +72,7 @@ function start() {
     find(".wish").hidden = answer.closed;
     find(".closed").hidden = !answer.closed;
     showEarlier(answer.lessons, answer.lesson?.id);
+    showLine(answer.line, answer.closed);
   }
   function showEarlier(lessons, id) {
     const text = JSON.stringify(lessons);
@@ -74,6 +82,23 @@ function start() {
       earlier.replaceChildren(...lessons.map(({ id, name, state }) => make("option", { value: id, textContent: `${name} (${STATES[state].toLowerCase()})` })));
     }
     if (document.activeElement !== earlier) earlier.value = id ?? "";
+  }
+
+  function showLine(lessons, closed) {
+    const text = JSON.stringify([lessons, closed]);
+    if (line.dataset.lessons === text) return;
+    line.dataset.lessons = text;
+    line.hidden = !lessons.length;
+    line.querySelector("ol").replaceChildren(...lessons.map(({ id, name }) => {
+      const out = make("button", { type: "button", className: "quiet", textContent: "Take out", ariaLabel: `Take ${name} out of the line`, hidden: closed });
+      out.addEventListener("click", async () => {
+        const answer = await ask(server.act, { id, what: "leave" });
+        if (shown === id) shown = null;
+        await look();
+        say(find(".lost"), answer.error);
+      });
+      return make("li", {}, make("span", { textContent: name }), out);
+    }));
   }
 
   earlier.addEventListener("change", () => {

@@ -70,8 +70,7 @@ export function createWish(onTeach, onMeasure, onStyles) {
   function show(generator, running) {
     const changed = JSON.stringify(generator) !== JSON.stringify(about);
     about = generator;
-    form.querySelector(".start").disabled = running;
-    form.querySelector(".start").textContent = running ? "One lesson at a time" : "Teach";
+    form.querySelector(".start").textContent = running ? "Teach after this one" : "Teach";
     showMeasure(generator);
     if (!changed) return;
     say(form.querySelector(".note"), generator.note);
