@@ -41,7 +41,8 @@ def load(path: Path, key: dict[str, str | float]) -> Measured | None:
     try:
         data = json.loads(path.read_text())
         effects, error = tuple(map(float, data.pop("effects"))), data.pop("error", None)
-        return Measured(effects, error if error is None else float(error)) if data == {"version": VERSION} | key else None
+        measured = Measured(effects, error if error is None else float(error))
+        return measured if data == {"version": VERSION} | key else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

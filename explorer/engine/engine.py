@@ -175,6 +175,11 @@ class Engine:
         return self.generator.resolution
 
     @property
+    def picture_seconds(self) -> float | None:
+        """How long a picture takes on this CPU, as the last ones did; None elsewhere and before the first."""
+        return None if self._model.previews is None else self._model.previews.took
+
+    @property
     def codes(self) -> Codes:
         return self.generator.codes
 
@@ -290,9 +295,7 @@ class Engine:
         with torch.inference_mode():
             return self._code(self._model, edit).clone()
 
-    def measure_effects(
-        self, progress: Callable[[float], None] | None = None, thorough: bool = False
-    ) -> float | None:
+    def measure_effects(self, progress: Callable[[float], None] | None = None, thorough: bool = False) -> float | None:
         """Measure how much every direction changes the picture at the expansion distance, unless that is known.
 
         Sets `Direction.effect` and keeps the result beside the checkpoint. Of a large generator on a CPU reduced

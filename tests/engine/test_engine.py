@@ -250,6 +250,13 @@ def test_a_damaged_file_of_effects_is_measured_anew(tmp_path: Path) -> None:
     effects.save(path, {"metric": "pyramid"}, measured := effects.Measured((0.25, 0.5), 0.125))
     assert effects.load(path, {"metric": "pyramid"}) == measured
     assert effects.load(path, {"metric": "lpips-alex"}) is None
-    for damage in ("", "{}", "[]", path.read_text()[:-3], '{"effects": [null]}', path.read_text().replace("0.125", "[]")):
+    for damage in (
+        "",
+        "{}",
+        "[]",
+        path.read_text()[:-3],
+        '{"effects": [null]}',
+        path.read_text().replace("0.125", "[]"),
+    ):
         path.write_text(damage)
         assert effects.load(path, {"metric": "pyramid"}) is None
