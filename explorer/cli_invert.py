@@ -123,12 +123,12 @@ def run(arguments: argparse.Namespace) -> str:
 def _tell_cost(engine: Engine, settings: Settings, photos: int) -> None:
     """Say what a search of a large generator takes, before it begins."""
     from explorer.edit import Edit
-    from explorer.engine import inverting
+    from explorer.engine.costs import search_cost
     from explorer.inversion.search import LARGE
 
     if engine.resolution >= LARGE:
         engine.render(Edit())  # how long one takes
-    if (cost := inverting.cost_of(engine, settings)) is not None:
+    if (cost := search_cost(engine, settings)) is not None:
         seconds = photos * cost.seconds
         print(
             f"a step takes about {seconds:.1f} s, all {settings.steps} about {settings.steps * seconds / 60:.0f} min,"

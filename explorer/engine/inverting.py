@@ -30,7 +30,7 @@ from explorer.inversion import InversionError, Networks, Settings, defaults, gat
 from explorer.inversion.latents import read_npy
 from explorer.inversion.likeness import Likeness, centre, likeness
 from explorer.inversion.results import Figures
-from explorer.inversion.search import LARGE, State, costs_of, sides_of
+from explorer.inversion.search import State
 from explorer.inversion.tuning import apply_delta, save_delta, tune
 from explorer.inversion.uses import Seen, diffusing, imported, labelled_boundary, look, middle, stitch, text_boundary
 from explorer.latents.boundaries import Boundary, BoundaryError
@@ -38,12 +38,8 @@ from explorer.networks import Generator as Network
 from explorer.networks.family import Autoencoder
 from explorer.networks.hardware import cpu_multiplies_bf16
 from explorer.networks.pixels import from_array
-from explorer.weights.parts import part_of
 
 EVERY = 0.25  # seconds between two reports
-# A step of a search goes there and back in as long as this many of the engine's pictures take, and keeps as many
-# tensors of the size of the largest features for the way: both measured at 1024 px, one photo, one thread.
-STEP_PICTURES, STEP_FEATURES = 5.2, 24
 MOST_COPIES = 64  # fitted to photos, in one folder
 DELTA = re.compile(r"[0-9a-f]{16}\.safetensors")
 _networks: WeakKeyDictionary[Engine, Networks] = WeakKeyDictionary()
@@ -51,19 +47,6 @@ _gathering = threading.Lock()
 _seen: WeakKeyDictionary[Network, Seen] = WeakKeyDictionary()
 _centres: WeakKeyDictionary[Network, Tensor | None] = WeakKeyDictionary()
 _looking = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the search for one photo takes, said before it begins.
-
-    Attributes:
-        seconds: of one step, the mean over all of them.
-        bytes: of memory, beside what the engine holds.
-    """
-
-    seconds: float
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -116,19 +99,6 @@ def settings_of(engine: Engine) -> Settings:
     if isinstance(engine.generator, Autoencoder):
         return replace(defaults("ddim"), steps=engine.generator.back)
     return defaults("in_domain")
-
-
-def cost_of(engine: Engine, settings: Settings) -> Cost | None:
-    """An estimate from how long the engine's last pictures took; None where that is not known or a matter of seconds,
-
-    that is of smaller generators, on a GPU and before the first picture.
-    """
-    picture, generator = engine.picture_seconds, engine.generator
-    if picture is None or engine.resolution < LARGE or settings.method not in ("in_domain", "clip_guided"):
-        return None
-    encoded = bool(settings.lambda_dom) and part_of(engine.checkpoint, "encoder") is not None
-    costs = costs_of(sides_of(generator, encoded, settings.steps))
-    return Cost(STEP_PICTURES * picture * sum(costs) / len(costs), 4 * STEP_FEATURES * generator.features)
 
 
 def likeness_of(engine: Engine, photos: np.ndarray | Sequence[np.ndarray]) -> list[Likeness]:  # uint8 [R, R, 3]

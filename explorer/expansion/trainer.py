@@ -459,9 +459,7 @@ def warmup_side(generator: Generator, asked: int, tasks: Sequence[Task]) -> int 
         known = ", ".join(map(str, generator.sides))
         raise ExpansionError(f"warmup_side must be a side that pictures have on their way here, {known}, got {asked}")
     if asked != generator.resolution and blind:
-        raise ExpansionError(
-            f"warmup_side must be 0 for domains of type {', '.join(blind)}: they look at whole pictures"
-        )
+        raise ExpansionError(f"warmup_side must be 0 for {', '.join(blind)}, which looks at whole pictures")
     return None if asked == generator.resolution else asked
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 LARGE = 512  # px: from here on a CPU takes seconds for a step of what learns or searches
 WARM_SIDE = 128  # px that are looked at first then, where a picture is seen on its way
+HELD = 24  # tensors of the size of the largest features that one keeps for gradients; measured at 1024 px
 NoiseMode = Literal["const", "none", "random"]
 # Where random noise comes from: a seed, or a function (batch, resolution) -> [batch, 1, resolution, resolution].
 NoiseSeed = int | Callable[[int, int], Tensor] | None

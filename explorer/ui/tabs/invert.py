@@ -24,12 +24,12 @@ from PIL import Image
 from explorer import actions
 from explorer.actions import Animate, Fit, Invert, Request
 from explorer.edit import Edit, EditError, Latent
+from explorer.engine.costs import search_cost
 from explorer.engine.inverting import (
     Progress,
     bound,
     boundaries_of_file,
     boundary_of_words,
-    cost_of,
     delta_folder,
     find_delta,
     likeness_of,
@@ -161,7 +161,7 @@ class Studio:
 
     def _costs(self) -> dict[str, Any]:
         """By method what a search takes, where that is long: `{seconds: of a step, gigabytes}`."""
-        known = {method: cost_of(self.engine, defaults(method)) for method in METHODS}
+        known = {method: search_cost(self.engine, defaults(method)) for method in METHODS}
         return {method: {"seconds": c.seconds, "gigabytes": c.bytes / 1e9} for method, c in known.items() if c}
 
     def judge(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
