@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace) -> str:
     request = actions.Invert(tuple(arguments.photos), settings, where, context=arguments.context)
     _make(out)
     moves, directions = _moves(arguments, engine, where, out)
+    _tell_cost(engine, settings, len(names))
     results = actions.run(request, engine, watch=_show)
     edits = [result.edit for result in results]
     reports = [_save_photo(engine, out / name, result) for name, result in zip(names, results, strict=True)]
@@ -117,6 +118,23 @@ def run(arguments: argparse.Namespace) -> str:
         files += _save_code(engine, uses.mix(codes[0], codes[1], rows), edits[0], out / "mixed")
     facts: Report = {"method": settings.method, "space": settings.space, "photos": reports, "directions": directions}
     return json.dumps(facts | {"files": files}) if arguments.json else "\n".join([*_lines(reports, directions), *files])
+
+
+def _tell_cost(engine: Engine, settings: Settings, photos: int) -> None:
+    """Say what a search of a large generator takes, before it begins."""
+    from explorer.edit import Edit
+    from explorer.engine.costs import search_cost
+    from explorer.inversion.search import LARGE
+
+    if engine.resolution >= LARGE:
+        engine.render(Edit())  # how long one takes
+    if (cost := search_cost(engine, settings)) is not None:
+        seconds = photos * cost.seconds
+        print(
+            f"a step takes about {seconds:.1f} s, all {settings.steps} about {settings.steps * seconds / 60:.0f} min,"
+            f" with {photos * cost.bytes / 1e9:.1f} GB of memory beside the generator's",
+            file=sys.stderr,
+        )
 
 
 def _lines(reports: list[Report], directions: list[Report]) -> Iterable[str]:

@@ -456,13 +456,16 @@ def _contours(x: Picture) -> np.ndarray:  # [2, H, W]: columns, rows of unit vec
 
 def _dragged(tone: np.ndarray, along: np.ndarray, length: int) -> np.ndarray:
     """The mean over the way of `2 * length + 1` pixels that a field of unit vectors leads through each pixel."""
-    total = tone.copy()
+
+    def at(values: np.ndarray, place: np.ndarray, border: int) -> np.ndarray:
+        return cv2.remap(values, place[1], place[0], cv2.INTER_LINEAR, borderMode=border)
+
+    total, start = tone.copy(), np.indices(tone.shape[:2]).astype(np.float32)
     for sign in (1, -1):
-        rows, columns = (index.astype(np.float32) for index in np.indices(tone.shape[:2]))
+        place = start
         for _ in range(length):
-            step = [cv2.remap(part, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in along]
-            columns, rows = columns + sign * step[0], rows + sign * step[1]
-            total += cv2.remap(tone, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+            place = place + sign * np.stack([at(part, place, cv2.BORDER_REPLICATE) for part in along[::-1]])
+            total += at(tone, place, cv2.BORDER_REFLECT)
     return total / (2 * length + 1)
 
 

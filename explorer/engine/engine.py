@@ -176,6 +176,11 @@ class Engine:
         return self.generator.resolution
 
     @property
+    def picture_seconds(self) -> float | None:
+        """How long a picture takes on this CPU, as the last ones did; None elsewhere and before the first."""
+        return None if self._model.previews is None else self._model.previews.took
+
+    @property
     def codes(self) -> Codes:
         return self.generator.codes
 

@@ -43,6 +43,11 @@ class Previews:
         self._row: Tensor | None = None  # first row of the last code
 
     @property
+    def took(self) -> float | None:
+        """Seconds of an exact picture, as the last ones took; None before the first."""
+        return min(self._took, default=None)
+
+    @property
     def slow(self) -> bool:
         """Whether exact pictures take longer here than a moving slider can wait, as the last ones did."""
         return bool(self._took) and min(self._took) > self.seconds

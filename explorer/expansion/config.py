@@ -57,6 +57,7 @@ class Config:
     accumulate: int = option(1, "parts of a batch computed one after the other: less memory")
     lr: float = option(0.001, "the generator's learning rate")
     warmup: int = option(0, "steps at first in which domains learn by the styles of their own directions alone")
+    warmup_side: int = option(0, "px of a side that is looked at then; 0: 128 of 512 or more, else all")
     warmup_lr: float = option(0.01, "the generator's learning rate then")
     grow: float = option(0.0, "channels for the new domains alone, in parts of each width; nothing else learns then")
     d_lr: float = option(0.001, "the discriminators' learning rate")

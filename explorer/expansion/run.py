@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,18 +39,19 @@ from explorer.expansion.trainer import Trainer
 from explorer.inversion import gather
 from explorer.latents import compose, factorize, project, sample_codes
 from explorer.networks import Discriminator, Generator
-from explorer.networks.family import Autoencoder
+from explorer.networks.family import HELD, LARGE, Autoencoder
 from explorer.networks.growing import grow_asleep
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.loop import loop
-from explorer.training.run import Folder, Interruption, RunError, anywhere, leave, processes, training_dtype
+from explorer.training.run import Folder, Interruption, RunError, anywhere, duration, leave, processes, training_dtype
 from explorer.weights import Checkpoint, load
 from explorer.weights.clip import load_clip
 from explorer.weights.parts import load_discriminator, part_of, save_part
 
 SHOWN = 8  # codes on a grid
 STRENGTHS = (0.0, 0.5, 1.0)
+LONG = 1800  # seconds from which on a GPU is worth a word
 NETWORK = "network.safetensors"
 
 
@@ -97,6 +99,7 @@ def _run(folder: Folder, settings: Config, changes: dict[str, Any], accelerator:
             trainer = prepare(folder, settings, accelerator)
             if changes and accelerator.is_main_process:
                 write_text(folder.path / "config.toml", to_toml(settings))
+            tell_cost(trainer)
             stopped = train(folder, trainer, report, interruption)
         report.tell("stopped" if stopped else "done")
     except BaseException as error:
@@ -106,6 +109,27 @@ def _run(folder: Folder, settings: Config, changes: dict[str, Any], accelerator:
         raise
     finally:
         report.close()
+
+
+def tell_cost(trainer: Trainer) -> None:
+    """Say what a run takes on a CPU, before its first step, where that is long."""
+    config, generator, part = trainer.config, trainer.source, trainer.shares[0][:1]
+    if trainer.device.type != "cpu" or generator.resolution < LARGE or not trainer.warming:
+        return
+    seconds = 0.0
+    for _ in range(2):  # the first one also lays networks out
+        began = time.perf_counter()
+        trainer.gradients(part)  # what it says is not used
+        seconds = (time.perf_counter() - began) * config.batch
+    steps, side = min(config.warmup, config.steps) - trainer.step, trainer.side or generator.resolution
+    at_once = len(trainer.shares[0]) * 4 * HELD * generator.features * side / generator.resolution
+    text = f"warm-up at {side} px: about {seconds:.0f} s a step, {duration(steps * seconds)} in all, with"
+    text += f" {at_once / 1e9:.1f} GB of memory beside the networks (accumulate = 4 takes less)"
+    if config.steps > config.warmup:
+        text += f"; {config.steps - config.warmup} steps after it look at whole pictures, and take many times as long"
+    if steps * seconds > LONG:
+        text += "; a GPU is far quicker"
+    print(text, file=sys.stderr, flush=True)
 
 
 def new_run(

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from explorer.expansion.batch import Batch, Noise, Rendered
-from explorer.expansion.config import Config
+from explorer.expansion.config import Config, ExpansionError
 from explorer.expansion.plan import Plan
 from explorer.expansion.tasks import Task
 from explorer.expansion.tasks.task import Shown, Studio
 from explorer.expansion.tasks.views import NUMBERS, views
 from explorer.latents import Expansion, project
 from explorer.networks import Generator
-from explorer.networks.family import Synthesizer
+from explorer.networks.family import LARGE, WARM_SIDE, Synthesizer
 from explorer.networks.fuse import fuse, unfused
 from explorer.networks.pixels import as_rgb, from_pixels
 from explorer.training import losses
@@ -62,6 +62,7 @@ class Trainer:
         self.source, self.device, self.dtype = studio.networks.generator, studio.device, studio.dtype
         self.expansion, self.step = plan.expansion, 0
         self.steps = self.source.codes.steps[1] if self.source.codes.steps else None
+        self.side = warmup_side(self.source, config.warmup_side, tasks)
         self.tasks = nn.ModuleList(tasks)
         self.G = copy.deepcopy(start).requires_grad_(False)
         self.ema = copy.deepcopy(start).eval().requires_grad_(False)
@@ -274,7 +275,12 @@ class Trainer:
         return Rendered(base, truth, moved, old, self.taught(target, batch, old))
 
     def synthesize(self, network: Generator, codes: Tensor, noise: Callable[[int, int], Tensor]) -> Tensor:
-        """Pictures `[n, 3, R, R]`; of a kind that makes them step by step, in as many steps as at rest in the page."""
+        """Pictures `[n, 3, R, R]`; of a kind that makes them step by step, in as many steps as at rest in the page.
+
+        Smaller ones while a large generator warms up.
+        """
+        if self.warming and self.side is not None:
+            return network.coarse(codes, self.side, self.dtype, "random", noise)
         return network.synthesize(codes, "random", noise, self.dtype, steps=self.steps)
 
     def frozen(self, domain: int, base: Tensor) -> frozenset[str]:
@@ -282,9 +288,9 @@ class Trainer:
         return self.task(domain).frozen(base) if len(base) else frozenset()
 
     def synthesize_frozen(self, names: frozenset[str], inputs: tuple[Any, ...]) -> Tensor:  # [n, 3, R, R]
-        """`G.synthesize(*inputs)` without gradients for the parameters called `names`."""
+        """`G.synthesize(*inputs)`, or as it is while warming up, without gradients for the parameters `names`."""
         parts = {f"generator.{n}": p.detach() if n in names else p for n, p in self.G.learnable().items()}
-        return functional_call(Synthesizer(self.G), parts, inputs)
+        return functional_call(Synthesizer(self.G, self.side if self.warming else None), parts, inputs)
 
     @torch.no_grad()
     def taught(self, target: Tensor, batch: Batch, old: Tensor) -> Tensor:  # [n, 3, R, R]
@@ -442,6 +448,24 @@ class Trainer:
         if self.d_optimiser is not None:
             self.d_optimiser.load_state_dict(state["d_optimiser"])
         self.path_mean = state["path_mean"].to(self.device)
+
+
+def warmup_side(generator: Generator, asked: int, tasks: Sequence[Task]) -> int | None:
+    """The side of the pictures that a warm-up looks at; None for whole ones. Raises ExpansionError where it cannot be.
+
+    Style changes of the layers below it are learned; what is finer than its pixels stays as it was.
+    """
+    blind = sorted({type(task).__name__ for task in tasks if not task.any_side})
+    if not asked:
+        reduced = generator.resolution >= LARGE and not blind
+        side = next(side for side in generator.sides if side >= WARM_SIDE) if reduced else generator.resolution
+        return None if side == generator.resolution else side
+    if asked not in generator.sides:
+        known = ", ".join(map(str, generator.sides))
+        raise ExpansionError(f"warmup_side must be a side that pictures have on their way here, {known}, got {asked}")
+    if asked != generator.resolution and blind:
+        raise ExpansionError(f"warmup_side must be 0 for {', '.join(blind)}, which looks at whole pictures")
+    return None if asked == generator.resolution else asked
 
 
 def added(gradients: Sequence[Any], others: Sequence[Any]) -> list[Any]:

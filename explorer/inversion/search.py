@@ -17,6 +17,7 @@ from torch import Tensor
 from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.settings import Settings, Space
+from explorer.networks import Generator
 
 Best = tuple[Tensor, Tensor, Tensor]  # total [N], ws [N, rows, dim], images [N, 3, H, W]
 LARGE = 512  # px: smaller generators are quick anyway
@@ -44,19 +45,24 @@ class State:
     done: float | None = None
 
 
-def sides_of(networks: Networks, objective: Objective, steps: int) -> list[int]:
-    """The side that is looked at before every step and after the last."""
-    sides, full = networks.generator.sides, networks.generator.resolution
-    if full < LARGE or objective.weights["domain"]:  # an encoder sees whole pictures only
+def sides_of(generator: Generator, whole: bool, steps: int) -> list[int]:
+    """The side that is looked at before every step and after the last; `whole` pictures only are what encoders see."""
+    sides, full = generator.sides, generator.resolution
+    if full < LARGE or whole:
         return [full] * (steps + 1)
     small = [next(side for side in sides if side >= min(max(full // part, COARSEST), full)) for _, part in COARSE]
     ends = [round(steps * end) for end, _ in COARSE]
     return [next((s for s, end in zip(small, ends, strict=True) if step < end), full) for step in range(steps + 1)]
 
 
+def costs_of(sides: list[int]) -> list[float]:
+    """What every step costs, as a part of one that looks at whole pictures."""
+    return [1 - OCTAVE * math.log2(max(sides) / side) for side in sides]
+
+
 def work_of(sides: list[int]) -> list[float]:
     """The part of all work that lies behind every step's picture."""
-    costs = [1 - OCTAVE * math.log2(max(sides) / side) for side in sides]
+    costs = costs_of(sides)
     return [sum(costs[:step]) / sum(costs) for step in range(len(sides))]
 
 
@@ -70,7 +76,7 @@ def descend(
     parameters = free_numbers(start, settings.space, networks.generator.codes.rows)
     adam = torch.optim.Adam(parameters, lr=settings.lr, foreach=True)
     best: Best | None = None
-    sides = sides_of(networks, objective, settings.steps)
+    sides = sides_of(networks.generator, bool(objective.weights["domain"]), settings.steps)
     full, done = objective, work_of(sides)
     for step, side in enumerate(sides):
         if not step or side != sides[step - 1]:

@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LARGE = 512  # px: from here on a CPU takes seconds for a step of what learns or searches
+WARM_SIDE = 128  # px that are looked at first then, where a picture is seen on its way
+HELD = 24  # tensors of the size of the largest features that one keeps for gradients; measured at 1024 px
 NoiseMode = Literal["const", "none", "random"]
 # Where random noise comes from: a seed, or a function (batch, resolution) -> [batch, 1, resolution, resolution].
 NoiseSeed = int | Callable[[int, int], Tensor] | None
@@ -132,14 +135,21 @@ class Generator(nn.Module, ABC):
         """The sides in pixels that a picture has on its way, ascending; the last is `resolution`."""
         return (self.resolution,)
 
-    def coarse(self, codes: Tensor, side: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The pictures `[N, channels, side, side]` of the default noise as they are at one of `sides`, differentiable.
+    def coarse(
+        self,
+        codes: Tensor,
+        side: int,
+        dtype: torch.dtype = torch.float32,
+        noise_mode: NoiseMode = "const",
+        noise_seed: NoiseSeed = None,
+    ) -> Tensor:
+        """The pictures `[N, channels, side, side]` as they are at one of `sides`, differentiable; see `synthesize`.
 
         Raises ValueError for another side.
         """
         if side != self.resolution:
             raise ValueError(f"a picture of this generator is seen at a side of {self.resolution} only, got {side}")
-        return self.synthesize(codes, dtype=dtype)
+        return self.synthesize(codes, noise_mode, noise_seed, dtype)
 
     @property
     @abstractmethod
@@ -226,11 +236,16 @@ def fingerprint(generator: Generator) -> str:
 
 
 class Synthesizer(nn.Module):
-    """A generator's `synthesize` as a module of its own, for `torch.func.functional_call` with other parameters."""
+    """A generator's `synthesize`, or with a `side` its `coarse`, as a module of its own: for
+    `torch.func.functional_call` with other parameters.
+    """
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, side: int | None = None) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.side = generator, side
 
-    def forward(self, *arguments: Any) -> Tensor:
-        return self.generator.synthesize(*arguments)
+    def forward(self, codes: Tensor, *arguments: Any) -> Tensor:
+        if self.side is None:
+            return self.generator.synthesize(codes, *arguments)
+        noise_mode, noise_seed, dtype = arguments[:3]
+        return self.generator.coarse(codes, self.side, dtype, noise_mode, noise_seed)

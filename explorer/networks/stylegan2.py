@@ -382,10 +382,17 @@ class StyleGAN2(Generator):
     def sides(self) -> tuple[int, ...]:
         return self.config.resolutions if self.config.architecture == "skip" else (self.resolution,)
 
-    def coarse(self, codes: Tensor, side: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def coarse(
+        self,
+        codes: Tensor,
+        side: int,
+        dtype: torch.dtype = torch.float32,
+        noise_mode: NoiseMode = "const",
+        noise_seed: NoiseSeed = None,
+    ) -> Tensor:
         if side not in self.sides:
             raise ValueError(f"a picture of this generator is seen at sides of {self.sides}, got {side}")
-        return self.synthesis(codes, dtype=dtype, side=side)
+        return self.synthesis(codes, noise_mode, noise_seed, dtype, side)
 
     @property
     def features(self) -> int:

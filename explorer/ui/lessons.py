@@ -39,6 +39,7 @@ TASKS: dict[Kind, str] = {
     "individual": "mystyle",
     "kind": "image_folder",
 }
+REDUCED: tuple[Kind, ...] = ("style", "words", "individual")  # learned from small pictures of a large generator
 FEWEST: dict[Kind, int] = {"picture": 1, "individual": 3, "kind": 10}
 # The published weights are for 1024 px and a CLIP that saw the world. Most domains of the embedded
 # default were taught by these.
@@ -103,7 +104,7 @@ class Lesson:
             return cls(kind, name, dim, steps, source, target)
         return cls(kind, name, dim, steps, pictures=_pictures(request.get("pictures"), kind))
 
-    def job(self, folder: Path, source: Path, critic: bool, home: Path, original: str) -> Job:
+    def job(self, folder: Path, source: Path, critic: bool, home: Path, original: str, parts: int = 1) -> Job:
         """Write the lesson's settings and pictures into `folder`; returns the job that learns it.
 
         Args:
@@ -111,6 +112,7 @@ class Lesson:
             critic: whether it has a discriminator, in it or beside it.
             home: the folder in which checkpoints of this family are kept.
             original: name of the file there that holds the generator before its first lesson.
+            parts: of a step that are computed one after the other, which takes less memory.
         """
         for index, picture in enumerate(self.pictures):
             path = folder / "pictures" / f"{index + 1:03}.png"
@@ -120,6 +122,8 @@ class Lesson:
         settings: dict[str, Any] = {"steps": self.steps, "warmup": self.steps, "checkpoint_minutes": CHECKPOINT_MINUTES}
         if not critic:
             settings["lambda_src"] = 0.0
+        if parts > 1:
+            settings["accumulate"] = parts
         (folder / "lesson.toml").write_text(toml(settings, self._domain(folder)), encoding="utf-8")
         expand = (sys.executable, "-m", "explorer", "expand")
         out = ("--out", str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from generators import stylegan2
 from tiny_expansion import NADA, SETTINGS, config, differences, fixtures, train, trainer_of, write_source
 
 from explorer.expansion.batch import Noise
-from explorer.expansion.config import config_from
+from explorer.expansion.config import ExpansionError, config_from
 from explorer.expansion.plan import make_plan
 from explorer.expansion.run import export
 from explorer.latents import Expansion, factorize, project
@@ -275,3 +276,38 @@ def test_a_grown_generator_learns_in_new_channels_alone(files: dict[str, Path], 
         assert (trainer.G.synthesize(moved) - before).abs().mean() > 0.02
     learned = [name for name, weight in trainer.G.learnable().items() if not torch.equal(weight, started[name])]
     assert any(name.endswith("conv1.weight") for name in learned)
+
+
+def test_a_large_generator_warms_up_on_small_pictures_and_is_shown_whole_afterwards(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(files["clip"], steps=8, warmup=2, warmup_lr=0.05, warmup_side=8)
+    trainer = trainer_of(files["source"], settings, tmp_path / "asked")
+    sides: list[int] = []
+    monkeypatch.setattr(trainer, "shown", lambda batch, pictures: sides.append(pictures.moved.shape[-1]) or {})
+    for _ in range(3):
+        batch = trainer.sample(trainer.shares[0])
+        trainer.shown(batch, trainer.render(batch))
+        trainer.step += 1
+    assert sides == [8, 8, 16]
+    monkeypatch.undo()
+    trainer.step = 0
+    high = [name for name in trainer.G.learnable() if ".b16." in name]
+    before = {name: value.clone() for name, value in trainer.G.learnable().items()}
+    trainer.train_step()
+    changed = {name for name, value in trainer.G.learnable().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert not changed & set(high), "what is finer than the small pictures cannot be learned from them"
+
+    with pytest.raises(ExpansionError, match="4, 8, 16, got 5"):
+        trainer_of(files["source"], replace(settings, warmup_side=5), tmp_path / "odd")
+    assert trainer_of(files["source"], replace(settings, warmup_side=0), tmp_path / "small").side is None
+    monkeypatch.setattr("explorer.expansion.trainer.LARGE", 16)
+    monkeypatch.setattr("explorer.expansion.trainer.WARM_SIDE", 4)
+    assert trainer_of(files["source"], replace(settings, warmup_side=0), tmp_path / "large").side == 4
+    blind = config(
+        files["clip"], {"name": "kind", "type": "image_folder", "folder": str(files["pictures"])}, warmup=2, steps=4
+    )
+    assert trainer_of(files["source"], blind, tmp_path / "blind").side is None
+    with pytest.raises(ExpansionError, match="whole pictures"):
+        trainer_of(files["source"], replace(blind, warmup_side=8), tmp_path / "refused")

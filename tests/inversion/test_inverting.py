@@ -13,9 +13,11 @@ import torch
 from generators import make_generator
 
 from explorer.edit import Edit, Latent
-from explorer.engine import Engine, inverting
+from explorer.engine import Engine, costs, inverting
+from explorer.engine.costs import lesson_cost, search_cost
 from explorer.engine.inverting import MOST_COPIES, bound, find_delta, invert, networks_of, tuned_engine
 from explorer.inversion import SPACES, InversionError, defaults
+from explorer.inversion.search import sides_of
 from explorer.weights import Checkpoint
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
@@ -52,6 +54,33 @@ def test_the_last_report_is_what_the_engine_renders(engine: Engine, space: str) 
     weights = {"pixel": 1, "perceptual": 1, "clip": 1, "mean": 0.01, "offsets": 0.1, "total": 0}
     total = sum(weights[name] * loss for name, loss in last.losses.items())
     assert last.losses["total"] == pytest.approx(total, rel=1e-4)
+
+
+def test_what_a_search_takes_is_known_of_large_generators_before_it_begins(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(defaults("clip_guided"), steps=10)
+    engine.render(Edit())
+    assert search_cost(engine, settings) is None, "it is a matter of seconds"
+    monkeypatch.setattr(costs, "LARGE", 1)
+    whole = search_cost(engine, settings)
+    assert whole is not None
+    assert whole.seconds == pytest.approx(costs.STEP * (engine.picture_seconds or 0))
+    assert whole.bytes == 4 * costs.HELD * engine.generator.features
+    for name, value in {"LARGE": 1, "COARSEST": 4, "COARSE": ((0.5, 4), (0.8, 2))}.items():
+        monkeypatch.setitem(sides_of.__globals__, name, value)
+    coarse = search_cost(engine, settings)
+    assert coarse is not None
+    assert 0.5 < coarse.seconds / whole.seconds < 0.9
+    assert search_cost(engine, defaults("encoder")) is None, "nothing is searched for"
+    monkeypatch.setattr(costs, "WARM_SIDE", 4)
+    lessons = [lesson_cost(engine, reduced) for reduced in (True, False)]
+    assert [lesson and lesson.px for lesson in lessons] == [4, 16]
+    assert lessons[0]
+    assert lessons[1]
+    assert lessons[0].seconds < lessons[1].seconds
+    assert lessons[0].bytes == lessons[1].bytes / 4
+    assert search_cost(Engine(engine.checkpoint, "cpu", "fp32"), settings) is None, "no picture has been timed"
 
 
 def test_stop_ends_at_once_with_the_best_and_its_figures(engine: Engine) -> None:

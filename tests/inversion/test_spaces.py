@@ -203,12 +203,13 @@ def test_a_large_picture_is_looked_at_when_it_is_small_first(
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., 4:12, 4:12] = 1
     objective = Objective(networks, photos, settings, mask)
-    assert sides_of(networks, objective, 10) == [16] * 11
+    assert sides_of(networks.generator, False, 10) == [16] * 11
     for name, value in {"LARGE": 16, "COARSEST": 4, "COARSE": ((0.5, 4), (0.8, 2))}.items():
         monkeypatch.setitem(sides_of.__globals__, name, value)  # the package has a function of the module's name
-    assert sides_of(networks, objective, 10) == [4] * 5 + [8] * 3 + [16] * 3
+    assert sides_of(networks.generator, False, 10) == [4] * 5 + [8] * 3 + [16] * 3
     with_encoder = Objective(networks, photos, replace(settings, lambda_dom=2.0))
-    assert sides_of(networks, with_encoder, 10) == [16] * 11
+    whole = next(descend(networks, with_encoder, (networks.mean.expand(2, -1), None), settings))
+    assert whole.images.shape[-1] == 16
 
     states = list(descend(networks, objective, (networks.mean.expand(2, -1), None), settings))
     assert [state.images.shape[-1] for state in states] == [4] * 5 + [8] * 3 + [16] * 3

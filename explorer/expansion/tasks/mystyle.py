@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.expansion.tasks.task import ExpansionError, Shown, Studio, Task
@@ -45,6 +46,7 @@ class MyStyle(Task):
     """Anchors in W, one a photo."""
 
     Arguments = Arguments
+    any_side = True
     arguments: Arguments
     anchors: Tensor
     chosen: Tensor
@@ -68,7 +70,8 @@ class MyStyle(Task):
         return torch.where(self.elsewhere[:, None, None], ws, self.anchors[self.chosen])
 
     def loss(self, shown: Shown) -> Tensor:
-        images, photos, settings = shown.images, self.photos[self.chosen], self.arguments
+        images, settings = shown.images, self.arguments
+        photos = F.interpolate(self.photos[self.chosen], images.shape[-2:], mode="area")
         each = settings.lambda_l2 * (images - photos).square().mean(dim=(1, 2, 3))
         if settings.lambda_lpips:
             each = each + settings.lambda_lpips * self.studio.perceptual_to(photos)(images)

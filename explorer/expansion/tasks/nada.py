@@ -58,6 +58,7 @@ class Nada(Task):
 
     Arguments = Arguments
     uses_clip = True
+    any_side = True
     arguments: Arguments
 
     def __init__(self, arguments: Arguments, studio: Studio) -> None:

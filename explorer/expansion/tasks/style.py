@@ -48,6 +48,7 @@ class Style(Task):
     Arguments = Arguments
     arguments: Arguments
     knows = True
+    any_side = True
 
     def loss(self, shown: Shown) -> Tensor:
         drawn = self.drawn(shown.before, shown.draws)

@@ -144,6 +144,7 @@ class Task(nn.Module, ABC):
 
     Arguments: ClassVar[Any]
     uses_clip: ClassVar[bool] = False
+    any_side: ClassVar[bool] = False  # whether it can judge pictures that are smaller than the generator's
     knows: ClassVar[bool] = False  # whether it can say what pictures of its domain look like (`examples`)
 
     def __init__(self, arguments: Any, studio: Studio) -> None:

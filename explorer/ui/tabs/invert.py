@@ -24,6 +24,7 @@ from PIL import Image
 from explorer import actions
 from explorer.actions import Animate, Fit, Invert, Request
 from explorer.edit import Edit, EditError, Latent
+from explorer.engine.costs import search_cost
 from explorer.engine.inverting import (
     Progress,
     bound,
@@ -155,7 +156,13 @@ class Studio:
             "height": image.height,
             "faces": [asdict(box) for box in faces],
             "centre": asdict(centre_box(image)),
+            "costs": self._costs(),
         }
+
+    def _costs(self) -> dict[str, Any]:
+        """By method what a search takes, where that is long: `{seconds: of a step, gigabytes}`."""
+        known = {method: search_cost(self.engine, defaults(method)) for method in METHODS}
+        return {method: {"seconds": c.seconds, "gigabytes": c.bytes / 1e9} for method, c in known.items() if c}
 
     def judge(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
         """For `{photo, box, face}` as in `start`: `strange`, a sentence where this generator makes no such pictures."""

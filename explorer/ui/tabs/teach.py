@@ -20,6 +20,7 @@ import numpy as np
 
 from explorer.edit import Edit
 from explorer.engine import Engine, captions
+from explorer.engine.costs import lesson_cost, lesson_parts
 from explorer.engine.judging import Judging
 from explorer.extras import require
 from explorer.replacing import replacing
@@ -27,7 +28,7 @@ from explorer.styles import ALL_STYLES, render
 from explorer.ui import assets, jobs
 from explorer.ui.gate import step_back
 from explorer.ui.jobs import Job, Jobs
-from explorer.ui.lessons import Kind, Lesson, LessonError
+from explorer.ui.lessons import REDUCED, Kind, Lesson, LessonError
 from explorer.ui.own import MODELS, copy_parts, file_in, write, write_new
 from explorer.ui.pictures import data_uri
 from explorer.ui.visitors import served
@@ -126,7 +127,7 @@ class Classroom:
         lesson = Lesson.read(request, taken, free)
 
         def prepare(folder: Path) -> Job:
-            job = lesson.job(folder, source, has_critic(checkpoint), home, original)
+            job = lesson.job(folder, source, has_critic(checkpoint), home, original, lesson_parts(self.engine))
             return replace(job, about={**job.about, "before": [job.id for job in before]})
 
         job = self.lessons.start(lesson.name, prepare)
@@ -239,6 +240,7 @@ class Classroom:
             "words": self.preview.words(),
             "lengths": dict.fromkeys(get_args(Kind), LENGTHS),
             "seconds_per_step": pace(lessons),
+            "estimates": estimates(self.engine),
         }
 
     def _note(self) -> str:
@@ -431,6 +433,12 @@ def home_of(source: Path) -> Path:
     """The folder with the checkpoints of this family: not that of a lesson."""
     made_by = jobs.read_job(source.parent)
     return Path(made_by.about["home"]) if made_by is not None and is_lesson(made_by) else source.parent
+
+
+def estimates(engine: Engine) -> dict[str, dict[str, float]]:
+    """By kind of lesson what a step takes, where that is long: `{seconds, gigabytes, px}`, see `Cost`."""
+    known = {kind: lesson_cost(engine, kind in REDUCED) for kind in get_args(Kind)}
+    return {k: {"seconds": c.seconds, "gigabytes": c.bytes / 1e9, "px": c.px} for k, c in known.items() if c}
 
 
 def pace(lessons: list[Job]) -> float | None:

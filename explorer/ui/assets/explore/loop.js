@@ -20,6 +20,8 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
   let lost = 0;
   let perTile = BATCH;
   let rest;
+  let again = null; // asks for what comes to rest without waiting any longer
+  let released = false; // the hand has let go since the last change
   let resting = Promise.resolve(); // the pictures of what rests
   let atRest = false; // one of them is on its way: nothing else is begun
   let painting = Promise.resolve(); // pictures are painted in order, while the server makes the next
@@ -27,8 +29,15 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
   // The pictures of `{edits, max_px, exact}`, one or a few, before anything else.
   function want(request, draft = 0) {
     clearTimeout(rest);
+    again = null;
+    if (draft === 0) released = false;
     latest = wanted = { ...request, draft };
     pump();
+  }
+  // The hand has let go: nothing is to be expected that would be worth waiting for.
+  function release() {
+    released = true;
+    again?.();
   }
   // Tiles for later. A new job of the same name replaces the old one. One that is `moving` goes on beside a drag.
   function later(job) {
@@ -87,7 +96,11 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
     if (answer.error) return onError(answer.error);
     painting = painting.then(() => onPictures({ ...request, preview: answer.preview }, answer.pictures));
     if (wanted) return;
-    if (answer.preview || !answer.exact) rest = setTimeout(() => want({ ...request, exact: true }, request.draft + 1), REST);
+    if (answer.preview || !answer.exact) {
+      again = () => want({ ...request, exact: true }, request.draft + 1);
+      if (released) again();
+      else rest = setTimeout(again, REST);
+    }
     work();
   }
   async function tiles(job) {
@@ -113,5 +126,5 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
       later({ ...job, done: (index, uri) => (uris[index] = uri, index + 1 === job.edits.length && resolve(uris)) });
     });
   }
-  return { want, later, all, cancel };
+  return { want, release, later, all, cancel };
 }

@@ -2,7 +2,7 @@
 // strips. Python sees the resting edit in `value`, and may write one there.
 
 import "../bus.js";
-import { act, createTips, find, loadImage } from "../dom.js";
+import { act, createTips, find, loadImage, panel } from "../dom.js";
 import { createBatch } from "./batch.js";
 import { createCode } from "./code.js";
 import { createFilm } from "./film.js";
@@ -115,6 +115,7 @@ function start(generator) {
   act("compose")[0].addEventListener("click", () => window.domainExplorer.openEdit("compose", state.json()));
   act("compose")[0].hidden = !window.domainExplorer.hasTab("compose");
   state.onChange(ask);
+  panel.addEventListener("pointerup", loop.release);
   shots.onChange(() => refused || stage.say(""));
   const picture = (action) => () => film.on || action(); // what a film has no part in
   const letters = { p: () => (film.on ? film.pause() : timeline.play()), r: code.random, n: picture(neighbours.toggle), b: () => stage.hold(true), c: picture(compare), g: picture(batch.toggle), s: picture(tray.snapshot), x: surprise, w: wander, f: fill, h: bare, "/": rows.focusSearch, escape: () => (film.on ? film.close() : batch.on ? batch.close() : neighbours.close()) };

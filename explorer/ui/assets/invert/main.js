@@ -19,7 +19,7 @@ function start(studio) {
   const settings = createSettings(session, studio);
   const go = createGo(session);
   const parts = [
-    createFrame(session), createPhoto(session, studio), createCourse(session, settings), createResult(session, studio, go), createPast(session, go),
+    createFrame(session), createPhoto(session, studio, settings), createCourse(session, settings), createResult(session, studio, go), createPast(session, go),
     createUses(session, studio, go),
   ];
   const compare = createCompare();

@@ -2,7 +2,7 @@
 
 import { act, find, onClick, panel, readAsURI, say } from "../dom.js";
 
-export function createPhoto(session, studio) {
+export function createPhoto(session, studio, settings) {
   const [photoFile, latentFile] = [find(".photo-file"), find(".latent-file")];
   const area = find(".area");
   const gone = new AbortController(); // Gradio throws the panel away when another tab is opened
@@ -62,8 +62,16 @@ export function createPhoto(session, studio) {
     if (file && panel.offsetParent !== null) takeFile(file);
   }, { signal });
 
+  // What the search takes, where that is long.
+  function costText({ costs }) {
+    const { method, steps = studio.methods[method].steps } = settings.settings;
+    if (!costs?.[method]) return "";
+    const { seconds, gigabytes } = costs[method];
+    return `${steps} steps of about ${seconds.toFixed(1)} s: ${Math.ceil((steps * seconds) / 60)} min, with ${gigabytes.toFixed(1)} GB of memory.`;
+  }
   return function show({ photo, box, strange }) {
     if (!photo) return;
+    say(find(".cost"), costText(photo));
     say(find(".strange"), strange);
     const image = find(".photo img");
     if (image.src !== photo.uri) image.src = photo.uri;

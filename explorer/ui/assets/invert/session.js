@@ -75,8 +75,8 @@ export function createSession(studio) {
     if (state.job) return set({ trouble: "A photo is being rebuilt. Stop it first, or wait until it is done." });
     const answer = await askAloud("Looking for a face", "photo", { photo: given, turn: quarters });
     if (!answer) return;
-    const { photo, turn, width, height, faces, centre } = answer;
-    set({ photo: { given, turn, turned: turn && quarters === null, uri: photo, width, height, faces, centre }, box: faces[0] ?? centre, result: null, use: null, other: null });
+    const { photo, turn, width, height, faces, centre, costs } = answer;
+    set({ photo: { given, turn, turned: turn && quarters === null, uri: photo, width, height, faces, centre, costs }, box: faces[0] ?? centre, result: null, use: null, other: null });
   }
   // Looks for the photo in its frame; with a `task`, does that with the photo of the result.
   async function start(settings, /** @type {Record<string, any> | null} */ task = null) {

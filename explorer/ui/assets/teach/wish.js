@@ -60,9 +60,12 @@ export function createWish(onTeach, onMeasure, onStyles) {
     showDuration();
   }
   function showDuration() {
-    const seconds = about?.seconds_per_step;
+    const large = about?.estimates?.[kindOf()];
+    const seconds = large?.seconds ?? about?.seconds_per_step;
     const steps = Number(fields.steps.value);
-    find(".duration").textContent = seconds && steps
+    find(".duration").textContent = large && steps
+      ? `About ${duration(seconds * steps)} on this processor, with ${large.gigabytes.toFixed(1)} GB of memory, from pictures of ${large.px} px. A GPU is far quicker.`
+      : seconds && steps
       ? `About ${duration(seconds * steps)} by the pace of the last lesson.`
       : "The time it takes is measured once it has begun.";
   }
