@@ -19,7 +19,7 @@ FACES = [face(coat, 64, seed) for seed, coat in enumerate(("black", "ginger", "w
 def test_there_are_some_two_dozen() -> None:
     assert 20 <= len(STYLES) <= 30
     assert PHOTO not in ALL_STYLES
-    assert len(ALL_STYLES) == len(STYLES) + 5
+    assert len(ALL_STYLES) == len(STYLES) + 6
 
 
 @pytest.mark.parametrize("style", [PHOTO, *ALL_STYLES])

@@ -57,13 +57,16 @@ def settled(page: Page, strength: float) -> None:
 
 
 def move(page: Page, strengths: list[float]) -> None:
-    """What a hand does to the slider of "sketch": values one after the other, then it lets go."""
+    """What a hand does to the slider of "sketch": values one after the other, each as soon as the last is seen."""
     slider = page.locator(".explore").get_by_role("slider", name="sketch", exact=True)
     for strength in strengths:
         slider.evaluate(
             "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', { bubbles: true })) }", strength
         )
-        page.wait_for_timeout(60)
+        page.wait_for_function(
+            "(value) => JSON.parse(document.querySelector('.explore').dataset.painted).strengths?.[0]?.[1] === value",
+            arg=strength,
+        )
     slider.evaluate("(e) => e.dispatchEvent(new Event('change', { bubbles: true }))")
 
 

@@ -49,7 +49,7 @@ def test_two_results_are_blended(expanded_page: Page, tmp_path: Path, expanded_s
         assert np.abs(end.astype(int) - result).max() <= 1
     assert len({picture.tobytes() for picture in shown}) == 7
     with page.expect_download() as download:
-        page.get_by_role("button", name="Film").click()
+        page.locator(".uses").get_by_role("button", name="Film").click()
     assert b"ftyp" in download.value.path().read_bytes()[:12]
     page.get_by_role("button", name="Mix styles").click()
     expect(tiles).to_have_count(3)

@@ -47,7 +47,7 @@ def test_without_storage_the_page_works_as_long_as_it_is_open(browser: Browser, 
     page.wait_for_selector(".explore[data-painted]")
     page.evaluate("localStorage.setItem('a', 1); sessionStorage.setItem('b', 2)")
     assert page.evaluate("[localStorage.getItem('a'), localStorage.length, sessionStorage.getItem('b')]")[0] == "1"
-    page.locator("#header .theme").click()
+    page.get_by_role("button", name="Switch between light and dark").click()
     assert page.evaluate("localStorage.getItem('explorer:theme')") in ("dark", "light")
     assert errors == []
     page.context.close()
