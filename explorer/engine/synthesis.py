@@ -29,9 +29,9 @@ from explorer.networks import StyleGAN2
 from explorer.networks.family import NoiseMode
 from explorer.networks.stylegan2 import SynthesisLayer, ToRGB
 
-# Features of the last picture that are kept for the next: at 1024 px all but the largest, which only the last ToRGB
-# starts from.
-KEPT_BYTES = 128 * 2**20
+# Features of the last picture that are kept for the next. At 1024 px half of it would do, but then a drag of two idle
+# cores shows a fifth fewer frames.
+KEPT_BYTES = 256 * 2**20
 
 
 @dataclass

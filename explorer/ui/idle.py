@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-IDLE_SECONDS = 10.0  # after them the next picture of 1024 px takes a fifth longer, once
+IDLE_SECONDS = 60.0
 
 
 def trim_when_idle(asked: Callable[[], float], seconds: float = IDLE_SECONDS) -> None:
