@@ -7,10 +7,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
 
 from explorer.__main__ import main
-from explorer.waiting import Waiting
+from explorer.waiting import PAGE, Waiting
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -101,6 +103,35 @@ def test_a_program_hears_503_and_only_the_page_that_waits_how_far_it_is() -> Non
             urllib.request.urlopen(url)
         with urllib.request.urlopen(urllib.request.Request(url, headers={"Starting": "yet"})) as reply:
             assert (reply.read(), reply.headers["Starting"]) == (b"Reading", "still")
+
+
+def test_an_app_that_is_slow_to_come_is_opened_once(browser: Browser) -> None:
+    """It answers the waiting page's question at once, and the page itself later than the next question would come."""
+    opened: list[str] = []
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/" and "Starting" not in self.headers:
+                opened.append(self.path)
+                if len(opened) > 1:
+                    time.sleep(3)
+            body = PAGE if len(opened) == 1 else "<p>the app</p>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.get_by_text("the app").wait_for()
+        page.close()
+        server.shutdown()
+    assert opened == ["/", "/"]
 
 
 def ask(server: Server, **headers: str) -> dict:
