@@ -121,7 +121,7 @@ def test_an_app_that_is_slow_to_come_is_opened_once(browser: Browser) -> None:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, *arguments: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
