@@ -19,6 +19,8 @@ FILES = (
     "cats64-diffae.effects.json",
     "cats64-source.safetensors",
     "cats64-discriminator.safetensors",
+    "cats128-source.safetensors",
+    "cats128-source.effects.json",
     "cats64-encoder.safetensors",
     "cats64-judge.safetensors",
     "cats64-clip.safetensors",
