@@ -124,7 +124,7 @@ def _tell_cost(engine: Engine, settings: Settings, photos: int) -> None:
     """Say what a search of a large generator takes, before it begins."""
     from explorer.edit import Edit
     from explorer.engine.costs import search_cost
-    from explorer.inversion.search import LARGE
+    from explorer.networks.family import LARGE
 
     if engine.resolution >= LARGE:
         engine.render(Edit())  # how long one takes

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from explorer.engine.engine import Engine
 from explorer.inversion import Settings
-from explorer.inversion.search import LARGE, costs_of, sides_of
-from explorer.networks.family import HELD, WARM_SIDE
+from explorer.inversion.search import costs_of, sides_of
+from explorer.networks.family import HELD, LARGE, WARM_SIDE
 from explorer.weights.parts import part_of
 
 STEP = 5.2  # pictures that a step of a search takes as long as, there and back

@@ -14,12 +14,12 @@ from explorer.edit import Caption, Direction, DirectionId, EditError
 from explorer.engine.own import OwnDirection
 from explorer.networks.family import Autoencoder
 from explorer.weights import Checkpoint
+from explorer.weights.checkpoint import MAX_ABOUT
 
 FACTORS = 64  # basis columns called factors; the rest, least effective last, are candidates for dormancy
 FACTOR_LIMIT = 4.0  # range of a factor's slider in standard deviations of the codes; pictures fall apart beyond
 AMOUNT = 0.5  # of an attribute, either way: pictures fall apart beyond (arXiv 2111.15640)
 SAMPLES = 4096  # codes for their statistics
-MAX_ABOUT = 200  # characters of a sentence on a domain
 FEW = 128  # where each takes many steps of a large network; standard deviations are right to 6 % then
 
 

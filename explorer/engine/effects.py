@@ -17,8 +17,10 @@ from explorer.replacing import replacing
 
 VERSION = 1
 SAMPLES = 16  # codes over which an effect is averaged
-LARGE = 512  # px from which on pictures are reduced
-QUICK_SAMPLES, QUICK_SHARE = 4, 0.25  # then; of a whole picture's multiplications: of 1024 px it is what 64 px show
+QUICK_SAMPLES, QUICK_SHARE = (
+    4,
+    0.25,
+)  # of a large generator; of a whole picture's multiplications: of 1024 px it is what 64 px show
 CHECKED = 4  # columns of which whole pictures of all samples are looked at too
 MAX_WORDS = 60  # characters of a caption
 

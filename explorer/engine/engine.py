@@ -25,7 +25,7 @@ from explorer.engine.previews import Previews, allowed_seconds
 from explorer.engine.renderers import Lower, Renderer, renderer
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
-from explorer.networks.family import Autoencoder, fingerprint
+from explorer.networks.family import LARGE, Autoencoder, fingerprint
 from explorer.networks.hardware import DTYPES, choose_device, choose_precision, return_memory, tune_allocator
 from explorer.networks.pixels import to_pixels
 from explorer.weights import Checkpoint
@@ -348,7 +348,7 @@ class Engine:
 
     def _reduced(self, model: Model) -> bool:
         """Whether effects are measured on reduced pictures: whole ones would take hours."""
-        return model.previews is not None and isinstance(model.render, Lower) and self.resolution >= effects.LARGE
+        return model.previews is not None and isinstance(model.render, Lower) and self.resolution >= LARGE
 
     def _measured_before(self, before: Model, model: Model) -> Measured | None:
         """Effects of all columns where `before` knows them but for newly taught domains; None where it does not."""

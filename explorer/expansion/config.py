@@ -17,12 +17,12 @@ from typing import Any, TypeVar, get_type_hints
 from explorer.expansion.tasks import TASKS
 from explorer.expansion.tasks.task import ExpansionError
 from explorer.training.options import option
+from explorer.weights.checkpoint import MAX_ABOUT
 from explorer.weights.clip import TEACHERS
 
 Kind = TypeVar("Kind")
 PATHS = ("data", "discriminator", "original", "image", "images", "folder")  # settings that name files
 FIGURES = ("replay", "kept domains", "source", "path", "R1")  # a run's own, beside its domains' losses
-MAX_ABOUT = 200  # characters of a sentence on a domain
 UNSAFE = set('/\\:*?"<>|')  # a domain's name is a file's name too
 
 

@@ -40,7 +40,7 @@ from explorer.inversion import gather
 from explorer.latents import compose, factorize, project, sample_codes
 from explorer.networks import Discriminator, Generator
 from explorer.networks.family import HELD, LARGE, Autoencoder
-from explorer.networks.growing import grow_asleep
+from explorer.networks.growing import can_sleep, grow_asleep
 from explorer.networks.hardware import tune_allocator
 from explorer.training.data import Pictures
 from explorer.training.loop import loop
@@ -149,11 +149,8 @@ def new_run(
     plan = make_plan(settings, basis, checkpoint.generator.mean, checkpoint.expansion)  # names, directions
     dims = dict(zip(plan.expansion.domains, plan.expansion.dims, strict=True))
     settings = with_dims(replace(settings, source=str(checkpoint.path or source)), dims)
-    if settings.grow:
-        try:
-            grow_asleep(checkpoint.generator, settings.grow)
-        except ValueError as error:
-            raise ExpansionError(f"{error}: leave grow out") from None
+    if settings.grow and not can_sleep(checkpoint.generator):
+        raise ExpansionError("grow needs a StyleGAN2 of the architecture skip or orig: leave it out")
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("source-discriminator", "incoming"):  # of a start that failed

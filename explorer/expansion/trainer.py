@@ -97,9 +97,10 @@ class Trainer:
 
     @property
     def warming(self) -> bool:
-        """Whether only the styles along the new directions learn: the base subspace and all other domains cannot move,
+        """Whether only the styles along the new directions learn, and channels that sleep elsewhere: the base subspace
 
-        so nothing has to be replayed, and domains arrive in a fraction of the steps. Ours.
+        and all other domains cannot move, so nothing has to be replayed, and domains arrive in a fraction of the steps.
+        Ours.
         """
         return (self.step < self.config.warmup or bool(self.free)) and not self.config.plain
 

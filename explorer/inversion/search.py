@@ -18,9 +18,9 @@ from explorer.inversion.networks import Networks
 from explorer.inversion.objective import Objective
 from explorer.inversion.settings import Settings, Space
 from explorer.networks import Generator
+from explorer.networks.family import LARGE
 
 Best = tuple[Tensor, Tensor, Tensor]  # total [N], ws [N, rows, dim], images [N, 3, H, W]
-LARGE = 512  # px: smaller generators are quick anyway
 COARSE = ((0.5, 8), (0.8, 4))  # up to which part of the steps a fraction of the side is looked at
 COARSEST = 128  # px
 OCTAVE = 0.24  # of a whole picture's work, which half of its side saves; measured on published widths, there and back

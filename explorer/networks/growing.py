@@ -33,6 +33,11 @@ def grow_generator(small: StyleGAN2, large: StyleGAN2) -> None:
             nn.init.zeros_(torgb.get_parameter(name))
 
 
+def can_sleep(generator: Generator) -> bool:
+    """Whether channels added to it can sleep: in the architecture resnet skips take them without styles."""
+    return isinstance(generator, StyleGAN2) and generator.config.architecture != "resnet"
+
+
 def grow_asleep(small: Generator, part: float) -> tuple[StyleGAN2, dict[str, Tensor]]:
     """A copy of `small` with more channels whose styles are 0 for every code: the same pictures, number by number.
 
@@ -41,10 +46,9 @@ def grow_asleep(small: Generator, part: float) -> tuple[StyleGAN2, dict[str, Ten
     convolution nor its demodulation. Ours.
 
     Returns the wide generator, and by its name in `learnable()` a mask of every parameter that they brought new weights
-    to, true where one is new; style maps are not among them. Raises ValueError for other generators than StyleGAN2's,
-    and for the architecture resnet, whose skips take channels without styles.
+    to, true where one is new; style maps are not among them. Raises ValueError where none `can_sleep`.
     """
-    if not isinstance(small, StyleGAN2) or small.config.architecture == "resnet":
+    if not isinstance(small, StyleGAN2) or not can_sleep(small):
         raise ValueError("only a StyleGAN2 of the architecture skip or orig can get channels that sleep")
     widths = tuple(8 * math.ceil(width * (1 + part) / 8) for width in small.config.channels)
     large = StyleGAN2(replace(small.config, channels=widths)).to(small.device)

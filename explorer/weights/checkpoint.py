@@ -27,6 +27,7 @@ MAX_RESOLUTION = 2**13
 MAX_W = MAX_STRENGTHS  # an edit may move every direction
 GIGABYTE = 10**9
 CHANNELS = (1, 3)  # of pictures
+MAX_ABOUT = 200  # characters of a sentence on a domain
 Net = TypeVar("Net", bound=nn.Module)
 AnyGenerator = TypeVar("AnyGenerator", bound=Generator)
 

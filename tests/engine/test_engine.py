@@ -195,7 +195,7 @@ def test_effects_of_a_large_generator_come_of_reduced_pictures_and_say_how_wrong
     checkpoint = replace(expanded(tiny_generator), path=tmp_path / "x.safetensors")
     whole = Engine(replace(checkpoint, path=None), device="cpu", precision="fp32")
     assert whole.measure_effects() is None
-    monkeypatch.setattr(effects, "LARGE", 1)
+    monkeypatch.setattr("explorer.engine.engine.LARGE", 1)
     monkeypatch.setattr(effects, "QUICK_SHARE", 0.5)
     engine = Engine(checkpoint, device="cpu", precision="fp32")
     progress: list[float] = []

@@ -67,7 +67,7 @@ def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | Non
     """What the panel must know of the generator."""
     directions = [
         {"id": d.id, "label": d.label, "group": d.group, "low": d.low, "high": d.high}
-        | {"effect": d.effect, "about": d.about}
+        | {"effect": d.effect, "about": d.about, "caption": d.caption and asdict(d.caption)}
         for d in engine.directions
     ]
     source = engine.checkpoint.meta.get("source")
@@ -91,7 +91,6 @@ def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | Non
         "max_px": max_px,
         "defaults": {field.name: field.default for field in fields(Edit) if field.name not in ("strengths", "layers")},
         "directions": directions,
-        "captions": [[d.id, asdict(d.caption)] for d in engine.directions if d.caption],
         "looks": [{"name": look.name, "strengths": look.strengths} for look in named],
         "naming": None if naming is None else naming.describe(),
     }

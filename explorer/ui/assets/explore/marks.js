@@ -12,16 +12,13 @@ function readMarks(generator) {
   return window.domainExplorer.marks ?? kept ?? NONE;
 }
 
-// The generator with its directions as they are called and marked here; `given` is the name that it has itself,
-// `caption` what is known of it in words.
+// The generator with its directions as they are called and marked here; `given` is the name that it has itself.
 export function withMarks(generator) {
   const { names, stars, hidden } = readMarks(generator);
   const called = new Map(names);
-  const captions = new Map(generator.captions);
   const marked = (direction) => ({
     ...direction,
     given: direction.label,
-    caption: captions.get(direction.id) ?? null,
     label: called.get(direction.id) ?? direction.label,
     starred: stars.includes(direction.id),
     hidden: hidden.includes(direction.id),
