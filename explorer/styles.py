@@ -480,6 +480,106 @@ def _light_at(x: Picture, row: float, column: float, size: float) -> Tone:
     return np.exp(-((rows / x.shape[0] - row) ** 2 + (columns / x.shape[1] - column) ** 2) / (2 * size**2))
 
 
+# Other animals, painted over a face whose eyes lie where the program aligns them.
+
+EYE = (0.505, 0.35)  # the left one: row and column, in parts of the side
+
+
+def tiger(x: Picture, rng: np.random.Generator) -> Picture:
+    """Orange fur, a white muzzle that is broader, chevrons on the forehead and bands on the cheeks."""
+    x = _magnified(x, (0.65, 0.5, 0.3, 0.4))
+    tone, rows, across = _equalised(x), _places(x)[0], np.abs(_places(x)[1] - 0.5)
+    orange = _mapped(tone, (40, 16, 4), (190, 88, 16), (246, 160, 52), (255, 214, 140))
+    pale = _mapped(tone**0.7, (40, 30, 24), (200, 186, 170), (255, 252, 246))
+    brows, cheeks = _both_sides(x, 0.42, 0.36, 0.06, 0.1), _both_sides(x, 0.62, 0.22, 0.14, 0.1)
+    fur = _over(orange, pale, _patch(x, 0.74, 0.5, 0.14, 0.2) + brows + cheeks + _patch(x, 0.95, 0.5, 0.15, 0.3))
+    wave = 0.16 * _noise(x.shape, rng, x.shape[0] / 20)
+    chevrons = np.sin(2 * np.pi * (13 * (rows - 0.55 * across) + wave))
+    chevrons *= _within(rows, 0.12, 0.46, 0.1) * _within(across, -1, 0.24, 0.1)
+    bands = np.sin(2 * np.pi * (14 * (0.8 * across + 0.6 * (rows - 0.55)) + wave))
+    bands *= _within(across, 0.2, 1, 0.1) * _within(rows, 0.4, 0.9, 0.1)
+    ink = np.clip(3 * (np.maximum(chevrons, bands) - 0.35), 0, 0.92) * _patch(x, 0.6, 0.5, 0.5, 0.42)
+    return _over(_over(fur, np.full_like(fur, (18, 13, 10)), ink), x, _eyes(x))
+
+
+def panda(x: Picture, rng: np.random.Generator) -> Picture:
+    """White fur, black round ears, black patches around the eyes."""
+    tone = np.clip(_equalised(x) + 0.02 * _noise(x.shape, rng, 0), 0, 1)
+    white = _mapped(0.25 + 0.85 * tone, (60, 60, 64), (190, 190, 190), (255, 254, 250))
+    black = _mapped(tone**2, (13, 13, 14), (70, 70, 72))
+    marks = _both_sides(x, 0.53, 0.335, 0.12, 0.1) + _both_sides(x, 0.16, 0.2, 0.17, 0.15)
+    return _over(_over(white, black, marks), x, _both_sides(x, *EYE, 0.035, 0.05))
+
+
+def lion(x: Picture, rng: np.random.Generator) -> Picture:
+    """Tawny fur, a broad nose, amber eyes, a mane all around."""
+    x = _magnified(x, (0.64, 0.5, 0.3, 0.55))
+    tone, (rows, columns) = _equalised(x, 1.5), _places(x)
+    tawny = _mapped(tone, (46, 26, 10), (176, 124, 66), (226, 182, 116), (250, 232, 196))
+    pale = _mapped(tone**0.7, (60, 46, 34), (240, 226, 208), (255, 250, 240))
+    face = _over(tawny, pale, 0.7 * _patch(x, 0.76, 0.5, 0.1, 0.16))
+    side = x.shape[0]
+    away, angle = np.hypot(rows - 0.55, columns - 0.5), np.arctan2(rows - 0.55, columns - 0.5) / (2 * np.pi) + 0.5
+    hair = cv2.GaussianBlur(rng.standard_normal((side, 3 * side)).astype(np.float32), (0, 0), 1.2, sigmaY=side / 14)
+    lock = angle * (3 * side - 1) + 0.06 * side * np.sin(9 * away + rng.uniform(0, 6))
+    strands = cv2.remap(hair / hair.std(), lock, away * side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    shade = 0.55 + 0.2 * strands - 0.55 * (away - 0.36) + 0.25 * (tone - 0.5)
+    mane = _mapped(shade, (36, 16, 4), (122, 66, 22), (200, 132, 56), (238, 190, 110))
+    cover = 1 - _patch(x, 0.57, 0.5, 0.36, 0.3, 0.25)
+    cover *= 1 - 0.85 * _both_sides(x, 0.22, 0.24, 0.12, 0.1)
+    amber = np.clip(x * np.array([1.2, 1.0, 0.5]), 0, 255).astype(np.uint8)
+    return _over(_over(face, mane, cover), amber, _eyes(x))
+
+
+def big_eyes(x: Picture, rng: np.random.Generator) -> Picture:
+    """A photo still, with the eyes of a doll over a small muzzle."""
+    eyes = 0.5 + rng.uniform(0, 0.05)
+    return _magnified(x, (0.5, 0.34, 0.22, eyes), (0.5, 0.66, 0.22, eyes), (0.68, 0.5, 0.2, -0.5))
+
+
+def _places(x: Picture) -> np.ndarray:  # [2, H, W]: every pixel's row and column, in parts of the picture's sides
+    return ((_grid(x).transpose(1, 2, 0) + 0.5) / x.shape[:2]).transpose(2, 0, 1).astype(np.float32)
+
+
+def _magnified(x: Picture, *lenses: tuple[float, float, float, float]) -> Picture:
+    """A picture through round lenses: row, column and radius in parts of its sides, power in (-1, 1)."""
+    rows, columns = _places(x)
+    for row, column, radius, power in lenses:
+        down, right = rows - row, columns - column
+        away = np.minimum(np.hypot(down, right) / radius, 1)
+        part = 1 - power * (1 - away**2) ** 2
+        rows, columns = row + part * down, column + part * right
+    where = columns * x.shape[1] - 0.5, rows * x.shape[0] - 0.5
+    return cv2.remap(x, *where, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def _patch(x: Picture, row: float, column: float, tall: float, wide: float, soft: float = 0.125) -> Tone:
+    """An ellipse by its middle and half axes, in parts of the picture's sides: 1 inside, 0 outside, soft between."""
+    rows, columns = _places(x)
+    away = np.hypot((rows - row) / tall, (columns - column) / wide)
+    return 1 / (1 + np.exp(np.clip((away - 1) / soft, -30, 30)))
+
+
+def _both_sides(x: Picture, row: float, column: float, tall: float, wide: float) -> Tone:
+    """A patch and its mirror image."""
+    return _patch(x, row, column, tall, wide) + _patch(x, row, 1 - column, tall, wide)
+
+
+def _eyes(x: Picture) -> Tone:
+    return _both_sides(x, *EYE, 0.05, 0.07)
+
+
+def _within(value: Tone, low: float, high: float, soft: float) -> Tone:
+    """1 between two bounds, 0 outside, a ramp inside of each."""
+    return np.clip((value - low) / soft, 0, 1) * np.clip((high - value) / soft, 0, 1)
+
+
+def _over(below: Picture, above: Picture, cover: Tone) -> Picture:
+    """One picture over another where `cover` says so, at most wholly."""
+    cover = np.clip(cover, 0, 1)[..., None]
+    return (below * (1 - cover) + above * cover + 0.5).astype(np.uint8)
+
+
 # Names as they are written to files; `captions` has the words for each.
 STYLES: dict[str, Style] = {
     style.__name__.replace("_", " "): style
@@ -493,5 +593,8 @@ STYLES: dict[str, Style] = {
 # With those that the CLIP and the judge which come with the program were not taught.
 ALL_STYLES: dict[str, Style] = STYLES | {
     style.__name__.replace("_", " "): style
-    for style in (ink_wash, impasto, delft_tile, gold_leaf, infrared_film, golden_hour)
-}
+    for style in (
+        ink_wash, impasto, delft_tile, gold_leaf, infrared_film, golden_hour,
+        tiger, panda, lion, big_eyes,
+    )
+}  # fmt: skip

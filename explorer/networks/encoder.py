@@ -38,6 +38,11 @@ class EncoderConfig:
         """Whether both look at pictures alike: all but the number of rows is the same."""
         return replace(self, num_ws=other.num_ws) == other
 
+    def doubles(self, other: EncoderConfig) -> bool:
+        """Whether it looks at pictures twice as large, and behind a first block that keeps the width as `other` does."""
+        channels = (*other.channels, other.channels[-1])
+        return replace(other, img_resolution=2 * other.img_resolution, channels=channels, num_ws=self.num_ws) == self
+
 
 class ResidualDown(nn.Module):
     """One resolution above 4 px: two convolutions beside a 1x1 one, each way halving the picture."""
@@ -51,6 +56,12 @@ class ResidualDown(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W] -> [N, C', H / 2, W / 2]
         half = math.sqrt(0.5)
         return self.skip(x, gain=half) + self.conv1(self.conv0(x), gain=half)
+
+    @torch.no_grad()
+    def pass_on(self) -> None:
+        """Become what only halves the picture, where as many channels come out as go in."""
+        self.conv1.weight.zero_()
+        self.skip.weight.copy_(torch.eye(len(self.skip.weight))[..., None, None] * math.sqrt(2) / self.skip.weight_gain)
 
 
 class Encoder(nn.Module):

@@ -8,6 +8,7 @@ teaches the map before pictures can. Knows no inversion by optimisation and no i
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,11 @@ class Config:
     mirror: bool = option(True, "half of the pictures are flipped left to right")
     channels: tuple[int, ...] = option((), "widths from 4 px up; else 32 at last, doubling to 256", fixed=True)
     start_from: str = option(
-        "", "an encoder, of any generator: all but its two last layers is the starting point", fixed=True, path=True
+        "",
+        "an encoder, of any generator, for pictures as large or half as large: all but its two last layers is the "
+        "starting point",
+        fixed=True,
+        path=True,
     )
     keep_heads: bool = option(
         False, "keep those two as well: it was made for an earlier state of this generator", fixed=True
@@ -222,11 +227,20 @@ class Trainer:
 def start_from(encoder: Encoder, mine: Encoder, keep_heads: bool = False) -> None:
     """Load what an encoder sees of pictures; what it says of W is another generator's and stays out, or is kept.
 
+    An encoder for pictures half as large sees at first a picture that the first block has halved, and nothing more.
     Raises RunError where it has another shape.
     """
-    if not encoder.config.looks_like(mine.config):
+    if half := mine.config.doubles(encoder.config):
+        mine.blocks[0].pass_on()
+    elif not encoder.config.looks_like(mine.config):
         raise RunError(f"the encoder to start from has another shape, {encoder.config}; wanted is {mine.config}")
     seen = {name: value for name, value in encoder.named_parameters() if keep_heads or not name.startswith("to_")}
+    if half:
+        seen = {re.sub(r"^blocks\.(\d+)", lambda found: f"blocks.{int(found[1]) + 1}", k): v for k, v in seen.items()}
+    for name in seen.keys() & {"to_offsets.weight", "to_offsets.bias"}:  # a larger generator's further rows add nothing
+        wanted = torch.zeros_like(mine.get_parameter(name))
+        wanted[: len(seen[name])] = seen[name]
+        seen[name] = wanted
     mine.load_state_dict(seen, strict=False)
 
 

@@ -32,13 +32,13 @@ from explorer.recipes.captions import NOTHING
 from explorer.recipes.pairs import Pixels, augment, nothing
 from explorer.recipes.zeroshot import load_pixels
 from explorer.refused import Refused
-from explorer.styles import PHOTO, STYLES, render
+from explorer.styles import ALL_STYLES, PHOTO, render
 from explorer.training.data import DataError, Pictures
 from explorer.training.run import Progress, RunError, training_dtype
 from explorer.weights.parts import save_part
 
-PX = 64
 BATCH = 128
+SMALLEST, LARGEST = 16, 256  # px
 LR, DECAY, SMOOTHING = 4e-3, 0.02, 0.05
 HELD_OUT = 0.05  # of the photos, by their names' hash: the same as the other trainers leave out
 PER_CLASS, PER_TEST = 800, 150  # pictures made of a class for training, and for its accuracy
@@ -46,7 +46,7 @@ SHARES = {
     PHOTO: 0.2,
     NOTHING: 0.1,
 }  # of a batch: these two are the most varied, and all that is no style must be theirs
-SOFTEN = (20, 64)  # px to which half of the pictures are reduced and enlarged again
+SOFTEN = 0.3  # of the side, or more, to which half of the pictures are reduced and enlarged again
 
 Classes = Mapping[str, Pixels]  # name -> [n, H, W, 3]
 
@@ -55,7 +55,7 @@ def styled(photos: Pixels, count: int, seed: int) -> dict[str, Pixels]:
     """`count` pictures of every style and of `photo`, each of a random photo, four times as many of `nothing`."""
     cv2.setNumThreads(1)  # pictures are tiny: threads would only wait for each other
     made: dict[str, Pixels] = {}
-    for index, style in enumerate((PHOTO, *STYLES)):
+    for index, style in enumerate((PHOTO, *ALL_STYLES)):
         rng = np.random.default_rng((seed, index))
         chosen = rng.choice(len(photos), count, replace=count > len(photos))
         made[style] = np.stack([render(style, photos[i], rng) for i in chosen])
@@ -96,7 +96,7 @@ def softened(images: Tensor, rng: np.random.Generator) -> Tensor:  # [N, 3, H, W
     size = images.shape[-1]
     parts = list(images.chunk(8))
     for i in range(0, len(parts), 2):
-        small = round(size * rng.uniform(SOFTEN[0], SOFTEN[1]) / SOFTEN[1])
+        small = round(size * rng.uniform(SOFTEN, 1))
         part = F.interpolate(parts[i], size=small, mode="bilinear", antialias=True)
         parts[i] = F.interpolate(part, size=size, mode="bicubic" if rng.random() < 0.5 else "bilinear").clamp(-1, 1)
     return augment(torch.cat(parts), rng)
@@ -154,19 +154,19 @@ def accuracy(judge: Judge, classes: Classes) -> dict[str, float]:
 
 
 def gather(
-    data: str, folders: Mapping[str, str], images: Mapping[str, str]
+    data: str, folders: Mapping[str, str], images: Mapping[str, str], px: int
 ) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
-    """The classes to learn and those to measure on; pictures of a folder are left out of the photos.
+    """The classes to learn and those to measure on, `px` pixels wide; pictures of a folder are left out of the photos.
 
     Raises DataError, before anything is made, where pictures are missing, a name is taken or no photos are left.
     """
-    taken = [name for name in (*folders, *images) if name in (PHOTO, NOTHING, *STYLES)]
+    taken = [name for name in (*folders, *images) if name in (PHOTO, NOTHING, *ALL_STYLES)]
     if taken or folders.keys() & images.keys():
         raise DataError(f"the judge has a class {(taken or sorted(folders.keys() & images.keys()))[0]!r} already")
-    extra = {name: load_pixels(Pictures(path, PX))[0] for name, path in folders.items()}
-    targets = {name: _picture(path) for name, path in images.items()}
+    extra = {name: load_pixels(Pictures(path, px))[0] for name, path in folders.items()}
+    targets = {name: _picture(path, px) for name, path in images.items()}
     known = {pixels.tobytes() for group in extra.values() for pixels in group}
-    kept, unseen = (_photos(data, held_out, known) for held_out in (False, True))
+    kept, unseen = (_photos(data, px, held_out, known) for held_out in (False, True))
     parts = []
     for held_out, photos, count, seed in ((False, kept, PER_CLASS, 0), (True, unseen, PER_TEST, 1)):
         made = styled(photos, count, seed) | ({} if held_out else {PHOTO: photos})
@@ -179,9 +179,9 @@ def gather(
     return parts[0], parts[1]
 
 
-def _photos(data: str, held_out: bool, known: set[bytes]) -> Pixels:
+def _photos(data: str, px: int, held_out: bool, known: set[bytes]) -> Pixels:
     """The photos without the known ones. Raises DataError where there are no others."""
-    pixels, _ = load_pixels(Pictures(data, PX, HELD_OUT, held_out))
+    pixels, _ = load_pixels(Pictures(data, px, HELD_OUT, held_out))
     photos = [photo for photo in pixels if photo.tobytes() not in known]
     if not photos:
         kind = "held-out pictures" if held_out else "pictures"
@@ -189,12 +189,12 @@ def _photos(data: str, held_out: bool, known: set[bytes]) -> Pixels:
     return np.stack(photos)
 
 
-def _picture(path: str) -> np.ndarray:
+def _picture(path: str, px: int) -> np.ndarray:
     """One picture file, cropped and resized as `Pictures` does. Raises DataError where it cannot be read."""
     file = Path(path)
     if not file.is_file():
         raise DataError(f"{path} is no picture file")
-    folder = Pictures(file.parent, PX)
+    folder = Pictures(file.parent, px)
     if file.name not in folder.names:
         raise DataError(f"{path} is no picture that can be used (png, jpg, webp, bmp)")
     return folder[folder.names.index(file.name)][0].permute(1, 2, 0).numpy()
@@ -208,8 +208,10 @@ def named(text: str) -> tuple[str, str]:
     return name, path
 
 
-def check(out: Path, steps: int, seed: int) -> None:
+def check(out: Path, px: int, steps: int, seed: int) -> None:
     """Raise RunError for what training would refuse, or the file system after it."""
+    if not SMALLEST <= px <= LARGEST or px % SMALLEST:
+        raise RunError(f"--resolution must be a multiple of {SMALLEST} from {SMALLEST} to {LARGEST}, got {px}")
     if steps < 1:
         raise RunError(f"--steps must be 1 or more, got {steps}")
     if not 0 <= seed < 2**63:
@@ -227,12 +229,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="a folder or zip of photos")
     parser.add_argument("--folder", type=named, action="append", default=[], metavar="NAME=FOLDER", help="a class")
     parser.add_argument("--image", type=named, action="append", default=[], metavar="NAME=PICTURE", help="a class")
+    parser.add_argument("--resolution", type=int, default=128, help="px of the pictures it looks at")
     parser.add_argument("--steps", type=int, default=1200, help=f"batches of {BATCH} pictures")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     try:
-        check(arguments.out, arguments.steps, arguments.seed)
-        learned, unseen = gather(arguments.data, dict(arguments.folder), dict(arguments.image))
+        check(arguments.out, arguments.resolution, arguments.steps, arguments.seed)
+        learned, unseen = gather(arguments.data, dict(arguments.folder), dict(arguments.image), arguments.resolution)
         judge = train(learned, arguments.steps, arguments.seed)
         figures = accuracy(judge, unseen)
         meta = {"data": Path(arguments.data).name, "held_out": HELD_OUT, "steps": arguments.steps, "accuracy": figures}

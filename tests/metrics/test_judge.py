@@ -12,7 +12,7 @@ from PIL import Image
 from explorer.metrics.report import judge_scorer
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.recipes import judge as trainer
-from explorer.styles import STYLES
+from explorer.styles import ALL_STYLES
 from explorer.training.data import is_held_out
 from explorer.weights import CheckpointError
 from explorer.weights.parts import load_judge, save_part
@@ -50,7 +50,7 @@ def make_judge(*classes: str) -> Judge:
 
 def test_every_style_photo_and_nothing_are_classes() -> None:
     made = trainer.styled(photos(6), 4, 0)
-    assert made.keys() == {"photo", "nothing", *STYLES}
+    assert made.keys() == {"photo", "nothing", *ALL_STYLES}
     assert {name: len(group) for name, group in made.items() if len(group) != 4} == {"nothing": 16}
     assert all(group.shape[1:] == (64, 64, 3) and group.dtype == np.uint8 for group in made.values())
     again = trainer.styled(photos(6), 4, 0)
@@ -103,7 +103,7 @@ def test_folders_and_pictures_become_classes_and_leave_the_photos(
     everything = photos(60)
     data = write(tmp_path / "data", everything)
     tom = write(tmp_path / "tom", everything[:12])
-    learned, unseen = trainer.gather(str(data), {"tom": str(tom)}, {"moon": str(tom / "001.png")})
+    learned, unseen = trainer.gather(str(data), {"tom": str(tom)}, {"moon": str(tom / "001.png")}, 64)
     assert len(learned["tom"]) == 9
     assert len(unseen["tom"]) == 3
     known = {picture.tobytes() for picture in everything[:12]}
@@ -124,7 +124,7 @@ def test_folders_and_pictures_become_classes_and_leave_the_photos(
 )
 def test_classes_that_cannot_be(folders: dict, images: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        trainer.gather("nowhere", folders, images)
+        trainer.gather("nowhere", folders, images, 64)
 
 
 def test_folders_that_take_all_photos_are_refused_before_anything_is_made(
@@ -137,7 +137,7 @@ def test_folders_that_take_all_photos_are_refused_before_anything_is_made(
     few = write(tmp_path / "few", everything[unseen])
     for folder, message in ((data, "no pictures but those"), (few, "no held-out pictures but those")):
         with pytest.raises(ValueError, match=message):
-            trainer.gather(str(data), {"x": str(folder)}, {})
+            trainer.gather(str(data), {"x": str(folder)}, {}, 64)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,7 @@ def test_folders_that_take_all_photos_are_refused_before_anything_is_made(
         ("file/judge.safetensors", (), "file a folder that"),
         ("judge.safetensors", ("--steps", "0"), "--steps must be 1 or more"),
         ("judge.safetensors", ("--seed", "-1"), "--seed must be a number from 0"),
+        ("judge.safetensors", ("--resolution", "100"), "--resolution must be a multiple of 16"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_before_any_work(
@@ -164,7 +165,7 @@ def test_one_step_is_enough_for_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(trainer, "PER_CLASS", 2)
     monkeypatch.setattr(trainer, "PER_TEST", 1)
     data, out = write(tmp_path / "data", photos(60)), tmp_path / "judge.safetensors"
-    assert trainer.main([str(out), "--data", str(data), "--steps", "1"]) == 0
+    assert trainer.main([str(out), "--data", str(data), "--steps", "1", "--resolution", "32"]) == 0
     assert load_judge(out)[1]["steps"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "judge.safetensors"]
 

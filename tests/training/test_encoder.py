@@ -163,9 +163,27 @@ def test_a_run_starts_from_what_another_encoder_sees(files: dict[str, str], tmp_
     kept = encoder.Trainer(config(files, 1, start_from=str(path), keep_heads=True), Accelerator(cpu=True))
     assert sorted(differences(other.state_dict(), kept.E.state_dict())) == [".scale", ".w_avg"]
 
-    small = save_part(Encoder(EncoderConfig(8, (8, 8), 24, 4)), tmp_path / "small.safetensors", {})
+    small = save_part(Encoder(EncoderConfig(8, (8, 4), 24, 4)), tmp_path / "small.safetensors", {})
     with pytest.raises(RunError, match="another shape"):
         encoder.Trainer(config(files, 1, start_from=str(small)), Accelerator(cpu=True))
+
+
+def test_a_run_starts_from_an_encoder_for_pictures_half_as_large(files: dict[str, str], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    small = Encoder(EncoderConfig(8, (8, 6), 24, 4))
+    torch.nn.init.normal_(small.to_offsets.weight)
+    path = save_part(small, tmp_path / "small.safetensors", {}, half=False)
+    settings = {"start_from": str(path), "channels": (8, 6, 6)}
+    grown = encoder.Trainer(config(files, 1, keep_heads=True, **settings), Accelerator(cpu=True)).E
+    plain = torch.rand(2, 6, 1, 1).expand(2, 6, 16, 16)
+    with torch.no_grad():
+        halved = grown.blocks[0](plain)[..., 1:-1, 1:-1]  # beyond a border there is black
+    torch.testing.assert_close(halved, plain[..., :6, :6])
+    assert torch.equal(grown.blocks[1].conv0.weight, small.blocks[0].conv0.weight)
+    assert torch.equal(grown.to_offsets.weight[: 4 * 24], small.to_offsets.weight)
+    assert not grown.to_offsets.weight[4 * 24 :].any()
+    with pytest.raises(RunError, match="another shape"):
+        encoder.Trainer(config(files, 1, **settings | {"channels": (8, 6, 4)}), Accelerator(cpu=True))
 
 
 def test_an_encoder_is_used_with_its_own_generator_only(files: dict[str, str], tmp_path: Path) -> None:
