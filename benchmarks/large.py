@@ -317,7 +317,7 @@ def main() -> None:
     with torch.inference_mode():
         large = Engine(replace(checkpoint, critic=None), "cpu", preview_seconds=0.0)
         times(large)
-        nearness("cats64", Engine(load(DEFAULT), "cpu", "fp32"), 14, 3)
+        nearness(DEFAULT.stem, Engine(load(DEFAULT), "cpu", "fp32"), 14, 3)
         nearness("random weights, 1024 px", large, 2, 1)
 
 

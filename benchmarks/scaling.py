@@ -31,8 +31,8 @@ DOMAINS = {name: PHRASES[name][0].format("cat") for name in STYLES} | {
 }
 COUNTS = (1, 5, 10, 30)
 FULL = 12  # steps of the whole loop at the end
-SOURCE = DEFAULT.with_name("cats64-source.safetensors")
-JUDGE = DEFAULT.with_name("cats64-judge.safetensors")
+SOURCE = DEFAULT.with_name("cats128-source.safetensors")
+JUDGE = DEFAULT.with_name("cats128-judge.safetensors")
 
 
 def expand(folder: Path, count: int, arguments: argparse.Namespace) -> tuple[float, float]:

@@ -11,18 +11,17 @@ from explorer.refused import Refused
 
 _INSTALLED = Path(__file__).parent / "checkpoints"
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "checkpoints"
-DEFAULT = FOLDER / "cats64.safetensors"  # the generator that opens where none is named
+DEFAULT = FOLDER / "cats128.safetensors"  # the generator that opens where none is named
 FILES = (
-    "cats64.safetensors",
-    "cats64.effects.json",
-    "cats64-diffae.safetensors",
-    "cats64-diffae.effects.json",
-    "cats64-source.safetensors",
-    "cats64-discriminator.safetensors",
+    "cats128.safetensors",
+    "cats128.effects.json",
+    "cats128.looks.toml",
     "cats128-source.safetensors",
     "cats128-source.effects.json",
-    "cats64-encoder.safetensors",
-    "cats64-judge.safetensors",
+    "cats128-encoder.safetensors",
+    "cats128-judge.safetensors",
+    "cats64-diffae.safetensors",
+    "cats64-diffae.effects.json",
     "cats64-clip.safetensors",
     "cats64-clip-vit.safetensors",
 )

@@ -39,7 +39,7 @@ class Measured:
 
 
 def path_beside(checkpoint: Path) -> Path:
-    """cats64.safetensors -> cats64.effects.json"""
+    """cats128.safetensors -> cats128.effects.json"""
     return checkpoint.with_suffix(".effects.json")
 
 

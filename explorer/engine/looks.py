@@ -32,7 +32,7 @@ class Look:
 
 
 def path_beside(checkpoint: Path) -> Path:
-    """cats64.safetensors -> cats64.looks.toml"""
+    """cats128.safetensors -> cats128.looks.toml"""
     return checkpoint.with_suffix(".looks.toml")
 
 

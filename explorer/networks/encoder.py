@@ -39,7 +39,7 @@ class EncoderConfig:
         return replace(self, num_ws=other.num_ws) == other
 
     def doubles(self, other: EncoderConfig) -> bool:
-        """Whether it looks at pictures twice as large, and behind a first block that keeps the width as `other` does."""
+        """Whether it looks at pictures twice as large, and behind its first block as `other` does."""
         channels = (*other.channels, other.channels[-1])
         return replace(other, img_resolution=2 * other.img_resolution, channels=channels, num_ws=self.num_ws) == self
 

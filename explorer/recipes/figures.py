@@ -24,7 +24,7 @@ from explorer.networks.pixels import from_array
 from explorer.recipes.captions import style_of, style_prompts
 from explorer.recipes.quality import FEATURES, real
 from explorer.refused import Refused
-from explorer.styles import PHOTO, STYLES, render
+from explorer.styles import ALL_STYLES, PHOTO, render
 from explorer.training.data import Pictures
 from explorer.weights import Checkpoint, CheckpointError, load
 from explorer.weights.clip import SHIPPED, load_clip
@@ -157,7 +157,7 @@ def photos_diversity(pictures: Pictures, names: Mapping[str, str], count: int, d
         return signals(drawn(style, photos))
 
     between = mean_distance(shown(PHOTO), distance)
-    return {name: mean_distance(shown(s), distance) / between for name, s in names.items() if s in STYLES}
+    return {name: mean_distance(shown(s), distance) / between for name, s in names.items() if s in ALL_STYLES}
 
 
 def photos_composition(
@@ -170,7 +170,7 @@ def photos_composition(
     order of the scorer's columns, to its style's name, where it is one.
     """
     photos = spread(pictures, count)
-    alone = {style: drawn(style, photos) for style in names.values() if style in STYLES}
+    alone = {style: drawn(style, photos) for style in names.values() if style in ALL_STYLES}
     domains, found = list(names), {}
     for pair in pairs(len(domains), most):
         one, other = (domains[i] for i in pair)

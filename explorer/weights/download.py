@@ -109,7 +109,7 @@ def cache_folder() -> Path:
 
 
 def resolve(source: str | Path, progress: Progress | None = None) -> Path:
-    """The local file of a path, of a model that comes with the program (`cats64`), of an http(s) address or a name in
+    """The local file of a path, of a model that comes with the program (`cats128`), of an http(s) address or a name in
     `REGISTRY`; these two are fetched where they are not here yet.
 
     Raises CheckpointError where it is none of these, MissingFile where the program itself comes with it, DownloadError

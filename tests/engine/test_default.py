@@ -10,7 +10,7 @@ import pytest
 from explorer import Edit, Engine, load
 from explorer.expansion.config import read_config
 
-DEFAULT = Path(__file__).parents[2] / "checkpoints" / "cats64.safetensors"
+DEFAULT = Path(__file__).parents[2] / "checkpoints" / "cats128.safetensors"
 EDITS = [Edit(seed=seed, truncation_psi=psi) for seed in range(12) for psi in (0.7, 1.0)]
 
 
@@ -34,7 +34,7 @@ def test_pictures_are_neither_flat_nor_all_the_same(exact: Engine) -> None:
 
 
 def test_effects_of_its_directions_come_measured(exact: Engine) -> None:
-    """Delete checkpoints/cats64.effects.json and run the app once when the default or the distance in use changes."""
+    """Delete checkpoints/cats128.effects.json and run the app once when the default or the distance in use changes."""
     assert all(direction.effect is not None for direction in exact.directions)
 
 

@@ -10,7 +10,7 @@ import torch
 from generators import make_generator
 
 from explorer import cli
-from explorer.expansion.carry import carry
+from explorer.expansion.carry import carry, strengthened
 from explorer.expansion.tasks.task import ExpansionError
 from explorer.latents import Expansion, compose, factorize, project
 from explorer.latents.basis import style_weights
@@ -110,6 +110,24 @@ def test_scaled_domains_lie_as_far_as_greater_strengths_did(source: StyleGAN2, e
     )
 
 
+def test_a_strengthened_domain_is_at_1_what_it_was_at_more_and_nothing_else_moves(
+    source: StyleGAN2, expanded: Checkpoint
+) -> None:
+    found = strengthened(expanded, {"one": 1.5})
+    assert expanded.expansion is not None
+    ws = source.mapping(torch.randn(4, 12))
+
+    def pictures(checkpoint: Checkpoint, **strengths: float) -> torch.Tensor:
+        assert checkpoint.expansion is not None
+        return checkpoint.generator.synthesize(compose(ws, checkpoint.expansion, strengths), "none")
+
+    for before, after in (({"one": 1.5}, {"one": 1.0}), ({"two": 1.0}, {"two": 1.0}), ({}, {})):
+        torch.testing.assert_close(pictures(found, **after), pictures(expanded, **before), atol=1e-3, rtol=0)
+    assert (pictures(found, one=1.0) - pictures(expanded, one=1.0)).abs().max() > 0.1
+    with pytest.raises(ExpansionError, match="it has: one, two"):
+        strengthened(expanded, {"three": 2.0})
+
+
 def test_what_does_not_fit_is_refused(source: StyleGAN2, expanded: Checkpoint, newer: StyleGAN2) -> None:
     with pytest.raises(ExpansionError, match="has none"):
         carry(Checkpoint(source), source, newer)
@@ -133,6 +151,15 @@ def test_the_command_writes_a_generator_with_the_domains(
     assert found.meta["expanded_from"] == "newer.safetensors"
     assert found.expansion is not None
     assert found.expansion.domains == ("one", "two")
+    assert cli.main(["carry", paths["expanded"], *flags, "--strength", "two=1.5"]) == 0
+    along = found.expansion.basis[:, found.expansion.dim("two")]
+    stronger = style_weights(load(tmp_path / "cats.safetensors").generator) @ along
+    torch.testing.assert_close(stronger, 1.5 * style_weights(found.generator) @ along)
+    capsys.readouterr()
     for bad in ([paths["old"], *flags], [paths["expanded"], *flags, "--scale", "nan"]):
         assert cli.main(["carry", *bad]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+    for bad in ("two", "two=nan", "two=0"):
+        with pytest.raises(SystemExit):
+            cli.main(["carry", paths["expanded"], *flags, "--strength", bad])
+        assert "is not NAME=STRENGTH" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def test_another_missing_module_is_no_extra() -> None:
 def test_teach_says_which_extra_it_needs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`find_spec` is replaced: the packages are installed where the tests run."""
     monkeypatch.setattr(extras, "find_spec", lambda module: None if module == "accelerate" else object())
-    classroom = Classroom(Engine(load(DEFAULT), "cpu", "fp32"), "cats64", Jobs(tmp_path))
+    classroom = Classroom(Engine(load(DEFAULT), "cpu", "fp32"), "cats", Jobs(tmp_path))
     answer = answered(classroom.teach, {"kind": "words", "name": "x", "steps": 1, "source": "a", "target": "b"})
     assert answer["error"].rstrip(".").lower() == str(extras.MissingExtra("train")).lower()
     assert Jobs(tmp_path).all() == []

@@ -30,8 +30,8 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_missing_generator_is_refused(empty: Path) -> None:
-    with pytest.raises(Refused, match=r"cats64.safetensors comes with the program and is not in .*: install"):
-        load(empty / "cats64.safetensors")
+    with pytest.raises(Refused, match=r"cats128.safetensors comes with the program and is not in .*: install"):
+        load(empty / "cats128.safetensors")
 
 
 def test_a_missing_clip_is_no_other_distance(empty: Path) -> None:
@@ -40,12 +40,12 @@ def test_a_missing_clip_is_no_other_distance(empty: Path) -> None:
 
 
 def test_a_missing_encoder_is_refused_for_the_shipped_generator_only(empty: Path) -> None:
-    shutil.copyfile(shipped.DEFAULT, empty / "cats64.safetensors")
-    checkpoint = load(empty / "cats64.safetensors")
-    with pytest.raises(shipped.MissingFile, match=r"cats64-encoder\.safetensors"):
+    shutil.copyfile(shipped.DEFAULT, empty / "cats128.safetensors")
+    checkpoint = load(empty / "cats128.safetensors")
+    with pytest.raises(shipped.MissingFile, match=r"cats128-encoder\.safetensors"):
         parts.part_of(checkpoint, "encoder")
     assert parts.part_of(replace(checkpoint, path=empty / "mine.safetensors"), "encoder") is None
 
 
 def test_a_shipped_model_has_a_name_wherever_the_program_lies() -> None:
-    assert load("cats64-source").path == shipped.FOLDER / "cats64-source.safetensors"
+    assert load("cats128-source").path == shipped.FOLDER / "cats128-source.safetensors"

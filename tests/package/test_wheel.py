@@ -37,7 +37,7 @@ def works(installed: Installed, picture: str) -> None:
     rendered = installed.run("domain-explorer", "render", "--seed", "3", "--device", "cpu", "--out", picture)
     assert rendered.returncode == 0, rendered.stderr
     with Image.open(installed.folder / picture) as image:
-        assert image.size == (64, 64)
+        assert image.size == (128, 128)
     report = installed.run("domain-explorer", "doctor")
     assert report.returncode == 0, report.stderr
     assert "WRONG" not in report.stdout
@@ -87,7 +87,7 @@ def test_alone_it_opens_the_page_with_the_default(installed: Installed) -> None:
     finally:
         app.kill()
         app.communicate()
-    assert "Domain Explorer: cats64" in page
+    assert "Domain Explorer: cats128" in page
     assert "pencil sketch" in page
 
 

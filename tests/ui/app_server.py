@@ -21,6 +21,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "tests" / "models"  # small generators that were truly trained
 Result = TypeVar("Result")
 READY_SECONDS = 300  # on a machine that may be busy
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

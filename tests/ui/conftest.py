@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from app_server import CHROMIUM, FLAGS, ROOT, Server, open_page
+from app_server import CHROMIUM, FLAGS, MODELS, ROOT, Server, open_page
 from playwright.sync_api import Browser, Page, sync_playwright
 
 
@@ -25,8 +25,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def default_server() -> Iterator[Server]:
-    """The embedded default: 512 directions, fourteen of them domains."""
-    server = Server(ROOT / "checkpoints" / "cats64.safetensors")
+    """A small generator that was truly trained: 512 directions, fourteen of them domains, an encoder, a judge."""
+    server = Server(MODELS / "cats64.safetensors")
     yield server
     server.kill()
 
@@ -49,7 +49,7 @@ def page(browser: Browser, default_server: Server) -> Iterator[Page]:
 @pytest.fixture
 def plain_page(browser: Browser) -> Iterator[Page]:
     """A generator that was taught nothing."""
-    server = Server(ROOT / "checkpoints" / "cats64-source.safetensors")
+    server = Server(MODELS / "cats64-source.safetensors")
     yield from open_page(browser, server)
     server.kill()
 

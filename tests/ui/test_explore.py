@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from app_server import ROOT, Server, serious_barriers
+from app_server import MODELS, Server, serious_barriers
 from PIL import Image
 from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from explorer import Edit, Engine, Latent, load
 
-DEFAULT = ROOT / "checkpoints" / "cats64.safetensors"
+CATS = MODELS / "cats64.safetensors"
 QUIET_MS = 400  # longer than the page waits before it asks for the exact picture of an edit at rest
 
 EXPECTED_PIXELS = """async (uri) => {
@@ -273,7 +273,7 @@ def test_compare_shows_the_same_seed_without_sliders(page: Page) -> None:
 
 def test_every_domain_is_seen_before_it_is_dragged(page: Page) -> None:
     """First of all below the picture: pointing at a domain shows it and moves nothing, a click goes there."""
-    expansion = load(DEFAULT).expansion
+    expansion = load(CATS).expansion
     assert expansion
     tiles = page.locator("#gallery .tile")
     assert tiles.all_inner_texts() == list(expansion.domains)
@@ -479,8 +479,8 @@ def test_all_512_directions_open_at_once_still_follow(page: Page) -> None:
     assert frames_of_a_drag(page, 0.3) > few / 2
     page.get_by_label("Order of directions").select_option("effect")
     first = page.locator("[data-group=factors] .row-label").first.text_content()
-    checkpoint = load(DEFAULT)
-    measured = json.loads(DEFAULT.with_suffix(".effects.json").read_text())["effects"]
+    checkpoint = load(CATS)
+    measured = json.loads(CATS.with_suffix(".effects.json").read_text())["effects"]
     assert checkpoint.expansion is not None
     untaught = (i for i in range(len(measured)) if i not in checkpoint.expansion.dims)
     assert first == f"Factor {max(untaught, key=lambda i: measured[i])}", "the strongest by measurement"

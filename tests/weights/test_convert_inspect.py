@@ -60,13 +60,14 @@ def test_inspect_knows_every_file_that_comes_with_the_program(capsys: pytest.Cap
 
 
 def test_a_file_of_another_kind_is_named_where_a_generator_is_expected() -> None:
-    for kind in ("clip", "encoder", "discriminator", "judge"):
+    models = Path(__file__).parents[1] / "models"
+    for kind, folder in (("clip", shipped.FOLDER), ("encoder", models), ("discriminator", models), ("judge", models)):
         with pytest.raises(CheckpointError, match=f"cats64-{kind}.safetensors: it holds this program's {kind}, no gen"):
-            load(DEFAULT.with_name(f"cats64-{kind}.safetensors"))
+            load(folder / f"cats64-{kind}.safetensors")
 
 
 def test_a_damaged_part_is_said_to_be_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with opened(DEFAULT.with_name("cats64-encoder.safetensors")) as (entries, metadata):
+    with opened(DEFAULT.with_name("cats128-encoder.safetensors")) as (entries, metadata):
         tensors = {name: entry.read() for name, entry in list(entries.items())[:-1]}
         write(tmp_path / "part.safetensors", tensors, metadata)
     assert main(["inspect", str(tmp_path / "part.safetensors")]) == 2
