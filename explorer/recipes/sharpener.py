@@ -55,12 +55,12 @@ class Config:
     blocks: int = option(SharpenerConfig.blocks, "residual blocks", fixed=True)
     drawn: float = option(0.5, "fraction of the pictures that are drawn in a random style")
     batch: int = option(16, f"cuts a step, {CUTS} of every picture, over all processes", fixed=True)
-    kimg: float = option(90.0, "when to stop")
+    kimg: float = option(50.0, "when to stop")
     lr: float = option(0.001, "the learning rate")
     d_lr: float = option(0.0005, "the critic's")
-    anneal_kimg: float = option(40.0, "both rates fall linearly to 0 over the end of the run")
+    anneal_kimg: float = option(25.0, "both rates fall linearly to 0 over the end of the run")
     lambda_adv: float = option(0.01, "weight of the critic's word; 0 for none")
-    adv_kimg: float = option(15.0, "when the critic is first asked")
+    adv_kimg: float = option(10.0, "when the critic is first asked")
     r1_gamma: float = option(1.0, "weight of R1, times 1/2")
     r1_every: int = option(8, "steps")
     ema_kimg: float = option(2.0, "half-life")
@@ -127,18 +127,17 @@ class Trainer:
         images = self.S(small)
         figures = {"error": (images - real).abs().mean()}
         loss, weights, critic = figures["error"], list(self.S.parameters()), list(self.D.parameters())
-        asked = bool(config.lambda_adv) and self.seen >= 1000 * config.adv_kimg
-        if asked:
+        d_gradient = None
+        if config.lambda_adv and self.seen >= 1000 * config.adv_kimg:
             fake_logits = self.D(images)
-            figures["D"] = losses.discriminator_loss(self.D(real), self.D(images.detach()))
             loss = loss + config.lambda_adv * losses.generator_loss(fake_logits)
-            penalised = figures["D"]
+            figures["D"] = penalised = losses.discriminator_loss(self.D(real), fake_logits)
             if config.r1_gamma and self.step % config.r1_every == 0:
                 figures["R1"] = losses.gradient_penalty(lambda x: self.D(x).mean(dim=(1, 2, 3)), real)
                 penalised = penalised + figures["R1"] * (config.r1_gamma / 2 * config.r1_every)
-            d_gradient = torch.autograd.grad(penalised, critic)
+            d_gradient = torch.autograd.grad(penalised, critic, retain_graph=True)
         descend(self.s_optimiser, weights, torch.autograd.grad(loss, weights), config.lr * rate, self.accelerator)
-        if asked:
+        if d_gradient is not None:
             descend(self.d_optimiser, critic, d_gradient, config.d_lr * rate, self.accelerator)
         self.step += 1
         self.update_ema()
@@ -214,21 +213,36 @@ def cuts(picture: Picture, config: Config, rng: np.random.Generator) -> tuple[np
 
 
 def spoiled(picture: Picture, rng: np.random.Generator) -> Picture:
-    """A little soft, noisy or packed as JPEG, each now and then: a generator's pictures are a little of all three.
+    """A little soft, dotted, noisy or packed as JPEG, each now and then: a generator's pictures are some of all that.
 
     At 128 px `cats128-source` has 3 to 4 times the power of photos next to the highest frequency, and no less below it:
-    mostly noise.
+    dots and stripes of 2 px that come and go.
     """
     if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.8))
     if rng.random() < 0.5:
-        noise = rng.standard_normal((*picture.shape[:2], 3 if rng.random() < 0.5 else 1)) * rng.uniform(0, 5)
-        picture = np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8)
+        picture = added(picture, dots(picture.shape, rng) * rng.uniform(0, 8))
+    if rng.random() < 0.5:
+        noise = rng.standard_normal((*picture.shape[:2], 3 if rng.random() < 0.5 else 1))
+        picture = added(picture, noise * rng.uniform(0, 5))
     if rng.random() < 0.2:
         packed = io.BytesIO()
         Image.fromarray(picture).save(packed, "JPEG", quality=int(rng.integers(70, 96)))
         picture = np.array(Image.open(packed))
     return picture
+
+
+def dots(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:  # -> [H, W, 1], of unit variance
+    """What a generator's enlargements leave: the highest frequency across, down or both, in changing strength."""
+    rows, columns = np.indices(shape[:2])
+    strength = cv2.GaussianBlur(rng.standard_normal(shape[:2]).astype(np.float32), (0, 0), rng.uniform(0.7, 2.5))
+    phase = (rows, columns, rows + columns)[rng.integers(3)]
+    return (strength / strength.std() * (1 - 2 * (phase % 2)))[..., None]
+
+
+def added(picture: Picture, noise: np.ndarray) -> Picture:  # noise [H, W, 1 or 3]
+    """A picture with noise on it."""
+    return np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8)
 
 
 def reduction(rng: np.random.Generator) -> Image.Resampling:
