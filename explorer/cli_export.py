@@ -49,8 +49,8 @@ def compose(arguments: argparse.Namespace) -> str:
     from explorer.actions import Compose
 
     code = arguments.strengths, arguments.seed, arguments.psi
-    pose = arguments.rotate, *arguments.shift
-    return still(arguments, Compose(*code, arguments.px, *pose, arguments.steps, arguments.sharpen))
+    more = {"steps": arguments.steps, "sharpen": arguments.sharpen}
+    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift, **more))
 
 
 def strip(arguments: argparse.Namespace) -> str:

@@ -183,9 +183,9 @@ def animating(
     """Render `edits` and write them as a film, by the ending of `path`; yields the fraction done after every frame.
 
     The file is there after the last fraction; closing the iterator earlier leaves nothing behind.
-    `px` enlarges or shrinks the frames, `batch` are rendered at once, `note` is in the file's metadata. MP4 (H.264) has even sides: an odd one loses its
-    last row. WebP and GIF repeat for ever with `loop`. Raises ExportError for another ending, a frame rate outside 1 to
-    60 or too many pixels.
+    `px` enlarges or shrinks the frames, `batch` are rendered at once, `note` is in the file's metadata. MP4 (H.264) has
+    even sides: an odd one loses its last row. WebP and GIF repeat for ever with `loop`. Raises ExportError for another
+    ending, a frame rate outside 1 to 60 or too many pixels.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:

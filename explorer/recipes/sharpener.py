@@ -1,10 +1,10 @@
 """The sharpener: small pictures to twice their size, learned from large ones and from styles drawn on them.
 
-`domain-explorer train sharpener RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU. A large
-picture is the target, itself reduced and a little spoiled is what goes in, since generated pictures are neither clean
-nor all reduced by the same filter. The loss is the mean absolute error and, a little, the word of a critic that sees
-patches of about 20 px without their light and colour (Isola et al., arXiv 1611.07004, section 3.2): by the error alone
-fur is a mean of all furs that could be there. Knows no generator; `benchmarks/sharpener.py` measures the result.
+`domain-explorer train sharpener RUN --data PICTURES`; `--resume` continues RUN, bit for bit in float32 on a CPU. The
+target is a large picture; what goes in is the same reduced and a little spoiled, since generated pictures are neither
+clean nor all reduced by the same filter. The loss is the mean absolute error and, a little, the word of a critic that
+sees patches of about 20 px without their light and colour (Isola et al., arXiv 1611.07004, section 3.2): by the error
+alone fur is a mean of all furs that could be there. Knows no generator; `benchmarks/sharpener.py` measures the result.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Config:
         if self.drawn > 1:
             raise RunError(f"--drawn is a fraction of at most 1, got {self.drawn:g}")
         if self.size % 2 or 4 * self.size > self.resolution:
-            raise RunError(f"--size is even and at most a quarter of --resolution, got {self.size} of {self.resolution}")
+            raise RunError(f"--size is even and at most a quarter of the {self.resolution} px, got {self.size}")
 
 
 class Critic(nn.Module):

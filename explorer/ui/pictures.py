@@ -32,12 +32,13 @@ def answer(engine: Engine, request: Any, limit_px: int | None = None, visitor: V
     """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool, draft: int | null, sharpen: bool}`.
 
     A frame of a film may stand in the place of an edit: `{from: edit, to: edit, part: 0 to 1, easing}`.
-    Returns `{pictures: [data URI, ...], exact: bool, preview: bool, sharp: data URI | null}`, or `{error: sentence}`; never raises but for a
-    `visitor` who has left, since an exception would reach the page as nothing at all. `limit_px` bounds the side
-    whatever the request says. Without `exact` the pictures may be JPEG; the answer's `exact` tells whether anything was
-    lost. With a `draft`, 0 while something moves and one more with every look at what has come to rest, they may be
-    previews; the answer's `preview` tells, and the draft after the last preview is what was asked for. `sharp` is a
-    single picture at rest once more, sharpened, where the request says `sharpen` and the generator is small.
+    Returns `{pictures: [data URI, ...], exact: bool, preview: bool, sharp: data URI | null}`, or `{error: sentence}`;
+    never raises but for a `visitor` who has left, since an exception would reach the page as nothing at all. `limit_px`
+    bounds the side whatever the request says. Without `exact` the pictures may be JPEG; the answer's `exact` tells
+    whether anything was lost. With a `draft`, 0 while something moves and one more with every look at what has come to
+    rest, they may be previews; the answer's `preview` tells, and the draft after the last preview is what was asked
+    for. `sharp` is a single picture at rest once more, sharpened, where the request says `sharpen` and the generator is
+    small.
     """
     return answered(lambda asked: _answer(engine, asked, limit_px, visitor), request)
 

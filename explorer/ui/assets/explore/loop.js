@@ -1,8 +1,8 @@
 // Asking the server: the newest picture wanted goes first, then, while nothing moves, the tiles of strips and grids in
 // small batches. A lost connection is retried until it is back. The server answers with previews while something moves,
 // where its pictures take too long for that; what rests is asked for again until it is none, and sharpened where the
-// request says so: nothing of that while something moves. Previews, a resting picture
-// and tiles are one request in flight each, for those of a slow generator take long.
+// request wants that. Previews, a resting picture and tiles are one request in flight each, for those of a slow generator
+// take long.
 
 import { clamp } from "../dom.js";
 
