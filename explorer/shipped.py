@@ -25,6 +25,7 @@ FILES = (
     "cats64-judge.safetensors",
     "cats64-clip.safetensors",
     "cats64-clip-vit.safetensors",
+    "cats-sharpener.safetensors",
 )
 
 
