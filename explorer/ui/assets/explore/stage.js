@@ -8,7 +8,7 @@ import { createSharp } from "./sharp.js";
 
 const PIXELS = "explorer:pixels";
 
-// `onSharp` is told when the visitor wants pictures sharpened, or no longer.
+// `onSharp` is told when the visitor wants pictures sharpened and this one is not.
 export function createStage(generator, onSharp) {
   const canvas = find("canvas");
   const context = canvas.getContext("2d", { alpha: false });
@@ -98,7 +98,7 @@ export function createStage(generator, onSharp) {
     for (const button of act(name)) if (button.hasAttribute("aria-pressed")) button.ariaPressed = String(on);
   }
 
-  const sharpening = createSharp(generator, () => { repaint(); onSharp(); });
+  const sharpening = createSharp(generator, () => { repaint(); if (sharpening.on && !sharp) onSharp(); });
   new ResizeObserver(fit).observe(canvas);
   wipe.addEventListener("input", repaint);
   find(".message .icon").addEventListener("click", () => say(""));
