@@ -56,8 +56,8 @@ def measure(data: str, file: Path, side: int, count: int) -> dict[str, Any]:
                 figures = [
                     _figures(enlarge(x, side), truth, perceptual) for x, truth in zip(small, truths, strict=True)
                 ]
-                psnr, distance = np.mean(figures, axis=0)
-                found[f"{kind}, x{times}, {name}"] = {"psnr": round(float(psnr), 2), "perceptual": round(float(distance), 4)}
+                psnr, distance = np.mean(figures, axis=0).tolist()
+                found[f"{kind}, x{times}, {name}"] = {"psnr": round(psnr, 2), "perceptual": round(distance, 4)}
     return found
 
 

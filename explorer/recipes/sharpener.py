@@ -4,7 +4,8 @@
 target is a large picture; what goes in is the same reduced and a little spoiled, since generated pictures are neither
 clean nor all reduced by the same filter. The loss is the mean absolute error and, a little, the word of a critic that
 sees patches of about 20 px without their light and colour (Isola et al., arXiv 1611.07004, section 3.2): by the error
-alone fur is a mean of all furs that could be there. Knows no generator; `benchmarks/sharpener.py` measures the result.
+alone fur is a mean of all furs that could be there. What the critic leaves of a weave of 2 px goes again where the run
+ends without it (`--resume --lambda-adv 0`). Knows no generator; `benchmarks/sharpener.py` measures the result.
 """
 
 from __future__ import annotations
