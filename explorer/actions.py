@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 ENDINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 AT_ONCE = 2**20  # pixels of the pictures that are rendered at once
 SEARCHED = 4  # pictures that a step of a search costs: there, back, and the networks that look at it
+SHARPENED = "sharpened: a network made these pictures larger and added what is likely"  # in a film's metadata
 NO_FACE = "No face was found, so the middle was taken."
 
 P = TypeVar("P", covariant=True)  # what is said while a request is worked on
@@ -66,8 +67,14 @@ class Place:
         """How many pictures are rendered at once: few large ones, as whoever drags waits for them."""
         return max(1, min(export.BATCH, AT_ONCE // self.engine.cost([Edit()])))
 
-    def pictures(self, edits: list[Edit]) -> list[np.ndarray]:
-        return self.engine.render(edits)
+    def rendering(self, sharpen: bool) -> export.Render:
+        """How edits become pictures."""
+        engine = self.engine
+        return (lambda edits: engine.sharpened(engine.render(edits))) if sharpen else engine.render
+
+    def side(self, sharpen: bool) -> int:
+        """Of those pictures."""
+        return self.engine.sharp_side or self.engine.resolution if sharpen else self.engine.resolution
 
     def codes(self, edits: Iterable[Edit]) -> list[np.ndarray]:
         return [self.engine.ws(edit).cpu().numpy() for edit in edits]
@@ -75,8 +82,8 @@ class Place:
     def noises(self, edits: Iterable[Edit]) -> list[np.ndarray | None]:
         return [self.engine.noise(edit) for edit in edits]
 
-    def encode(self, picture: np.ndarray, edit: Edit | None, kind: str = "png") -> bytes:
-        return write_picture(picture, kind, None if edit is None else Kept(edit, self.name))
+    def encode(self, picture: np.ndarray, edit: Edit | None, kind: str = "png", sharpened: bool = False) -> bytes:
+        return write_picture(picture, kind, None if edit is None else Kept(edit, self.name, sharpened))
 
 
 class Request(ABC, Generic[P, R]):
@@ -97,6 +104,7 @@ class Still:
 
     pixels: np.ndarray
     edit: Edit | None = None
+    sharpened: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,21 +117,29 @@ class Written:
 
 @dataclass(frozen=True)
 class Render(Request[float, Still]):
-    """One edit. `px` enlarges its longer side by Lanczos, `max_px` bounds it by halving."""
+    """One edit. `px` enlarges its longer side by Lanczos, `max_px` bounds it by halving.
+
+    With `sharpen` a small generator's picture is sharpened first (`Engine.sharpened`), here as in other requests.
+    """
 
     edit: Edit
     px: int | None = None
     max_px: int | None = None
     settings: bool = True  # whether the file carries the edit
+    sharpen: bool = False
 
     def __post_init__(self) -> None:
         export.check_px(self.px)
+        if self.sharpen and self.max_px is not None:
+            raise ExportError("a picture is sharpened or kept small, not both: leave out its largest side")
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return 1, engine.cost([self.edit], self.px)
+        return 1, engine.cost([self.edit], self.px, self.sharpen)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
-        still = Still(export.upscaled(place.engine.render(self.edit, self.max_px), self.px), self.edit)
+        pictures = place.engine.render([self.edit], self.max_px)
+        pictures = place.engine.sharpened(pictures) if self.sharpen else pictures
+        still = Still(export.upscaled(pictures[0], self.px), self.edit, self.sharpen)
         yield 0.5
         _write_still(place, still if self.settings else replace(still, edit=None))
         return still
@@ -141,6 +157,7 @@ class Compose(Request[float, Still]):
     shift_x: float = 0.0
     shift_y: float = 0.0
     steps: int | None = None
+    sharpen: bool = False
     edit: Edit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -159,10 +176,10 @@ class Compose(Request[float, Still]):
         object.__setattr__(self, "edit", edit)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return 1, engine.cost([self.edit], self.px)
+        return 1, engine.cost([self.edit], self.px, self.sharpen)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
-        return (yield from Render(self.edit, self.px).work(place))
+        return (yield from Render(self.edit, self.px, sharpen=self.sharpen).work(place))
 
 
 @dataclass(frozen=True)
@@ -174,6 +191,7 @@ class Strip(Request[float, Still]):
     low: float = 0.0
     high: float = 1.0
     count: int = 7
+    sharpen: bool = False
     edits: tuple[Edit, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -182,10 +200,10 @@ class Strip(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(export.strip_of(self.edit, self.direction, values)))
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return self.count, engine.cost([self.edit])
+        return self.count, engine.cost([self.edit], sharpen=self.sharpen)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
-        return (yield from _sheet(place, self.edits, self.count))
+        return (yield from _sheet(place, self.edits, self.count, self.sharpen))
 
 
 @dataclass(frozen=True)
@@ -198,6 +216,7 @@ class Grid(Request[float, Still]):
     low: float = 0.0
     high: float = 1.0
     count: int = 5
+    sharpen: bool = False
     edits: tuple[Edit, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -209,10 +228,10 @@ class Grid(Request[float, Still]):
         object.__setattr__(self, "edits", tuple(edit for row in rows for edit in row))
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return len(self.edits), engine.cost([self.edit])
+        return len(self.edits), engine.cost([self.edit], sharpen=self.sharpen)
 
     def work(self, place: Place) -> Generator[float, None, Still]:
-        return (yield from _sheet(place, self.edits, self.count))
+        return (yield from _sheet(place, self.edits, self.count, self.sharpen))
 
 
 @dataclass(frozen=True)
@@ -228,6 +247,7 @@ class Animate(Request[float, Written]):
     loop: bool = True
     px: int | None = None
     easing: export.Easing = "smooth"
+    sharpen: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edits", tuple(self.edits))
@@ -237,13 +257,15 @@ class Animate(Request[float, Written]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return export.film_length(len(self.edits), self.frames, self.loop), engine.cost(self.edits, self.px)
+        frames = export.film_length(len(self.edits), self.frames, self.loop)
+        return frames, engine.cost(self.edits, self.px, self.sharpen)
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "film.mp4")
         between = place.engine.noise_between
         film = export.along(self.edits, place.codes, self.frames, self.loop, place.noises, between, self.easing)
-        yield from export.animating(path, film, place.pictures, self.fps, self.px, self.loop, place.batch)
+        render, note = place.rendering(self.sharpen), SHARPENED if self.sharpen else ""
+        yield from export.animating(path, film, render, self.fps, self.px, self.loop, place.batch, note)
         return Written(path, len(film))
 
 
@@ -253,6 +275,7 @@ class Bundle(Request[float, Written]):
 
     edits: tuple[Edit, ...]
     px: int | None = None
+    sharpen: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edits", tuple(self.edits))
@@ -261,12 +284,13 @@ class Bundle(Request[float, Written]):
         export.check_px(self.px)
 
     def price(self, engine: Engine) -> tuple[int, int]:
-        return len(self.edits), engine.cost(self.edits, self.px)
+        return len(self.edits), engine.cost(self.edits, self.px, self.sharpen)
 
     def work(self, place: Place) -> Generator[float, None, Written]:
         path = _named(place, "edits.zip")
         place.codes(self.edits)  # refuses what this generator does not have, before anything is written
-        yield from export.bundling(path, self.edits, place.pictures, place.codes, self.px, place.encode, place.batch)
+        encode, render = partial(place.encode, sharpened=self.sharpen), place.rendering(self.sharpen)
+        yield from export.bundling(path, self.edits, render, place.codes, self.px, encode, place.batch)
         return Written(path, len(self.edits))
 
 
@@ -470,9 +494,9 @@ def _named(place: Place, example: str) -> Path:
     return place.out
 
 
-def _sheet(place: Place, edits: tuple[Edit, ...], columns: int) -> Generator[float, None, Still]:
-    sheet = export.Sheet(len(edits), columns, place.engine.resolution)
-    for index, picture in enumerate(export.rendered(edits, place.pictures, place.batch)):
+def _sheet(place: Place, edits: tuple[Edit, ...], columns: int, sharpen: bool) -> Generator[float, None, Still]:
+    sheet = export.Sheet(len(edits), columns, place.side(sharpen))
+    for index, picture in enumerate(export.rendered(edits, place.rendering(sharpen), place.batch)):
         sheet.paste(index, picture)
         yield (index + 1) / (len(edits) + 1)
     still = Still(sheet.pixels)
@@ -483,6 +507,6 @@ def _sheet(place: Place, edits: tuple[Edit, ...], columns: int) -> Generator[flo
 def _write_still(place: Place, still: Still) -> None:
     if place.out is None:
         return
-    data = place.encode(still.pixels, still.edit, kind_of(place.out))
+    data = place.encode(still.pixels, still.edit, kind_of(place.out), still.sharpened)
     with replacing(place.out) as temporary:
         temporary.write_bytes(data)

@@ -212,6 +212,7 @@ def parser(chosen: Sequence[str] = ()) -> argparse.ArgumentParser:
         "clip": "a small CLIP",
         "encoder": "an encoder for a generator",
         "diffae": "a diffusion autoencoder",
+        "sharpener": "a sharpener of small pictures",
     }.items():
         command = trainers.add_parser(name, help=what)
         if tuple(chosen[:2]) == ("train", name):

@@ -41,7 +41,7 @@ def render(arguments: argparse.Namespace) -> str:
             project=not arguments.no_project,
             strengths=[(direction(key), value) for key, value in arguments.set],
         )
-    return still(arguments, Render(edit, arguments.px, arguments.max_px))
+    return still(arguments, Render(edit, arguments.px, arguments.max_px, sharpen=arguments.sharpen))
 
 
 def compose(arguments: argparse.Namespace) -> str:
@@ -49,7 +49,8 @@ def compose(arguments: argparse.Namespace) -> str:
     from explorer.actions import Compose
 
     code = arguments.strengths, arguments.seed, arguments.psi
-    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift, steps=arguments.steps))
+    more = {"steps": arguments.steps, "sharpen": arguments.sharpen}
+    return still(arguments, Compose(*code, arguments.px, arguments.rotate, *arguments.shift, **more))
 
 
 def strip(arguments: argparse.Namespace) -> str:
@@ -57,7 +58,8 @@ def strip(arguments: argparse.Namespace) -> str:
     from explorer.actions import Strip
 
     edit = edit_of(arguments)
-    return still(arguments, Strip(edit, arguments.direction, arguments.low, arguments.high, arguments.count))
+    strengths = arguments.low, arguments.high, arguments.count
+    return still(arguments, Strip(edit, arguments.direction, *strengths, arguments.sharpen))
 
 
 def grid(arguments: argparse.Namespace) -> str:
@@ -65,7 +67,8 @@ def grid(arguments: argparse.Namespace) -> str:
     from explorer.actions import Grid
 
     edit = edit_of(arguments)
-    return still(arguments, Grid(edit, arguments.x, arguments.y, arguments.low, arguments.high, arguments.count))
+    strengths = arguments.low, arguments.high, arguments.count
+    return still(arguments, Grid(edit, arguments.x, arguments.y, *strengths, arguments.sharpen))
 
 
 def animate(arguments: argparse.Namespace) -> str:
@@ -73,7 +76,7 @@ def animate(arguments: argparse.Namespace) -> str:
     from explorer.actions import Animate
 
     edits, loop = read_edits(arguments.edits), not arguments.no_loop
-    film = Animate(edits, arguments.frames, arguments.fps, loop, arguments.px, arguments.easing)
+    film = Animate(edits, arguments.frames, arguments.fps, loop, arguments.px, arguments.easing, arguments.sharpen)
     made = written(arguments, film)
     return told(arguments, {"file": arguments.out, "frames": made.count, "fps": arguments.fps})
 
@@ -82,7 +85,7 @@ def bundle(arguments: argparse.Namespace) -> str:
     """Write the pictures, codes and directions of a list of edits, and a table of them, into one zip."""
     from explorer.actions import Bundle
 
-    made = written(arguments, Bundle(read_edits(arguments.edits), arguments.px))
+    made = written(arguments, Bundle(read_edits(arguments.edits), arguments.px, arguments.sharpen))
     return told(arguments, {"file": arguments.out, "pictures": made.count})
 
 
@@ -221,6 +224,8 @@ def add_commands(commands: Any, source: str) -> None:
     own = "directions of your own, by their names: .safetensors of the page, or one in .npy, called like its file"
     general.add_argument("--directions", action="append", default=[], metavar="FILE", help=own)
     general.add_argument("--json", action="store_true", help="print JSON")
+    sharpen = "make a small generator's pictures larger by a network that adds what is likely"
+    general.add_argument("--sharpen", action="store_true", help=sharpen)
 
     one = argparse.ArgumentParser(add_help=False, parents=[general])
     one.add_argument("--seed", type=int, default=0)

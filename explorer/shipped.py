@@ -24,6 +24,7 @@ FILES = (
     "cats64-diffae.effects.json",
     "cats64-clip.safetensors",
     "cats64-clip-vit.safetensors",
+    "cats-sharpener.safetensors",
 )
 
 

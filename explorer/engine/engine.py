@@ -23,6 +23,7 @@ from explorer.engine.frames import SIDE, halved
 from explorer.engine.own import OwnDirection
 from explorer.engine.previews import Previews, allowed_seconds
 from explorer.engine.renderers import Lower, Renderer, renderer
+from explorer.engine.sharpening import sharp_side, sharpened
 from explorer.metrics import Perceptual, load_perceptual
 from explorer.networks import Codes, Generator
 from explorer.networks.family import LARGE, Autoencoder, fingerprint
@@ -184,10 +185,16 @@ class Engine:
     def codes(self) -> Codes:
         return self.generator.codes
 
-    def cost(self, edits: Sequence[Edit], px: int | None = None) -> int:
+    @property
+    def sharp_side(self) -> int | None:
+        """The side of `sharpened` pictures; None where this generator's are not sharpened."""
+        return sharp_side(self.resolution)
+
+    def cost(self, edits: Sequence[Edit], px: int | None = None, sharpen: bool = False) -> int:
         """Pixels that the most costly of these edits costs: those of each of its steps, or of the enlarged picture."""
         steps = max((edit.steps or self.codes.steps[-1] for edit in edits), default=1) if self.codes.steps else 1
-        return max(steps * self.resolution**2, (px or 0) ** 2)
+        side = max(px or 0, self.sharp_side or 0 if sharpen else 0)
+        return max(steps * self.resolution**2, side**2)
 
     def direction(self, direction: DirectionId) -> Direction:
         """The direction of this name or number. Raises `EditError` where the generator has none such."""
@@ -209,6 +216,13 @@ class Engine:
         with torch.inference_mode():
             pictures = self._render(self._model, edits, max_px)
         return pictures[0] if isinstance(edit, Edit) else pictures
+
+    def sharpened(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Pictures of this generator, uint8 `[H, W, 3]`, made larger by a network that adds what is likely.
+
+        To be looked at; nothing is measured on them. Raises SharpenError where `sharp_side` is None.
+        """
+        return [sharpened(picture, self.device) for picture in pictures]
 
     def drafted(self, edits: Sequence[Edit], draft: int) -> list[Edit]:
         """These edits in fewer steps, where the generator makes pictures step by step: `draft` is 0 while something

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
 from explorer.edit import POSE, Edit, Latent, Noise
 from explorer.export.pictures import BATCH, ExportError, Render, rendered, replacing, upscaled
@@ -177,13 +178,14 @@ def animating(
     px: int | None = None,
     loop: bool = True,
     batch: int = BATCH,
+    note: str = "",
 ) -> Generator[float, None, None]:
     """Render `edits` and write them as a film, by the ending of `path`; yields the fraction done after every frame.
 
     The file is there after the last fraction; closing the iterator earlier leaves nothing behind.
-    `px` enlarges or shrinks the frames, `batch` are rendered at once. MP4 (H.264) has even sides: an odd one loses its
-    last row. WebP and GIF repeat for ever with `loop`. Raises ExportError for another ending, a frame rate outside 1 to
-    60 or too many pixels.
+    `px` enlarges or shrinks the frames, `batch` are rendered at once, `note` is in the file's metadata. MP4 (H.264) has
+    even sides: an odd one loses its last row. WebP and GIF repeat for ever with `loop`. Raises ExportError for another
+    ending, a frame rate outside 1 to 60 or too many pixels.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
@@ -194,21 +196,21 @@ def animating(
     frames = (upscaled(picture, px) for picture in rendered(edits, render, batch))
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
-            written = _write_mp4(temporary, frames, fps)
+            written = _write_mp4(temporary, frames, fps, note)
         else:
-            written = _write_pillow(temporary, frames, len(edits), fps, loop)
+            written = _write_pillow(temporary, frames, len(edits), fps, loop, note)
         for count, _ in enumerate(written, 1):
             yield min(count / len(edits), ALMOST)
     yield 1.0
 
 
-def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> Iterator[None]:
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int, note: str) -> Iterator[None]:
     """H.264 by ffmpeg, whose end is waited for and looked at: on a full disk it takes every frame and fails then."""
     first = next(frames)
     height, width = (side - side % 2 for side in first.shape[:2])
     if min(height, width) < 2:
         raise ExportError("an MP4 needs pictures of at least 2 x 2 px")
-    ffmpeg = subprocess.Popen(_ffmpeg(path, width, height, fps), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    ffmpeg = subprocess.Popen(_ffmpeg(path, width, height, fps, note), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert ffmpeg.stdin is not None
     try:
         with suppress(BrokenPipeError):  # it has ended already: its exit code says how
@@ -227,15 +229,18 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> Iterator[N
         ffmpeg.wait()
 
 
-def _ffmpeg(path: Path, width: int, height: int, fps: int) -> list[str]:
+def _ffmpeg(path: Path, width: int, height: int, fps: int, note: str) -> list[str]:
     import imageio_ffmpeg  # it looks for its program when imported
 
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
-    film = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(CRF), str(path)]
-    return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *raw, *film]
+    film = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(CRF)]
+    told = ["-metadata", f"comment={note}"] if note else []
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *raw, *film, *told, str(path)]
 
 
-def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool) -> Iterator[None]:
+def _write_pillow(
+    path: Path, frames: Iterator[np.ndarray], count: int, fps: int, loop: bool, note: str
+) -> Iterator[None]:
     first = next(frames)
     if first.size // 3 * count > MAX_FILM_PIXELS:
         raise ExportError(
@@ -248,6 +253,12 @@ def _write_pillow(path: Path, frames: Iterator[np.ndarray], count: int, fps: int
     options: dict[str, Any] = {"duration": round(1000 / fps), "loop": 0 if loop else 1}
     if path.suffix.lower() == ".webp":
         options |= {"quality": WEBP_QUALITY, "method": 3}
-    elif not loop:
-        del options["loop"]  # a GIF without the entry plays once
+        if note:
+            options["exif"] = Image.Exif()
+            options["exif"][Base.ImageDescription] = note
+    else:
+        if not loop:
+            del options["loop"]  # a GIF without the entry plays once
+        if note:
+            options["comment"] = note.encode()
     images[0].save(path, save_all=True, append_images=images[1:], **options)

@@ -19,15 +19,16 @@ class KeepError(EditError):
 
 @dataclass(frozen=True)
 class Kept:
-    """An edit of the generator called `generator`."""
+    """An edit of the generator called `generator`; in a picture, whether that was `sharpened` afterwards."""
 
     edit: Edit
     generator: str
+    sharpened: bool = False
 
     def to_text(self) -> str:
         """Compact ASCII JSON, so that every container of metadata takes it."""
         data = {"version": VERSION, "generator": self.generator, "edit": self.edit.to_json()}
-        return json.dumps(data, separators=(",", ":"))
+        return json.dumps(data | ({"sharpened": True} if self.sharpened else {}), separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str | bytes) -> Kept:
@@ -36,7 +37,8 @@ class Kept:
         version = data.get("version")
         if not isinstance(version, int) or version > VERSION:
             raise KeepError(f"these settings have version {brief(version)}, this program reads up to {VERSION}")
-        return cls(Edit.from_json(data.get("edit")), generator_name(data, "these settings"))
+        name = generator_name(data, "these settings")
+        return cls(Edit.from_json(data.get("edit")), name, data.get("sharpened") is True)
 
 
 def generator_name(data: Mapping[str, Any], what: str) -> str:

@@ -76,17 +76,24 @@ class Endpoints:
     def all(self) -> list[Callable[..., Any]]:
         return [getattr(self, name) for name in self.NAMES]
 
-    def render(self, edit: Answer, px: int | None = None, format: Literal["png", "jpg", "webp"] = "png") -> Answer:
+    def render(
+        self,
+        edit: Answer,
+        px: int | None = None,
+        format: Literal["png", "jpg", "webp"] = "png",
+        sharpen: bool = False,
+    ) -> Answer:
         """Render one edit as a picture file.
 
         Args:
             edit: an edit as JSON, for example {"seed": 3, "strengths": {"pencil sketch": 1}}; {} is the first picture.
             px: longer side of the picture, enlarged by Lanczos; null is the generator's own size.
             format: png, jpg or webp.
+            sharpen: enlarge it first by a network that adds what is likely; generators of 64 to 128 px only.
         """
         if format not in FORMATS:
             raise ExportError(f"a picture is written as {', '.join(FORMATS)}, got {format!r}")
-        return self._file(actions.Render(Edit.from_json(edit), px), f"picture.{format}")
+        return self._file(actions.Render(Edit.from_json(edit), px, sharpen=sharpen), f"picture.{format}")
 
     def compose(
         self,
@@ -98,6 +105,7 @@ class Endpoints:
         shift_x: float = 0.0,
         shift_y: float = 0.0,
         steps: int | None = None,
+        sharpen: bool = False,
     ) -> Answer:
         """Render a sum of domains on one random code.
 
@@ -110,11 +118,20 @@ class Endpoints:
             shift_x: how far it is shifted to the right, in picture widths; StyleGAN3 only.
             shift_y: how far it is shifted down.
             steps: in how many steps it is made, 1 to 250; null is the generator's own; diffusion autoencoders only.
+            sharpen: as of `render`.
         """
         pose = rotate, shift_x, shift_y
-        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose, steps), "composed.png")
+        return self._file(actions.Compose(strengths, seed, truncation_psi, px, *pose, steps, sharpen), "composed.png")
 
-    def strip(self, edit: Answer, direction_id: str, low: float = 0.0, high: float = 1.0, count: int = 7) -> Answer:
+    def strip(
+        self,
+        edit: Answer,
+        direction_id: str,
+        low: float = 0.0,
+        high: float = 1.0,
+        count: int = 7,
+        sharpen: bool = False,
+    ) -> Answer:
         """Render one edit at several strengths of one direction, side by side, as one picture.
 
         Args:
@@ -123,10 +140,20 @@ class Endpoints:
             low: strength of the first picture.
             high: strength of the last picture.
             count: how many pictures, 1 to 256; together at most 64 megapixels.
+            sharpen: as of `render`.
         """
-        return self._file(actions.Strip(Edit.from_json(edit), direction_id, low, high, count), "strip.png")
+        return self._file(actions.Strip(Edit.from_json(edit), direction_id, low, high, count, sharpen), "strip.png")
 
-    def grid(self, edit: Answer, x: str, y: str, low: float = 0.0, high: float = 1.0, count: int = 5) -> Answer:
+    def grid(
+        self,
+        edit: Answer,
+        x: str,
+        y: str,
+        low: float = 0.0,
+        high: float = 1.0,
+        count: int = 5,
+        sharpen: bool = False,
+    ) -> Answer:
         """Render one edit at several strengths of two directions, one across and one down, as one picture.
 
         Args:
@@ -136,8 +163,9 @@ class Endpoints:
             low: strength of the first row and column.
             high: strength of the last row and column.
             count: pictures a side, 1 to 16; together at most 64 megapixels.
+            sharpen: as of `render`.
         """
-        return self._file(actions.Grid(Edit.from_json(edit), x, y, low, high, count), "grid.png")
+        return self._file(actions.Grid(Edit.from_json(edit), x, y, low, high, count, sharpen), "grid.png")
 
     def animate(
         self,
@@ -148,6 +176,7 @@ class Endpoints:
         px: int | None = None,
         format: Literal["mp4", "webp", "gif"] = "mp4",
         easing: Literal["smooth", "linear"] = "smooth",
+        sharpen: bool = False,
     ) -> Answer:
         """Render a film that goes from each edit to the next.
 
@@ -159,17 +188,20 @@ class Endpoints:
             px: longer side of the film; null is the generator's own size.
             format: mp4, webp or gif.
             easing: smooth is at rest on every edit, linear goes evenly.
+            sharpen: as of `render`.
         """
-        return self._file(actions.Animate(edits_of(edits), frames, fps, loop, px, easing), f"animation.{format}")
+        film = actions.Animate(edits_of(edits), frames, fps, loop, px, easing, sharpen)
+        return self._file(film, f"animation.{format}")
 
-    def bundle(self, edits: list[Answer], px: int | None = None) -> Answer:
+    def bundle(self, edits: list[Answer], px: int | None = None, sharpen: bool = False) -> Answer:
         """Render edits into one zip: pictures, a contact sheet, their codes and directions, and a CSV table.
 
         Args:
             edits: the edits as JSON.
             px: longer side of the single pictures; null is the generator's own size.
+            sharpen: as of `render`.
         """
-        return self._file(actions.Bundle(edits_of(edits), px), "edits.zip")
+        return self._file(actions.Bundle(edits_of(edits), px, sharpen), "edits.zip")
 
     def invert(
         self,

@@ -30,10 +30,10 @@ def functions(engine: Engine, name: str) -> list[ServerFunction]:
 
 
 def save_picture(engine: Engine, name: str, request: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-    """`{edit, format, settings: bool, px: int | null}` -> `{file: data URI}`; `px` enlarges the longer side."""
+    """`{edit, format, settings: bool, px: int | null, sharpen: bool}` -> `{file: data URI}`; `px` enlarges it."""
     edit, kind = Edit.from_json(request.get("edit") or {}), request.get("format", "png")
-    kept = Kept(edit, name) if request.get("settings", True) else None
-    wanted = Render(edit, request.get("px"))
+    wanted = Render(edit, request.get("px"), sharpen=request.get("sharpen") is True)
+    kept = Kept(edit, name, wanted.sharpen) if request.get("settings", True) else None
     _, pixels = wanted.price(engine)
     data = GATE.do(lambda: write_picture(run(wanted, engine).pixels, kind, kept), pixels, visitor)
     return {"file": f"data:image/{kind};base64,{base64.b64encode(data).decode()}"}

@@ -42,12 +42,12 @@ class Workshop:
         self.turns: Turns[Made] = Turns()
 
     def make(self, request: dict[str, Any], visitor: Visitor = NOBODY) -> dict[str, Any]:
-        """`{kind: mp4 | webp | gif | zip, edits, px}` and of a film `{frames, loop, easing}` -> `{id}`."""
-        kind, px = request.get("kind"), request.get("px")
+        """`{kind: mp4 | webp | gif | zip, edits, px, sharpen}` and of a film `{frames, loop, easing}` -> `{id}`."""
+        kind, px, sharpen = request.get("kind"), request.get("px"), request.get("sharpen") is True
         if kind not in KINDS:
             raise EditError(f"ask for one of {', '.join(KINDS)} and a list of edits")
         edits = edits_of(request.get("edits"))
-        wanted = Bundle(edits, px) if kind == "zip" else film(edits, px, request)
+        wanted = Bundle(edits, px, sharpen) if kind == "zip" else film(edits, px, request)
         pictures, pixels = wanted.price(self.engine)
         check(pictures, pixels)
         for edit in edits:
@@ -86,4 +86,4 @@ class Workshop:
 def film(edits: tuple[Edit, ...], px: int | None, request: dict[str, Any]) -> Animate:
     """The film that a page asks for."""
     frames, loop, easing = request.get("frames", FRAMES), request.get("loop", True), request.get("easing", "smooth")
-    return Animate(edits, frames, FPS, loop is True, px, easing)
+    return Animate(edits, frames, FPS, loop is True, px, easing, request.get("sharpen") is True)

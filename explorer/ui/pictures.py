@@ -29,14 +29,16 @@ JPEG_QUALITY = 90
 
 
 def answer(engine: Engine, request: Any, limit_px: int | None = None, visitor: Visitor = NOBODY) -> dict[str, Any]:
-    """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool, draft: int | null}`.
+    """Pictures for `{edits: [edit, ...], max_px: int | null, exact: bool, draft: int | null, sharpen: bool}`.
 
     A frame of a film may stand in the place of an edit: `{from: edit, to: edit, part: 0 to 1, easing}`.
-    Returns `{pictures: [data URI, ...], exact: bool, preview: bool}`, or `{error: sentence}`; never raises but for a
-    `visitor` who has left, since an exception would reach the page as nothing at all. `limit_px` bounds the side
-    whatever the request says. Without `exact` the pictures may be JPEG; the answer's `exact` tells whether anything was
-    lost. With a `draft`, 0 while something moves and one more with every look at what has come to rest, they may be
-    previews; the answer's `preview` tells, and the draft after the last preview is what was asked for.
+    Returns `{pictures: [data URI, ...], exact: bool, preview: bool, sharp: data URI | null}`, or `{error: sentence}`;
+    never raises but for a `visitor` who has left, since an exception would reach the page as nothing at all. `limit_px`
+    bounds the side whatever the request says. Without `exact` the pictures may be JPEG; the answer's `exact` tells
+    whether anything was lost. With a `draft`, 0 while something moves and one more with every look at what has come to
+    rest, they may be previews; the answer's `preview` tells, and the draft after the last preview is what was asked
+    for. `sharp` is a single picture at rest once more, sharpened, where the request says `sharpen` and the generator is
+    small.
     """
     return answered(lambda asked: _answer(engine, asked, limit_px, visitor), request)
 
@@ -49,7 +51,11 @@ def _answer(engine: Engine, request: dict[str, Any], limit_px: int | None, visit
     pictures = render(engine, drafted, max_px, visitor) if moving is None else [moving]
     exact = exact or all(max(picture.shape) <= EXACT_PX for picture in pictures)
     preview = moving is not None or drafted != edits
-    return {"pictures": [data_uri(picture, exact) for picture in pictures], "exact": exact, "preview": preview}
+    resting = draft != 0 and not preview and [picture.shape[0] for picture in pictures] == [engine.resolution]
+    sharpen = resting and engine.sharp_side is not None and request.get("sharpen") is True
+    sharp = data_uri(engine.sharpened(pictures)[0], exact) if sharpen else None
+    uris = [data_uri(picture, exact) for picture in pictures]
+    return {"pictures": uris, "exact": exact, "preview": preview, "sharp": sharp}
 
 
 def render(engine: Engine, edits: list[Edit], max_px: int | None, visitor: Visitor) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ import torch
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
 from explorer.networks.judge import Judge, JudgeConfig
 from explorer.networks.mapper import Mapper, MapperConfig
+from explorer.networks.sharpener import Sharpener, SharpenerConfig
 from explorer.shipped import check
 from explorer.weights.checkpoint import Checkpoint, CheckpointError, Entries, build_discriminator, fill
 from explorer.weights.container import json_object, opened, read_config, stored, to_json, write
@@ -23,7 +24,7 @@ FORMAT = "domain-explorer-{}"
 VERSION = "1"
 
 
-Part = Encoder | Discriminator | Judge | Mapper
+Part = Encoder | Discriminator | Judge | Mapper | Sharpener
 
 
 def save_part(network: Part, path: Path, meta: dict[str, Any], half: bool = True) -> Path:
@@ -61,6 +62,11 @@ def load_judge(path: Path) -> tuple[Judge, dict[str, Any]]:
 def load_mapper(path: Path) -> tuple[Mapper, dict[str, Any]]:
     """The latent mapper in a file, likewise; `mine_steps` of a `nada` domain makes one."""
     return _load(path, "mapper", MapperConfig, lambda config, entries: fill(Mapper, config, entries))
+
+
+def load_sharpener(path: Path) -> tuple[Sharpener, dict[str, Any]]:
+    """The sharpener in a file, likewise; `train sharpener` makes one."""
+    return _load(path, "sharpener", SharpenerConfig, lambda config, entries: fill(Sharpener, config, entries))
 
 
 def part_of(checkpoint: Checkpoint, role: str) -> Path | None:

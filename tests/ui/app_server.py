@@ -99,8 +99,9 @@ def finished(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def open_page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A page of its own profile with the first picture painted; console errors fail the test."""
+    """A page of its own profile with the first picture painted, as it was generated; console errors fail the test."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True).new_page()
+    page.add_init_script("localStorage.setItem('explorer:sharp', '0')")
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -79,6 +79,7 @@ def describe(engine: Engine, name: str, max_px: int | None, naming: Naming | Non
         "name": name,
         "key": key_of(engine, name),
         "resolution": engine.resolution,
+        "sharp_side": engine.sharp_side,
         "layers": engine.codes.rows,
         "classes": engine.generator.classes,
         "class_names": [name[:60] for name in engine.checkpoint.class_names],

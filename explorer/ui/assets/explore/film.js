@@ -25,7 +25,7 @@ export function createFilm({ state, generator, loop, stage, onOpen }) {
   const place = bar.querySelector(".film-at");
   const seeds = bar.querySelector("[name=film-seeds]");
   const field = (name) => bar.querySelector(`[name=${name}]`);
-  const [loops, easing, kind, px] = ["film-loop", "easing", "film-kind", "film-px"].map(field);
+  const [loops, easing, kind, px, sharpen] = ["film-loop", "easing", "film-kind", "film-px", "film-sharpen"].map(field);
   const making = createMaking(bar, { complain: stage.say, onChange: () => film && tell() });
   let film = null; // {edits, seconds, walk?}
   let legs = []; // frames of each
@@ -149,12 +149,12 @@ export function createFilm({ state, generator, loop, stage, onOpen }) {
     const size = px.selectedOptions[0]?.textContent ?? "";
     making.note.textContent = long
       ? `A film that is saved lasts ${MOST_FRAMES / FILM_FPS} s at most: take shorter legs, or fewer pictures.`
-      : `${film.edits.length} pictures, ${(length / FILM_FPS).toFixed(1)} s, ${size}${Number(px.value) > generator.resolution ? ` from ${generator.resolution} by Lanczos` : ""}`;
+      : `${film.edits.length} pictures, ${(length / FILM_FPS).toFixed(1)} s, ${size}${Number(px.value) > generator.resolution ? ` from ${generator.resolution} ${sharpen.checked ? "sharpened" : "by Lanczos"}` : ""}`;
     act("film-save")[0].disabled = long || making.busy;
   }
   function save() {
     const { edits } = film;
-    making.make({ kind: kind.value, edits, frames: legs, loop: loops.checked, easing: easing.value, px: Number(px.value) === generator.resolution ? null : Number(px.value) });
+    making.make({ kind: kind.value, edits, frames: legs, loop: loops.checked, easing: easing.value, px: Number(px.value) === generator.resolution ? null : Number(px.value), sharpen: sharpen.checked });
   }
   function walkAnew() {
     if (film?.walk) open(film.walk(Math.min(Math.max(Math.round(Number(seeds.value)) || 2, 2), 16)));
@@ -166,12 +166,14 @@ export function createFilm({ state, generator, loop, stage, onOpen }) {
   const options = readJSON(localStorage, FILM_OPTIONS) ?? {};
   const standard = () => options.easing ?? "smooth";
   loops.checked = options.loop ?? true;
+  sharpen.checked = (generator.sharp_side && options.sharpen) ?? false;
+  sharpen.parentElement.hidden = !generator.sharp_side;
   for (const [name, select] of Object.entries({ kind, px })) {
     if ([...select.options].some(({ value }) => value === options[name])) select.value = options[name];
   }
-  for (const control of [loops, easing, kind, px]) {
+  for (const control of [loops, easing, kind, px, sharpen]) {
     control.addEventListener("change", () => {
-      Object.assign(options, { loop: loops.checked, easing: easing.value, kind: kind.value, px: px.value });
+      Object.assign(options, { loop: loops.checked, easing: easing.value, kind: kind.value, px: px.value, sharpen: sharpen.checked });
       localStorage.setItem(FILM_OPTIONS, JSON.stringify(options));
       [loops, easing].includes(control) ? lay() : tell();
     });

@@ -16,6 +16,7 @@ export function createKeep({ tab, state, shots, generator, say, film }) {
   const trouble = find(".keep-trouble");
   const format = dialog.querySelector("[name=format]");
   const settings = dialog.querySelector("[name=settings]");
+  const sharpen = dialog.querySelector("[name=sharpen]");
   const px = dialog.querySelector("[name=px]");
   const link = dialog.querySelector("[name=link]");
   const file = dialog.querySelector("[type=file]");
@@ -44,7 +45,7 @@ export function createKeep({ tab, state, shots, generator, say, film }) {
     return answer;
   }
   async function save() {
-    const answer = await ask("save_picture", { edit: state.json(), format: format.value, settings: settings.checked, px: size() });
+    const answer = await ask("save_picture", { edit: state.json(), format: format.value, settings: settings.checked, px: size(), sharpen: sharpen.checked });
     const ending = format.value === "jpeg" ? "jpg" : format.value;
     if (answer.file) download(answer.file, `${generator.name}-${state.edit.latent ? "photo" : state.edit.seed}.${ending}`);
   }
@@ -123,11 +124,13 @@ export function createKeep({ tab, state, shots, generator, say, film }) {
   const options = readJSON(localStorage, OPTIONS) ?? {};
   format.value = options.format ?? "png";
   settings.checked = options.settings ?? true;
-  for (const input of [format, settings]) {
-    input.addEventListener("change", () => localStorage.setItem(OPTIONS, JSON.stringify({ format: format.value, settings: settings.checked })));
+  sharpen.checked = (generator.sharp_side && options.sharpen) ?? false;
+  sharpen.parentElement.hidden = !generator.sharp_side;
+  for (const input of [format, settings, sharpen]) {
+    input.addEventListener("change", () => localStorage.setItem(OPTIONS, JSON.stringify({ format: format.value, settings: settings.checked, sharpen: sharpen.checked })));
   }
   const actions = { share: open, download: save, "copy-link": copy, "save-session": saveSession, "open-file": () => file.click(), projects: () => { dialog.close(); bus.openProjects(); } };
-  const zip = () => making.make({ kind: "zip", edits: shots.film().edits, px: size() });
+  const zip = () => making.make({ kind: "zip", edits: shots.film().edits, px: size(), sharpen: sharpen.checked });
   Object.assign(actions, { "make-zip": zip, "make-film": () => (dialog.close(), film.open(shots.film())) });
   for (const [name, action] of Object.entries(actions)) for (const button of act(name)) button.addEventListener("click", action);
 

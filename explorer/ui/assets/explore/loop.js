@@ -1,7 +1,8 @@
 // Asking the server: the newest picture wanted goes first, then, while nothing moves, the tiles of strips and grids in
 // small batches. A lost connection is retried until it is back. The server answers with previews while something moves,
-// where its pictures take too long for that; what rests is asked for again until it is none. Previews, a resting picture
-// and tiles are one request in flight each, for those of a slow generator take long.
+// where its pictures take too long for that; what rests is asked for again until it is none, and sharpened where the
+// request wants that. Previews, a resting picture and tiles are one request in flight each, for those of a slow generator
+// take long.
 
 import { clamp } from "../dom.js";
 
@@ -75,8 +76,8 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
     while ((job = next())) await tiles(job);
     making = false;
   }
-  async function send({ edits, max_px, exact, draft }) {
-    const answer = await ask({ edits, max_px, exact, draft });
+  async function send({ edits, max_px, exact, draft, sharpen = false }) {
+    const answer = await ask({ edits, max_px, exact, draft, sharpen });
     if (answer) {
       if (lost) onLost(false);
       lost = 0;
@@ -94,9 +95,9 @@ export function createLoop({ ask, onPictures, onError, onLost }) {
     if (wanted === request) wanted = null;
     settled = !answer.preview;
     if (answer.error) return onError(answer.error);
-    painting = painting.then(() => onPictures({ ...request, preview: answer.preview }, answer.pictures));
+    painting = painting.then(() => onPictures({ ...request, preview: answer.preview, sharp: answer.sharp }, answer.pictures));
     if (wanted) return;
-    if (answer.preview || !answer.exact) {
+    if (answer.preview || !answer.exact || (request.sharpen && request.draft === 0)) {
       again = () => want({ ...request, exact: true }, request.draft + 1);
       if (released) again();
       else rest = setTimeout(again, REST);

@@ -29,12 +29,12 @@ const SHARE_REST = 300; // ms until Python is told; telling it makes Gradio read
 
 function start(generator) {
   const state = createState(generator);
-  const stage = createStage();
+  const stage = createStage(generator, () => { asked = ""; ask(state.edit); });
   let refused = false; // the message over the picture is about the edit; the next picture takes it away
   const loop = createLoop({
     ask: (request) => server.pictures(request),
-    onPictures: async ({ edits, draft, preview }, uris) => {
-      stage.show(await loadImage(uris[0]), edits[0], preview ? draft : null);
+    onPictures: async ({ edits, draft, preview, sharp }, uris) => {
+      stage.show(await loadImage(uris[0]), edits[0], preview ? draft : null, sharp && (await loadImage(sharp)));
       if (uris.length > 1) batch.show(edits, uris);
       if (preview) frames();
       if (refused) stage.say("");
@@ -77,7 +77,7 @@ function start(generator) {
   function ask(edit) {
     const json = state.json(edit);
     if (!refused) stage.say(""); // it was about what is past
-    const request = batch.request() ?? { edits: [json], max_px: generator.max_px };
+    const request = batch.request() ?? { edits: [json], max_px: generator.max_px, sharpen: stage.sharpens };
     if (JSON.stringify(request.edits) !== asked) loop.want({ ...request, exact: false });
     asked = JSON.stringify(request.edits);
     for (const button of act("undo")) button.disabled = !state.canUndo;

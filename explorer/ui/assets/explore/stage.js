@@ -4,14 +4,17 @@
 
 import { act, find, panel } from "../dom.js";
 import { drawFrame } from "./film.js";
+import { createSharp } from "./sharp.js";
 
 const PIXELS = "explorer:pixels";
 
-export function createStage() {
+// `onSharp` is told when the visitor wants pictures sharpened and this one is not.
+export function createStage(generator, onSharp) {
   const canvas = find("canvas");
   const context = canvas.getContext("2d", { alpha: false });
   const wipe = find(".wipe");
   let after = null;
+  let sharp = null; // the same, sharpened, once it rests
   let before = null;
   let peeking = null; // a picture that is looked at without going there
   let frame = null; // of a film
@@ -37,8 +40,11 @@ export function createStage() {
     if (!after) return;
     context.imageSmoothingEnabled = !pixels;
     context.imageSmoothingQuality = "high";
+    // Beside another picture, or pixel by pixel, only the truth can be looked at.
+    const alone = !frame && !peeking && !comparing && !holding && !pixels;
+    sharpening.tell(alone && (sharp !== null || !sharpening.on));
     if (frame) return drawFrame(context, frame, draw);
-    draw(peeking ?? (holding && before ? before : after));
+    draw(peeking ?? (holding && before ? before : alone && sharpening.on && sharp ? sharp : after));
     const split = comparing && !holding && !peeking && before !== null;
     if (split) drawSplit();
     find(".before-tag").hidden = !(split || (holding && before && !peeking));
@@ -60,8 +66,9 @@ export function createStage() {
     context.arc(x, canvas.height / 2, 11 * devicePixelRatio, 0, 2 * Math.PI);
     context.fill();
   }
-  function show(image, edit, number) {
+  function show(image, edit, number, sharpened = null) {
     after = image;
+    sharp = sharpened;
     draft = number !== null;
     fit();
     repaint();
@@ -91,6 +98,7 @@ export function createStage() {
     for (const button of act(name)) if (button.hasAttribute("aria-pressed")) button.ariaPressed = String(on);
   }
 
+  const sharpening = createSharp(generator, () => { repaint(); if (sharpening.on && !sharp) onSharp(); });
   new ResizeObserver(fit).observe(canvas);
   wipe.addEventListener("input", repaint);
   find(".message .icon").addEventListener("click", () => say(""));
@@ -127,5 +135,6 @@ export function createStage() {
     get peeking() { return peeking; },
     get comparing() { return comparing; },
     get image() { return after; },
+    get sharpens() { return sharpening.on; },
   };
 }
