@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from explorer.latents import sample_codes
 from explorer.metrics import load_perceptual
 from explorer.networks import Discriminator, DiscriminatorConfig, Encoder, EncoderConfig
+from explorer.networks.encoder import ResidualDown
 from explorer.networks.fuse import fuse
 from explorer.networks.pixels import from_pixels
 from explorer.training import losses
@@ -231,10 +232,14 @@ def start_from(encoder: Encoder, mine: Encoder, keep_heads: bool = False) -> Non
     Raises RunError where it has another shape.
     """
     if half := mine.config.doubles(encoder.config):
-        mine.blocks[0].pass_on()
+        first = mine.blocks[0]
+        assert isinstance(first, ResidualDown)
+        first.pass_on()
     elif not encoder.config.looks_like(mine.config):
         raise RunError(f"the encoder to start from has another shape, {encoder.config}; wanted is {mine.config}")
-    seen = {name: value for name, value in encoder.named_parameters() if keep_heads or not name.startswith("to_")}
+    seen: dict[str, Tensor] = {
+        name: value for name, value in encoder.named_parameters() if keep_heads or not name.startswith("to_")
+    }
     if half:
         seen = {re.sub(r"^blocks\.(\d+)", lambda found: f"blocks.{int(found[1]) + 1}", k): v for k, v in seen.items()}
     for name in seen.keys() & {"to_offsets.weight", "to_offsets.bias"}:  # a larger generator's further rows add nothing

@@ -179,7 +179,7 @@ def test_a_run_starts_from_an_encoder_for_pictures_half_as_large(files: dict[str
     with torch.no_grad():
         halved = grown.blocks[0](plain)[..., 1:-1, 1:-1]  # beyond a border there is black
     torch.testing.assert_close(halved, plain[..., :6, :6])
-    assert torch.equal(grown.blocks[1].conv0.weight, small.blocks[0].conv0.weight)
+    assert torch.equal(grown.get_parameter("blocks.1.conv0.weight"), small.get_parameter("blocks.0.conv0.weight"))
     assert torch.equal(grown.to_offsets.weight[: 4 * 24], small.to_offsets.weight)
     assert not grown.to_offsets.weight[4 * 24 :].any()
     with pytest.raises(RunError, match="another shape"):
