@@ -156,8 +156,7 @@ class Synthesis:
             return
         blocks = [block for _, block in generator.synthesis.blocks()]
         self.const = blocks[0].const.detach().unsqueeze(0)
-        layers = [layer for b in blocks for layer in ([b.conv0, b.conv1] if b.num_conv == 2 else [b.conv1])]
-        self.layers = [Layer(layer, dtype) for layer in layers]
+        self.layers = [Layer(layer, dtype) for block in blocks for layer in block.layers()]
         # Row of ws that a block's ToRGB takes -> ToRGB; it shares the row with the next block's first convolution.
         self.colors = {row + b.num_conv: Colors(b.torgb) for row, b in generator.synthesis.blocks() if b.has_torgb}
         taps = torch.tensor(config.resample_filter, device=self.const.device)

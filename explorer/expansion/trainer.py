@@ -30,7 +30,7 @@ from explorer.networks.fuse import fuse, unfused
 from explorer.networks.pixels import as_rgb, from_pixels
 from explorer.training import losses
 from explorer.training.data import Order, Pictures
-from explorer.training.descent import average, descend
+from explorer.training.descent import added, average, descend
 from explorer.training.draws import Draws, share
 
 HALF_SCALE = 2.0**10  # float16 forgets gradients below 6e-8
@@ -467,8 +467,3 @@ def warmup_side(generator: Generator, asked: int, tasks: Sequence[Task]) -> int 
     if asked != generator.resolution and blind:
         raise ExpansionError(f"warmup_side must be 0 for {', '.join(blind)}, which looks at whole pictures")
     return None if asked == generator.resolution else asked
-
-
-def added(gradients: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    """The sums of two gradients, weight by weight; None counts as nothing."""
-    return [b if a is None else a if b is None else a + b for a, b in zip(gradients, others, strict=True)]

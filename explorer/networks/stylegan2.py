@@ -199,11 +199,13 @@ class SynthesisLayer(nn.Module):
             return None
         if mode == "const":
             return self.noise_const[None, None] * self.noise_strength
+        return self.draw(batch, rng).to(self.noise_strength.device) * self.noise_strength
+
+    def draw(self, batch: int, rng: NoiseSource) -> Tensor:  # [batch, 1, H, W]
+        """Random noise before its strength."""
         if isinstance(rng, Callable):
-            drawn = rng(batch, self.resolution)
-        else:
-            drawn = torch.randn(batch, 1, self.resolution, self.resolution, generator=rng)
-        return drawn.to(self.noise_strength.device) * self.noise_strength
+            return rng(batch, self.resolution)
+        return torch.randn(batch, 1, self.resolution, self.resolution, generator=rng)
 
 
 class ToRGB(nn.Module):
@@ -248,6 +250,10 @@ class SynthesisBlock(nn.Module):
                 config.channels[index - 1], channels, 1, bias=False, up=2, resample_filter=config.resample_filter
             )
         self.register_buffer("resample_filter", kernels.setup_filter(config.resample_filter), persistent=False)
+
+    def layers(self) -> list[SynthesisLayer]:
+        """Its convolutions, in order."""
+        return [self.conv1] if self.num_conv == 1 else [self.conv0, self.conv1]
 
     def forward(
         self,

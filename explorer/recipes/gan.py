@@ -8,7 +8,7 @@ Several processes: `torchrun --standalone --nproc-per-node 2 -m explorer.recipes
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from explorer.networks import Discriminator, DiscriminatorConfig, StyleGAN2, Sty
 from explorer.networks.fuse import fuse, unfused
 from explorer.networks.growing import grow_discriminator, grow_generator
 from explorer.networks.pixels import from_pixels
+from explorer.networks.recompute import recompute
 from explorer.recipes import dormancy
 from explorer.recipes.matching import Matching
 from explorer.recipes.vision import VisionCritic
 from explorer.training import losses
 from explorer.training.augment import KINDS, adapted, augment
 from explorer.training.data import Pictures
-from explorer.training.descent import average, descend
+from explorer.training.descent import added, average, descend
 from explorer.training.draws import Draws, share
 from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, check_widths, doubling, option
@@ -37,6 +38,7 @@ from explorer.weights import Checkpoint, load
 
 SHEET = 48  # samples on a sheet
 KNOWN = 20_000  # real pictures whose features are matched
+PATH_SEED = 1_000_003  # apart: path lengths have codes of their own
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Config:
         "", "a checkpoint whose networks are the starting point, grown where these are larger", fixed=True, path=True
     )
     batch: int = option(32, "images a step, over all processes", fixed=True)
+    accumulate: int = option(1, "parts of a process's batch, one after the other: less memory, the same step")
+    checkpointing: bool = option(
+        False, "blocks compute their features again instead of keeping them: less memory, a second forward pass"
+    )
     kimg: float = option(1000.0, "when to stop")
     g_lr: float = option(0.0025, "the generator's learning rate")
     d_lr: float = option(0.0025, "the discriminator's learning rate")
@@ -105,7 +111,17 @@ class Config:
             raise RunError("--augment-target must be 0 or more and below 1, and --augment-kimg more than 0")
         if self.augment_target and not self.augment:
             raise RunError("--augment-target needs --augment: say which augmentations to adapt")
-        counts = ("batch", "resolution", "z_dim", "w_dim", "mapping_layers", "r1_every", "path_every", "style_every")
+        counts = (
+            "batch",
+            "accumulate",
+            "resolution",
+            "z_dim",
+            "w_dim",
+            "mapping_layers",
+            "r1_every",
+            "path_every",
+            "style_every",
+        )
         check_numbers(self, *counts)
         if self.style_mixing > 1:
             raise RunError(f"--style-mixing is a probability, at most 1, got {self.style_mixing:g}")
@@ -122,6 +138,29 @@ def kinds(text: str) -> tuple[str, ...]:
     return tuple(kind for part in text.split(",") if (kind := part.strip()))
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a part of a step's batch leaves.
+
+    Attributes:
+        mine, theirs: gradients for the generator, none where it does not learn, and for the critics.
+        figures: to log.
+        followed: means over its samples that running means take in.
+        real: `[n, 3, H, W]`, the real pictures as the discriminator saw them.
+    """
+
+    mine: Sequence[Tensor]
+    theirs: Sequence[Tensor]
+    figures: dict[str, Tensor]
+    followed: dict[str, Tensor]
+    real: Tensor
+
+
+def means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Each figure's mean over parts of one size."""
+    return {name: torch.stack([part[name].detach() for part in parts]).mean(dim=0) for name in parts[0]}
+
+
 class Trainer:
     """The networks, their optimisers and the step count: what a checkpoint holds, and what one step does to it."""
 
@@ -133,7 +172,9 @@ class Trainer:
         self.step = 0
         self.path_mean = torch.zeros((), device=self.device)
         self.augmented = torch.zeros((), device=self.device) if config.augment_target else None
-        self.share = share(config.batch, accelerator.process_index, accelerator.num_processes, min(4, config.batch))
+        parts, rank = accelerator.num_processes * config.accumulate, accelerator.process_index * config.accumulate
+        self.shares = [share(config.batch, rank + i, parts, min(4, config.batch)) for i in range(config.accumulate)]
+        self.share = torch.cat(self.shares)
         self.dtype = training_dtype(config.precision, self.device)
         torch.manual_seed(config.seed)
         c_dim = len(classes) if config.labels else 0
@@ -167,6 +208,9 @@ class Trainer:
                 network.to(self.device)
         if config.compile and self.dtype == torch.bfloat16 and self.device.type == "cpu":
             fuse(self.G)
+        if config.checkpointing:
+            recompute(self.G)
+            recompute(self.D)
         self.g_optimiser = torch.optim.Adam(self.G.parameters(), config.g_lr, (0.0, 0.99), fused=True)
         groups: list[dict[str, Any]] = [{"params": list(self.D.parameters())}]
         if self.vision:
@@ -193,18 +237,59 @@ class Trainer:
     def train_step(self, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One step of both networks on this process's share of the batch; returns figures to log.
 
-        `real` is uint8 `[share, 3, H, W]`, `labels` int64 `[share]`. Both networks learn from the same forward pass:
-        each loss is differentiated for its own network's weights only, and both are stepped together.
+        `real` is uint8 `[share, 3, H, W]`, `labels` int64 `[share]`, in the order of `share`. Every loss is a mean over
+        samples, so the gradients of the batch's parts average to its own.
+        """
+        config, count = self.config, len(self.shares)
+        g_rate, d_rate = self.rates()
+        g_weights, d_weights = list(self.G.parameters()), self.critics()
+        c = nn.functional.one_hot(labels.to(self.device), len(self.classes)).float() if config.labels else None
+        shown = list(zip(self.shares, [None] * count if c is None else c.chunk(count), strict=True))
+        mine: Sequence[Any] = [None] * len(g_weights)
+        theirs: Sequence[Any] = [None] * len(d_weights)
+        figures, followed = [], []
+        for (part, condition), pictures in zip(shown, real.chunk(count), strict=True):
+            found = self.gradients(part, condition, pictures, g_weights if g_rate > 0 else [], d_weights)
+            theirs = added(theirs, found.theirs)
+            if g_rate > 0:
+                mine = added(mine, found.mine)
+            if self.step % config.r1_every == 0 and config.r1_gamma:
+                extra, found.figures["R1"] = self.r1_gradient(found.real, condition, d_weights)
+                theirs = added(theirs, extra)
+            figures.append(found.figures)
+            followed.append(found.followed)
+        told = means(figures)
+        told |= self.follow(means(followed))
+        if g_rate > 0:
+            if self.step % config.path_every == 0 and config.path_weight:
+                extra, told["path"] = self.path_gradient(shown, g_weights)
+                mine = added(mine, extra)
+            descend(self.g_optimiser, g_weights, mine, g_rate, self.accelerator)
+            told |= self.tend_styles()
+        descend(self.d_optimiser, d_weights, theirs, d_rate, self.accelerator)
+        self.step += 1
+        self.update_ema()
+        return {name: value.detach() for name, value in told.items()}
+
+    def gradients(
+        self,
+        part: Tensor,  # [n], its samples' places in the whole batch
+        c: Tensor | None,  # [n, classes]
+        real: Tensor,  # uint8 [n, 3, H, W]
+        g_weights: list[nn.Parameter],  # none where the generator does not learn
+        d_weights: list[nn.Parameter],
+    ) -> Found:
+        """A part's gradients, as its share of the batch's mean.
+
+        Both networks learn from the same forward pass: each loss is differentiated for its own network's weights only,
+        and both are stepped together.
         """
         config = self.config
-        draws = Draws(config.seed, self.step, config.batch, self.share, self.device)
-        g_rate, d_rate = self.rates()
+        draws = Draws(config.seed, self.step, config.batch, part, self.device)
         real = from_pixels(real.to(self.device))
         if config.mirror:
             real = torch.where(draws.uniform(1, 1, 1) < 0.5, real.flip(3), real)
-        c = nn.functional.one_hot(labels.to(self.device), len(self.classes)).float() if config.labels else None
-
-        with torch.set_grad_enabled(g_rate > 0):
+        with torch.set_grad_enabled(bool(g_weights)):
             ws, w_mean = self.sample_codes(draws, c)
             fake = self.G.synthesis(ws, "random", draws.noise, self.dtype)
         real, fake = (augment(x, kinds(config.augment), draws, self.augmented) for x in (real, fake))
@@ -212,10 +297,7 @@ class Trainer:
         d_loss = losses.discriminator_loss(real_logits, fake_logits)
         g_loss = losses.generator_loss(fake_logits)
         figures = {"D": d_loss, "G": g_loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
-        if self.augmented is not None:
-            sign = average(self.accelerator, real_logits.detach().sign().mean())
-            step = config.batch / (1000 * config.augment_kimg)
-            self.augmented = figures["augmented"] = adapted(self.augmented, sign, config.augment_target, step)
+        followed = {"w": w_mean, "sign": real_logits.detach().sign().mean()}
         if self.vision:
             views = (augment(x, kinds(config.vision_augment), draws) for x in (real, fake))
             logits = zip(*map(self.vision, views), strict=True)
@@ -226,29 +308,32 @@ class Trainer:
         if self.matching:
             figures["match"], features = self.matching(fake)
             g_loss = g_loss + config.match_weight * figures["match"]
-            mean, second = features.mean(dim=0), features.t() @ features / len(features)
-            self.matching.follow(average(self.accelerator, mean), average(self.accelerator, second), config.batch)
+            followed |= {"features": features.mean(dim=0), "products": features.t() @ features / len(features)}
+        portion = 1 / len(self.shares)
+        theirs = torch.autograd.grad(d_loss * portion, d_weights, retain_graph=bool(g_weights))
+        mine = torch.autograd.grad(g_loss * portion, g_weights) if g_weights else ()
+        return Found(mine, theirs, {name: value.detach() for name, value in figures.items()}, followed, real)
 
-        d_weights, g_weights = self.critics(), list(self.G.parameters())
-        d_gradient = torch.autograd.grad(d_loss, d_weights, retain_graph=g_rate > 0)
-        if self.step % config.r1_every == 0 and config.r1_gamma:
-            penalty = losses.gradient_penalty(lambda x: self.D(x, c, self.dtype), real)
-            scaled = penalty * (config.r1_gamma / 2 * config.r1_every)
-            extra = torch.autograd.grad(scaled, d_weights, allow_unused=True)
-            d_gradient = [g if e is None else g + e for g, e in zip(d_gradient, extra, strict=True)]
-            figures["R1"] = penalty
-        if g_rate > 0:
-            g_gradient = torch.autograd.grad(g_loss, g_weights)
-            if self.step % config.path_every == 0 and config.path_weight:
-                extra, figures["path"] = self.path_gradient(draws, c, g_weights)
-                g_gradient = [g if e is None else g + e for g, e in zip(g_gradient, extra, strict=True)]
-            descend(self.g_optimiser, g_weights, g_gradient, g_rate, self.accelerator)
-            figures |= self.tend_styles()
-        descend(self.d_optimiser, d_weights, d_gradient, d_rate, self.accelerator)
-        self.G.mapping.w_avg.lerp_(average(self.accelerator, w_mean), 0.002)
-        self.step += 1
-        self.update_ema()
-        return {name: value.detach() for name, value in figures.items()}
+    def r1_gradient(
+        self, real: Tensor, c: Tensor | None, weights: list[nn.Parameter]
+    ) -> tuple[Sequence[Tensor | None], Tensor]:
+        """A part's share of the gradient of R1, at the weight of a lazy one, and its penalty."""
+        penalty = losses.gradient_penalty(lambda x: self.D(x, c, self.dtype), real)
+        scaled = penalty * (self.config.r1_gamma / 2 * self.config.r1_every / len(self.shares))
+        return torch.autograd.grad(scaled, weights, allow_unused=True), penalty.detach()
+
+    def follow(self, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Take what a step has seen into the running means; returns how much is augmented, where that adapts."""
+        config = self.config
+        self.G.mapping.w_avg.lerp_(average(self.accelerator, seen["w"]), 0.002)
+        if self.matching:
+            mean, products = (average(self.accelerator, seen[name]) for name in ("features", "products"))
+            self.matching.follow(mean, products, config.batch)
+        if self.augmented is None:
+            return {}
+        sign, step = average(self.accelerator, seen["sign"]), config.batch / (1000 * config.augment_kimg)
+        self.augmented = adapted(self.augmented, sign, config.augment_target, step)
+        return {"augmented": self.augmented}
 
     def sample_codes(self, draws: Draws, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Codes `[share, rows, dim]`, mixed (StyleGAN, arXiv 1812.04948, section 3.1), and their mean before."""
@@ -264,16 +349,36 @@ class Trainer:
         return ws, w_mean
 
     def path_gradient(
-        self, draws: Draws, c: Tensor | None, weights: list[nn.Parameter]
-    ) -> tuple[Sequence[Any], Tensor]:
-        """Gradient of the path-length penalty (StyleGAN2, equation 4) on fresh codes, and the mean length."""
+        self, shown: Sequence[tuple[Tensor, Tensor | None]], weights: list[nn.Parameter]
+    ) -> tuple[Sequence[Tensor | None], Tensor]:
+        """Gradient of the path-length penalty (StyleGAN2, equation 4) on fresh codes, and the mean length.
+
+        `shown` are the batch's parts and their labels. The running mean takes in all their lengths before there is a
+        penalty, so all parts but the first are made twice.
+        """
+        config = self.config
+        portion = config.path_weight * config.path_every / len(shown)
+
+        def derived(lengths: Tensor) -> Sequence[Tensor | None]:
+            penalty = (lengths - self.path_mean).square().mean() * portion
+            return torch.autograd.grad(penalty, weights, allow_unused=True)
+
         with unfused(self.G):
-            ws, _ = self.sample_codes(draws, c)
-            images = self.G.synthesis(ws, "random", draws.noise, self.dtype)
-            lengths = losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
-        self.path_mean = self.path_mean.lerp(average(self.accelerator, lengths.detach().mean()), 0.01)
-        penalty = (lengths - self.path_mean).square().mean() * (self.config.path_weight * self.config.path_every)
-        return torch.autograd.grad(penalty, weights, allow_unused=True), self.path_mean
+            found = [self.path_lengths(*part).detach() for part in shown[1:]]
+            first = self.path_lengths(*shown[0])
+            mean = torch.stack([lengths.mean() for lengths in (first.detach(), *found)]).mean()
+            self.path_mean = self.path_mean.lerp(average(self.accelerator, mean), 0.01)
+            gradient = derived(first)
+            for part in shown[1:]:
+                gradient = added(gradient, derived(self.path_lengths(*part)))
+        return gradient, self.path_mean
+
+    def path_lengths(self, part: Tensor, c: Tensor | None) -> Tensor:  # [n], [n, classes] -> [n]
+        """Of a part's own codes, differentiable."""
+        draws = Draws(self.config.seed + PATH_SEED, self.step, self.config.batch, part, self.device)
+        ws, _ = self.sample_codes(draws, c)
+        images = self.G.synthesis(ws, "random", draws.noise, self.dtype)
+        return losses.path_lengths(images, ws, draws.normal(*images.shape[1:]))
 
     def tend_styles(self) -> dict[str, Tensor]:
         """Empty the style directions that nothing holds (see `dormancy`); returns how empty they have become."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -36,6 +37,11 @@ def descend(
         group["lr"] = rate * group.get("times", 1.0)
     optimiser.step()
     optimiser.zero_grad()
+
+
+def added(gradients: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The sums of two gradients, weight by weight; None counts as nothing."""
+    return [b if a is None else a if b is None else a + b for a, b in zip(gradients, others, strict=True)]
 
 
 def average(accelerator: Accelerator, value: Tensor) -> Tensor:

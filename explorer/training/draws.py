@@ -20,8 +20,8 @@ def share(batch: int, rank: int, processes: int, group: int) -> Tensor:  # [batc
     """
     if batch % (group * processes):
         raise Refused(
-            f"a batch of {batch} cannot be cut into groups of {group} for {processes} processes: take a multiple of"
-            f" {group * processes}"
+            f"a batch of {batch} cannot be cut into groups of {group} for {processes} processes or parts: take a"
+            f" multiple of {group * processes}"
         )
     return torch.arange(batch).reshape(group, processes, -1)[:, rank].flatten()
 

@@ -158,6 +158,21 @@ def test_two_processes_equal_one_with_the_same_whole_batch(
             torch.testing.assert_close(state[network][name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"accumulate": 2}, {"checkpointing": True}, {"accumulate": 2, "checkpointing": True}]
+)
+def test_less_memory_takes_the_same_steps(data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Parts of a batch, and features that are computed again: with noise, R1, path lengths, labels and what adapts."""
+    others: dict[str, Any] = ADAPTIVE | {"batch": 16, "labels": True, "r1_every": 2, "path_every": 2}
+    whole = train(tmp_path / "whole", config(data, 4, **others))
+    saving = train(tmp_path / "saving", config(data, 4, **others, **changes))
+    for network in ("generator", "discriminator", "ema"):
+        for name, value in whole[network].items():
+            torch.testing.assert_close(saving[network][name], value, rtol=1e-3, atol=2e-4, msg=name)
+    torch.testing.assert_close(saving["path_mean"], whole["path_mean"])
+    torch.testing.assert_close(saving["augmented"], whole["augmented"])
+
+
 def test_one_forward_pass_gives_both_networks_their_own_gradient(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step equals two separate ones from the same weights: D on detached fakes, G through a frozen D."""
     trainer = trainer_after(data, 0, r1_gamma=0, path_weight=0, style_decay=1, style_threshold=0, mirror=False)
@@ -261,6 +276,7 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
         ([run, "--cpu", "--data", str(data), "--style-mixing", "2"], "probability"),
         ([run, "--cpu", "--data", str(data), "--style-keep", "513"], "of the 512"),
         ([run, *flags(data, 1, batch=6)], "groups of 4"),
+        ([run, *flags(data, 1, accumulate=4)], "a multiple of 16"),
         ([run, *flags(write_pictures(tmp_path / "plain.zip", labels=False), 1), "--labels"], "holds no labels"),
     ]
     for arguments, words in cases:
@@ -270,7 +286,15 @@ def test_commands_that_cannot_work_say_why(data: Path, tmp_path: Path, capsys: p
 
 @pytest.mark.parametrize(
     "setting",
-    [{"batch": 0}, {"r1_every": 0}, {"path_every": 0}, {"kimg": -1.0}, {"kimg": math.inf}, {"g_lr": math.nan}],
+    [
+        {"batch": 0},
+        {"accumulate": 0},
+        {"r1_every": 0},
+        {"path_every": 0},
+        {"kimg": -1.0},
+        {"kimg": math.inf},
+        {"g_lr": math.nan},
+    ],
 )
 def test_settings_that_mean_nothing_are_refused_at_once(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting)).replace("_", "-")):
