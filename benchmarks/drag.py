@@ -1,4 +1,4 @@
-"""A slider dragged in a real Chromium on the embedded default, engine included.
+"""A slider dragged in a real Chromium on the embedded default, or on other generators in turns, engine included.
 
 Latency runs from an input event to the frame in which the canvas shows its value; inputs that a newer one overtook are
 never painted and not counted. Frames are pictures painted while the thumb moves. Bars: p50 <= 35 ms, p95 <= 60 ms, at
@@ -13,10 +13,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.startup import ROOT, free_port, wait_for
+from explorer import DEFAULT
 
 SECONDS = 4.0  # of dragging, there and back
 ROUNDS = 3
@@ -90,21 +93,21 @@ def opened_page(width: int = 1280, height: int = 720, flags: Sequence[str] = ())
         server.wait()
 
 
-def main() -> None:
-    with opened_page() as page:
-        if page is None:
-            print("\ndrag: not measured (no Chromium on this machine)")
-            return
-        page.evaluate(WATCH)
-        drag(page)
-        print("\n| drag, 64 px | p50 ms (bar 35) | p95 ms (bar 60) | painted frames/s (bar 40) |")
-        print("|---|---|---|---|")
-        for turn in range(1, ROUNDS + 1):
+def main(checkpoints: Sequence[str] = (str(DEFAULT),)) -> None:
+    print("\n| drag | p50 ms (bar 35) | p95 ms (bar 60) | painted frames/s (bar 40) |")
+    print("|---|---|---|---|")
+    for turn, checkpoint in product(range(1, ROUNDS + 1), checkpoints):
+        with opened_page(flags=("--checkpoint", checkpoint)) as page:
+            if page is None:
+                print("\ndrag: not measured (no Chromium on this machine)")
+                return
+            page.evaluate(WATCH)
+            drag(page)
             latencies, frames = drag(page)
-            latencies.sort()
-            p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
-            print(f"| round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
+        latencies.sort()
+        p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
+        print(f"| {Path(checkpoint).stem}, round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or (str(DEFAULT),))

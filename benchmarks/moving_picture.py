@@ -23,7 +23,7 @@ SHOWN = 840  # px across
 QUALITY = 55
 SHORTEST = 1 / 15  # s; frames that follow sooner are left out
 REST = 0.7  # s before and after a drag
-DRAGS = (("pencil sketch", 0.0, 1.0, 2.0), ("pencil sketch", 1.0, 0.0, 1.0), ("neon night", 0.0, 1.0, 2.0))
+DRAGS = (("panda", 0.0, 1.0, 2.0), ("panda", 1.0, 0.0, 1.0), ("tiger", 0.0, 1.0, 2.0), ("ink wash", 0.0, 0.6, 1.5))
 POINTER = """() => {
   const dot = document.createElement("div");
   dot.style = `position: fixed; z-index: 9999; width: 18px; height: 18px; margin: -9px;
