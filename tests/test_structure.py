@@ -187,7 +187,7 @@ def test_readme_starts_with_a_valid_hugging_face_space() -> None:
 
 
 def test_every_dependency_is_pinned_to_a_range() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-serve.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-serve.txt", "requirements-bench.txt"):
         for line in (ROOT / name).read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 operators = {clause.operator for clause in Requirement(line).specifier}

@@ -245,8 +245,8 @@ class Trainer:
         g_weights, d_weights = list(self.G.parameters()), self.critics()
         c = nn.functional.one_hot(labels.to(self.device), len(self.classes)).float() if config.labels else None
         shown = list(zip(self.shares, [None] * count if c is None else c.chunk(count), strict=True))
-        mine: Sequence[Any] = [None] * len(g_weights)
-        theirs: Sequence[Any] = [None] * len(d_weights)
+        mine: list[Any] = [None] * len(g_weights)
+        theirs: list[Any] = [None] * len(d_weights)
         figures, followed = [], []
         for (part, condition), pictures in zip(shown, real.chunk(count), strict=True):
             found = self.gradients(part, condition, pictures, g_weights if g_rate > 0 else [], d_weights)

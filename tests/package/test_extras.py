@@ -73,7 +73,8 @@ def test_requirements_are_those_of_the_package() -> None:
     assert lines("requirements.txt") == {*PROJECT["dependencies"], *parts["train"]}
     assert lines("requirements-serve.txt") == set(parts["serve"])
     assert lines("requirements-dev.txt") == set(parts["dev"])
-    for name in ("requirements-serve.txt", "requirements-dev.txt"):
+    assert lines("requirements-bench.txt") == set(parts["bench"])
+    for name in ("requirements-serve.txt", "requirements-dev.txt", "requirements-bench.txt"):
         assert "-r requirements.txt" in (ROOT / name).read_text().splitlines()
 
 
