@@ -12,7 +12,7 @@ from explorer.weights.checkpoint import CheckpointError
 from explorer.weights.clip import read_clip
 from explorer.weights.container import opened
 from explorer.weights.native import kind_of
-from explorer.weights.parts import load_discriminator, load_encoder, load_judge, load_mapper
+from explorer.weights.parts import load_discriminator, load_encoder, load_judge, load_mapper, load_sharpener
 
 LOADERS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {
     "clip": read_clip,
@@ -20,6 +20,7 @@ LOADERS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {
     "encoder": load_encoder,
     "judge": load_judge,
     "mapper": load_mapper,
+    "sharpener": load_sharpener,
 }
 
 

@@ -16,17 +16,17 @@ from explorer.cli import main
 from explorer.engine.sharpening import SharpenError
 from explorer.export import ExportError
 from explorer.keep import read_picture
-from explorer.shipped import DEFAULT
 from explorer.ui.pictures import answer
 
 EXPANDED = Path(__file__).parents[1] / "fixtures" / "expanded32.pkl"
+CATS = Path(__file__).parents[1] / "models" / "cats64.safetensors"
 EDIT = Edit(seed=3)
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The shipped generator of 64 px."""
-    return Engine(load(DEFAULT), device="cpu", precision="fp32")
+    """A generator of 64 px."""
+    return Engine(load(CATS), device="cpu", precision="fp32")
 
 
 def reduced(picture: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_a_film_says_that_it_is_sharpened(engine: Engine, tmp_path: Path, ending
 def test_the_command_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "cat.png"
     assert main(["render", "--seed", "3", "--sharpen", "--out", str(out)]) == 0
-    assert "128 x 128 px" in capsys.readouterr().out
+    assert "256 x 256 px" in capsys.readouterr().out
     assert read_picture(out.read_bytes()).sharpened
 
 

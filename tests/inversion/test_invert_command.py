@@ -52,7 +52,7 @@ def test_photos_become_pictures_codes_and_edits(
     assert "psnr" in lines[0]
     assert "chelsea.png" in lines[0]
     with Image.open(out / "strip.png") as strip, Image.open(out / "strip.webp") as animation:
-        assert strip.size == (4 * 64, 64)
+        assert strip.size == (4 * 128, 128)
         assert getattr(animation, "n_frames", 1) > 10
     edit = Edit.from_json((out / "chelsea.json").read_text())
     assert edit.latent == load_latent(out / "chelsea.safetensors")
@@ -183,7 +183,7 @@ def test_bad_flags_are_one_sentence(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(("flags", "word"), [(["--strip", "-4"], "two ends"), (["--mix", "0:99"], "from 0 to 10")])
+@pytest.mark.parametrize(("flags", "word"), [(["--strip", "-4"], "two ends"), (["--mix", "0:99"], "from 0 to 12")])
 def test_what_cannot_be_made_of_two_photos_is_refused_before_the_search(
     flags: list[str], word: str, photos: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

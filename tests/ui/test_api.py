@@ -209,7 +209,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 def http_render(url: str, edit: dict[str, object]) -> bytes:
     """As the documentation of Gradio says for programs without its client: ask, then wait for the event."""
     with httpx.Client(base_url=url, timeout=PATIENCE) as http:
-        event = http.post("gradio_api/call/render", json={"data": [edit, None, "png"]}).json()["event_id"]
+        event = http.post("gradio_api/call/render", json={"data": [edit, None, "png", False]}).json()["event_id"]
         lines = http.get(f"gradio_api/call/render/{event}").text.splitlines()
         (file,) = json.loads(next(line.removeprefix("data: ") for line in lines if line.startswith("data: [")))
         return http.get(file["url"]).content
@@ -331,7 +331,7 @@ def test_below_the_path_of_a_proxy_addresses_lead_back_there(engine: Engine, fol
     for url in serve(engine, folder, root_path="/cats"):
         config = get(f"{url}config").json()
         assert config["root"].endswith("/cats")
-        event = post(f"{url}gradio_api/call/render", {"data": [{}, None, "png"]}).json()["event_id"]
+        event = post(f"{url}gradio_api/call/render", {"data": [{}, None, "png", False]}).json()["event_id"]
         assert "/cats/gradio_api/file=" in get(f"{url}gradio_api/call/render/{event}").text
         assert get(f"{url}m/first/config").json()["root"].endswith("/cats/m/first")
 

@@ -36,7 +36,7 @@ from explorer.ui.shelf import SESSIONS
 
 JSON = {"Content-Type": "application/json"}
 CALL = "/gradio_api/call/render"
-EDIT = json.dumps({"data": [{"seed": 3}, None, "png"]})
+EDIT = json.dumps({"data": [{"seed": 3}, None, "png", False]})
 # Gradio's server and client leave event loops and sockets to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -209,7 +209,7 @@ def test_a_photo_on_its_side_is_turned_and_a_button_turns_it_on(studio_page: Pag
     shape = pixels(page.locator(".photo img").get_attribute("src") or "").shape
     assert shape == (512, 320, 3)
     page.get_by_role("button", name="Turn the photo").click()
-    expect(page.locator(".faces")).not_to_contain_text("turned")
+    expect(page.locator(".faces")).not_to_contain_text("turned", timeout=30_000)
     assert pixels(page.locator(".photo img").get_attribute("src") or "").shape == (320, 512, 3)
     page.get_by_role("button", name="Turn the photo").click()
     page.wait_for_function("document.querySelector('.photo img').naturalHeight > 320")

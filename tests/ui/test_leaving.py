@@ -62,7 +62,7 @@ def test_a_film_that_nobody_waits_for_is_not_made_to_its_end(url: str) -> None:
     """By what Gradio's queue knows of a call: `active_jobs`, and `alive` of an event, both without a promise."""
     Counted.count = 0
     with httpx.Client(base_url=url, timeout=SOON) as http:
-        data = [[{}, {"seed": 1}], 400, 25, True, 512, "mp4", "smooth"]
+        data = [[{}, {"seed": 1}], 400, 25, True, 512, "mp4", "smooth", False]
         event = http.post("gradio_api/call/animate", json={"data": data}).json()["event_id"]
         with http.stream("GET", f"gradio_api/call/animate/{event}"):
             until(lambda: Counted.count > 0)

@@ -12,7 +12,7 @@ import pytest
 from app_server import ROOT, Server, open_page
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from explorer import Edit, EditError, Engine, load
+from explorer import DEFAULT, Edit, EditError, Engine, load
 from explorer.edit import Caption
 from explorer.engine.own import read_directions
 from explorer.ui.naming import Naming, identity
@@ -215,7 +215,7 @@ def test_names_are_kept_under_what_the_generator_is(tmp_path: Path) -> None:
     other = Naming(Engine(taught, "cpu", "fp32"), tmp_path)
     assert other.marks == MARKS
     assert [direction.name for direction in other.engine.own] == ["mine"]
-    assert identity(Engine(load("cats64"), "cpu", "fp32")) != identity(first.engine)
+    assert identity(Engine(load(DEFAULT), "cpu", "fp32")) != identity(first.engine)
     first.remove_direction({"id": "mine"})
     assert naming(tmp_path).engine.own == ()
 
