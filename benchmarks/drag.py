@@ -1,4 +1,4 @@
-"""A slider dragged in a real Chromium on the embedded default, or on other generators in turns, engine included.
+"""A slider dragged in a real Chromium on the embedded default, or on other generators, engine included.
 
 Latency runs from an input event to the frame in which the canvas shows its value; inputs that a newer one overtook are
 never painted and not counted. Frames are pictures painted while the thumb moves. Bars: p50 <= 35 ms, p95 <= 60 ms, at
@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -96,17 +95,18 @@ def opened_page(width: int = 1280, height: int = 720, flags: Sequence[str] = ())
 def main(checkpoints: Sequence[str] = (str(DEFAULT),)) -> None:
     print("\n| drag | p50 ms (bar 35) | p95 ms (bar 60) | painted frames/s (bar 40) |")
     print("|---|---|---|---|")
-    for turn, checkpoint in product(range(1, ROUNDS + 1), checkpoints):
+    for checkpoint in checkpoints:
         with opened_page(flags=("--checkpoint", checkpoint)) as page:
             if page is None:
                 print("\ndrag: not measured (no Chromium on this machine)")
                 return
             page.evaluate(WATCH)
             drag(page)
-            latencies, frames = drag(page)
-        latencies.sort()
-        p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
-        print(f"| {Path(checkpoint).stem}, round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
+            for turn in range(1, ROUNDS + 1):
+                latencies, frames = drag(page)
+                latencies.sort()
+                p50, p95 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.95))
+                print(f"| {Path(checkpoint).stem}, round {turn} | {p50:.0f} | {p95:.0f} | {frames:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
