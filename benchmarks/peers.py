@@ -2,24 +2,25 @@
 
 Published FFHQ widths, random weights, `ws -> image` with constant noise. Peers get the same network as a graph for one
 batch size, modulation on the features (no weights a sample), as ONNX where they read that, and as many threads as the
-engine. A peer whose picture is not the engine's is refused, one that is not installed is left out; both are said.
-Medians of process CPU time. `--layers`: multiply-adds that each convolution of the engine achieves, against a large
-matrix product on the same threads. What it needs: requirements-bench.txt. `make bench-peers`.
+engine, with which each takes turns. A peer whose picture is not the engine's is refused, one that is not installed is
+left out; both are said. Medians of process CPU time. `--layers`: multiply-adds that each convolution of the engine
+achieves, against a large matrix product on the same threads. It needs requirements-bench.txt. `make bench-peers`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
 import itertools
 import math
+import statistics
 import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,11 +29,12 @@ from benchmarks.engine import medians, published_width, relative_error
 from benchmarks.textbook import low_pass, synthesize
 from explorer.engine.synthesis import Synthesis
 from explorer.networks import StyleGAN2
-from explorer.networks.hardware import cpu_multiplies_bf16, tune_allocator
+from explorer.networks.hardware import cpu_multiplies_bf16, return_memory, tune_allocator
 from explorer.networks.stylegan2 import SynthesisLayer
 from kernels import synthesis as fused
 
-ROUNDS = {1: 9, 8: 3}  # of a batch of so many pictures, beside a third as many to warm up
+ROUNDS = {1: 5, 8: 3}  # of a batch of so many pictures
+FEATURES = 12  # of the largest size, that the engine and a peer hold at once, as measured at 256 px
 NEAR = {torch.float32: 1e-3, torch.bfloat16: 3e-2}  # relative errors of a picture that is the engine's in float32
 SIDE = 2048  # of the matrices whose product counts as the CPU's limit
 Render = Callable[[Tensor], Tensor]
@@ -100,6 +102,10 @@ class Subject:
         return path
 
 
+class LeftOut(Exception):
+    """Why a peer takes no part."""
+
+
 def of_openvino(subject: Subject, precision: str) -> Render:
     openvino = importlib.import_module("openvino")
     settings = {
@@ -148,52 +154,66 @@ PEERS = (
 )
 
 
-def contestants(subject: Subject) -> dict[str, Render]:
-    """Who takes part: the engine first, in the format that it chooses here, then peers whose pictures are its own."""
-    bf16 = cpu_multiplies_bf16()
-    found: dict[str, Render] = {"engine": Synthesis(subject.generator, torch.bfloat16 if bf16 else torch.float32)}
+def checked(peer: Peer, subject: Subject, truth: Tensor) -> Render:
+    """The peer, ready to render. Raises LeftOut where it is not there, fails, or makes another picture than `truth`."""
+    try:
+        render = peer.build(subject)
+        error = relative_error(render(subject.ws), truth)
+    except ImportError as missing:
+        raise LeftOut(f"{missing.name} is not installed (requirements-bench.txt)") from missing
+    except Exception as failure:  # of a foreign program, with whatever error it has
+        told = str(failure).partition("\n")[0]
+        raise LeftOut(f"it failed: {type(failure).__name__}: {told}") from failure
+    if error > NEAR[peer.dtype]:
+        raise LeftOut(f"its picture is another one (relative error {error:.1e})")
+    return render
+
+
+def cell(subject: Subject) -> dict[str, tuple[float, float]]:
+    """Of each peer: median CPU milliseconds of one picture, and as times the engine's, which took turns with it.
+
+    One peer after the other, so that no two hold their memory; the engine comes first, in the format that it chooses.
+    """
+    bf16, where = cpu_multiplies_bf16(), f"{subject.generator.resolution} px, batch {len(subject.ws)}"
+    engine = Synthesis(subject.generator, torch.bfloat16 if bf16 else torch.float32)
     truth = Synthesis(subject.generator, torch.float32)(subject.ws)
-    where = f"{subject.generator.resolution} px, batch {len(subject.ws)}"
+    steps, rounds, batch = itertools.count(1), ROUNDS.get(len(subject.ws), 3), len(subject.ws)
+    own, found = [], {}
     for peer in PEERS:
         if not bf16 and (peer.dtype == torch.bfloat16 or peer.name.startswith("engine")):
             continue
         try:
-            render = peer.build(subject)
-            error = relative_error(render(subject.ws), truth)
-        except ImportError as missing:
-            print(f"{where}: {peer.name} is left out, {missing.name} is not installed (requirements-bench.txt)")
-        except Exception as failure:  # of a foreign program, with whatever error it has
-            told = str(failure).partition("\n")[0]
-            print(f"{where}: {peer.name} is left out, it failed: {type(failure).__name__}: {told}")
-        else:
-            if error <= NEAR[peer.dtype]:
-                found[peer.name] = render
-            else:
-                print(f"{where}: {peer.name} is left out, its picture is another one (relative error {error:.1e})")
-    return found
+            render = checked(peer, subject, truth)
+        except LeftOut as reason:
+            print(f"{where}: {peer.name} is left out, {reason}", flush=True)
+            continue
+        calls = {  # each time a code never seen before
+            "engine": lambda: engine(subject.ws + 0.01 * next(steps)),
+            "peer": lambda render=render: render(subject.ws + 0.01 * next(steps)),
+        }
+        ms = medians(calls, rounds, warm_up=2 if batch == 1 else 1)
+        own.append(ms["engine"] / batch)
+        found[peer.name] = ms["peer"] / batch, ms["peer"] / ms["engine"]
+        print(f"{where}: {peer.name} {ms['peer'] / batch:.0f}, engine {own[-1]:.0f}", flush=True)
+        del render, calls
+        torch._dynamo.reset()
+        return_memory()
+    return {f"engine, {'bf16' if bf16 else 'fp32'}": (statistics.median(own), 1.0), **found}
 
 
-def cell(subject: Subject) -> dict[str, float]:
-    """Median CPU milliseconds of one picture, by name; the engine's first."""
-    steps = itertools.count(1)
-    calls = {
-        name: lambda render=render: render(subject.ws + 0.01 * next(steps))  # a code never seen before
-        for name, render in contestants(subject).items()
-    }
-    rounds = ROUNDS.get(len(subject.ws), 3)
-    return {name: ms / len(subject.ws) for name, ms in medians(calls, rounds, warm_up=max(rounds // 3, 1)).items()}
-
-
-def table(cells: dict[str, dict[str, float]]) -> str:
-    names = list(dict.fromkeys(name for found in cells.values() for name in found))
+def table(cells: dict[str, dict[str, tuple[float, float]]]) -> str:
     rows = [["CPU ms of one picture", *cells], ["---"] * (len(cells) + 1)]
-    for name in names:
-        entries = [name]
-        for found in cells.values():
-            ratio = "" if name == "engine" or name not in found else f" ({found[name] / found['engine']:.2f} x)"
-            entries.append(f"{found[name]:.0f}{ratio}" if name in found else "")
-        rows.append(entries)
+    for name in dict.fromkeys(name for found in cells.values() for name in found):
+        figures = [found.get(name) for found in cells.values()]
+        rows.append([name, *("" if each is None else f"{each[0]:.0f} ({each[1]:.2f} x)" for each in figures)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def lacking(generator: StyleGAN2, batch: int) -> str:
+    """Why there is not enough memory for a cell; empty where there is."""
+    needed = (FEATURES * 4 * generator.features * batch + 2e9) / 1e9
+    free = psutil.virtual_memory().available / 1e9
+    return f"it may take {needed:.0f} GB of memory, and {free:.0f} are free" if free < needed else ""
 
 
 def layers(generator: StyleGAN2, batch: int) -> str:
@@ -244,20 +264,19 @@ def main() -> None:
     tune_allocator()
     built = fused.build_now()
     print(f"C++ epilogue {'loaded' if built else 'not available'}; {torch.get_num_threads()} threads\n", flush=True)
-    cells: dict[str, dict[str, float]] = {}
+    cells: dict[str, dict[str, tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for px, batch in itertools.product(args.px, args.batch):
             generator = published_width(px)
-            with torch.inference_mode():
-                if args.layers:
+            if args.layers:
+                with torch.inference_mode():
                     print(layers(generator, batch), flush=True)
-                    continue
-            with torch.no_grad():
-                subject = Subject(generator, generator.draw(torch.randn(batch, generator.codes.z_dim)), Path(folder))
-                cells[f"{px} px, batch {batch}"] = found = cell(subject)
-            print(f"{px} px, batch {batch}: " + ", ".join(f"{name} {ms:.0f}" for name, ms in found.items()), flush=True)
-            torch._dynamo.reset()
-            gc.collect()
+            elif reason := lacking(generator, batch):
+                print(f"{px} px, batch {batch} is left out: {reason}", flush=True)
+            else:
+                with torch.no_grad():
+                    ws = generator.draw(torch.randn(batch, generator.codes.z_dim))
+                    cells[f"{px} px, batch {batch}"] = cell(Subject(generator, ws, Path(folder)))
     if cells:
         print(f"\n{table(cells)}")
 

@@ -64,7 +64,7 @@ class Config:
     batch: int = option(32, "images a step, over all processes", fixed=True)
     accumulate: int = option(1, "parts of a process's batch, one after the other: less memory, the same step")
     checkpointing: bool = option(
-        False, "blocks compute their features again instead of keeping them: less memory, a second forward pass"
+        False, "blocks compute their features again instead of keeping them: less memory, more work; parts save more"
     )
     kimg: float = option(1000.0, "when to stop")
     g_lr: float = option(0.0025, "the generator's learning rate")
