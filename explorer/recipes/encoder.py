@@ -26,7 +26,7 @@ from explorer.networks.fuse import fuse
 from explorer.networks.pixels import from_pixels
 from explorer.training import losses
 from explorer.training.data import Pictures, shown_pictures
-from explorer.training.descent import descend
+from explorer.training.descent import descend, follow
 from explorer.training.draws import Draws, share
 from explorer.training.loop import Journal, course
 from explorer.training.options import check_numbers, check_widths, doubling, option
@@ -187,13 +187,8 @@ class Trainer:
         left = self.config.kimg - self.seen / 1000
         return min(1.0, left / self.config.anneal_kimg) if self.config.anneal_kimg else 1.0
 
-    @torch.no_grad()
     def update_ema(self) -> None:
-        """Exponential moving average of the encoder."""
-        half_life = min(1000 * self.config.ema_kimg, max(self.seen, 1) * 0.05)
-        weight = 1 - 0.5 ** (self.config.batch / max(half_life, 1e-8))
-        for mine, theirs in zip(self.ema.parameters(), self.E.parameters(), strict=True):
-            mine.lerp_(theirs, weight)
+        follow(self.ema, self.E, self.config.batch, self.seen, self.config.ema_kimg)
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs; random numbers and data order follow from the step."""

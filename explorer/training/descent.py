@@ -49,3 +49,12 @@ def average(accelerator: Accelerator, value: Tensor) -> Tensor:
     found = accelerator.reduce(value, "mean")
     assert isinstance(found, Tensor)
     return found
+
+
+@torch.no_grad()
+def follow(ema: nn.Module, network: nn.Module, batch: int, seen: int, kimg: float) -> None:
+    """Move `ema` towards `network` by one batch; half-life: `kimg` thousand images, at most a twentieth of `seen`."""
+    half_life = min(1000 * kimg, max(seen, 1) * 0.05)
+    weight = 1 - 0.5 ** (batch / max(half_life, 1e-8))
+    for mine, theirs in zip(ema.parameters(), network.parameters(), strict=True):
+        mine.lerp_(theirs, weight)
